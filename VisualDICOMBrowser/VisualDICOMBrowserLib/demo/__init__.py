@@ -1,0 +1,1 @@
+"""The embedded PACS and its sample studies."""

@@ -1,0 +1,164 @@
+"""What the user searches for, and whether a record matches it.
+
+Peers ignore keys, or match in ways of their own (case, accents), so every answer is checked again here.
+Wildcards are those of PS3.4, C.2.2.2.4: ``*`` for any text, ``?`` for one character.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+
+from .errors import UsageError
+from .model import Patient, Series, Study
+
+DEFAULT_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class DateRange:
+    """Study dates from ``first`` to ``last``, both included; an empty text leaves the end open."""
+
+    first: str = ""
+    last: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> DateRange:
+        """Read ``FROM``, ``FROM-TO``, ``FROM-`` or ``-TO``; dates as YYYYMMDD or YYYY-MM-DD.
+
+        :raises UsageError: not a date, or a range that ends before it begins.
+        """
+        match = _RANGE.fullmatch(text.strip())
+        if match is None or text.strip() in ("", "-"):
+            raise UsageError(f"{text!r} is not a date or a range of dates (YYYYMMDD or YYYYMMDD-YYYYMMDD).")
+        first = _checked_date(match["first"])
+        last = _checked_date(match["last"]) if match["dash"] else first
+        if first and last and last < first:
+            raise UsageError(f"The range of dates {text!r} ends before it begins.")
+        return cls(first, last)
+
+    def dicom(self) -> str:
+        """Return the range as DICOM range matching writes it (PS3.4, C.2.2.2.5)."""
+        return self.first if self.first == self.last else f"{self.first}-{self.last}"
+
+    def holds(self, day: str) -> bool:
+        """Tell whether ``day`` (YYYYMMDD) lies in the range; a missing date does not."""
+        if not day:
+            return False
+        return (not self.first or day >= self.first) and (not self.last or day <= self.last)
+
+
+_RANGE = re.compile(r"(?P<first>\d{8}|\d{4}-\d{2}-\d{2}|)(?P<dash>-?)(?P<last>\d{8}|\d{4}-\d{2}-\d{2}|)")
+
+
+def _checked_date(text: str | None) -> str:
+    if not text:
+        return ""
+    digits = text.replace("-", "")
+    try:
+        date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a date.") from error
+    return digits
+
+
+@dataclass(frozen=True)
+class QueryFilter:
+    """The search keys; empty ones match everything.
+
+    ``patient_name`` and ``study_description`` without wildcards match as a part of the text; the
+    other texts match whole. Comparison ignores case and accents.
+    """
+
+    patient_id: str = ""
+    patient_name: str = ""
+    accession_number: str = ""
+    study_date: DateRange = field(default_factory=DateRange)
+    modalities: tuple[str, ...] = ()
+    study_description: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    limit: int = DEFAULT_LIMIT
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise UsageError("The limit must be at least 1.")
+
+    @property
+    def needs_study_level(self) -> bool:
+        """Whether a search with these keys cannot be answered from patients alone."""
+        return bool(
+            self.accession_number
+            or self.study_date != DateRange()
+            or self.modalities
+            or self.study_description
+            or self.study_uid
+            or self.series_uid
+        )
+
+    @property
+    def name_pattern(self) -> str:
+        """The patient name as a DICOM wildcard key."""
+        return as_part(self.patient_name.replace(", ", "^"))
+
+    @property
+    def description_pattern(self) -> str:
+        """The study description as a DICOM wildcard key."""
+        return as_part(self.study_description)
+
+    def matches_patient(self, patient: Patient) -> bool:
+        """Check the keys of the patient level."""
+        return matches(self.patient_id, patient.patient_id) and self._matches_name(patient.name)
+
+    def _matches_name(self, name: str) -> bool:
+        if not self.patient_name:
+            return True
+        groups = [name, *name.split("=")]
+        return any(matches(self.name_pattern, group.rstrip("^ ")) for group in groups)
+
+    def matches_study(self, study: Study) -> bool:
+        """Check the keys of the patient and study level; modalities only where the study has them."""
+        return (
+            self.matches_patient(study.patient)
+            and matches(self.accession_number, study.accession_number)
+            and (self.study_date == DateRange() or self.study_date.holds(study.date))
+            and matches(self.description_pattern, study.description)
+            and (not self.study_uid or self.study_uid == study.study_uid)
+            and (not self.modalities or not study.modalities or not set(self.modalities).isdisjoint(study.modalities))
+        )
+
+    def matches_series(self, series: Series) -> bool:
+        """Check the keys of the series level."""
+        return (not self.modalities or series.modality in self.modalities) and (
+            not self.series_uid or self.series_uid == series.series_uid
+        )
+
+
+def as_part(text: str) -> str:
+    """Turn a text without wildcards into one that matches as a part: ``doe`` becomes ``*doe*``."""
+    if not text or "*" in text or "?" in text:
+        return text
+    return f"*{text}*"
+
+
+def fold(text: str) -> str:
+    """Return ``text`` for comparison: without case and without accents."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c))).casefold()
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Match a DICOM wildcard pattern against a value; an empty pattern matches everything."""
+    if not pattern:
+        return True
+    return _compiled(pattern).fullmatch(fold(value)) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"([*?])", re.sub(r"\*+", "*", fold(pattern)))
+    words = {"*": ".*", "?": "."}
+    return re.compile("".join(words.get(part, re.escape(part)) for part in parts), re.DOTALL)

@@ -1,0 +1,189 @@
+"""What operations return. ``to_dict()`` gives the documents that the command line prints as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One instance or file that could not be had, and why."""
+
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EchoResult:
+    """Outcome of a C-ECHO."""
+
+    server: str
+    ok: bool
+    seconds: float
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"server","ok","seconds","message"}``."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class RetrieveResult:
+    """Outcome of a retrieve; complete when every requested instance is verified.
+
+    :ivar requested: instances the server announced.
+    :ivar counted_by: how that is known: ``image-find``, ``related-instances``, ``sub-operations`` or ``request``.
+    :ivar received: instances transferred now.
+    :ivar verified: requested instances that are readable through local rows.
+    :ivar missing: SOP Instance UIDs announced and not here.
+    :ivar failed: instances the peer or this computer could not handle, with the reason.
+    :ivar seconds: from the start of the job to its end.
+    """
+
+    requested: int
+    counted_by: str
+    received: int
+    verified: int
+    missing: tuple[str, ...]
+    failed: tuple[Failure, ...]
+    bytes: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was announced is here."""
+        return self.requested > 0 and self.verified == self.requested and not self.missing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``retrieve --json``."""
+        return {
+            "requested": self.requested,
+            "counted_by": self.counted_by,
+            "received": self.received,
+            "verified": self.verified,
+            "missing": list(self.missing),
+            "failed": [{"sop_uid": f.subject, "reason": f.reason} for f in self.failed],
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """Outcome of an import.
+
+    :ivar files: files looked at.
+    :ivar imported: instances that are new in the database.
+    :ivar duplicates: files whose instance was already there.
+    :ivar rejected: files that are not (whole) DICOM objects, or could not be read.
+    """
+
+    files: int
+    imported: int
+    duplicates: int
+    rejected: tuple[Failure, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``import --json``."""
+        return {
+            "files": self.files,
+            "imported": self.imported,
+            "duplicates": self.duplicates,
+            "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """Rows checked against files.
+
+    :ivar rows: local rows, each of which must have a readable file.
+    :ivar files: files below ``dicom/``, each of which must have a row.
+    :ivar missing: SOP Instance UIDs of rows without a readable file.
+    :ivar orphans: files without a row, relative to the folder.
+    """
+
+    rows: int
+    files: int
+    missing: tuple[str, ...]
+    orphans: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether rows and files agree."""
+        return not self.missing and not self.orphans
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``verify --json``."""
+        return {
+            "rows": self.rows,
+            "files": self.files,
+            "missing": list(self.missing),
+            "orphans": list(self.orphans),
+            "ok": self.ok,
+        }
+
+
+@dataclass(frozen=True)
+class RemoveResult:
+    """Counts of what was removed from the local database."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    files: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``remove --json``."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class ThumbnailResult:
+    """A thumbnail on disk.
+
+    :ivar path: the PNG file.
+    :ivar sop_uid: the instance it shows.
+    :ivar placeholder: True if the picture was drawn because the object has no pixels that can be shown.
+    :ivar reason: why it is a placeholder, or empty.
+    """
+
+    series_uid: str
+    sop_uid: str
+    path: str
+    placeholder: bool
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the thumbnail as plain values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Merged patients of a search, in the shape that the command line prints.
+
+    :ivar patients: see ``docs`` of ``query --json`` in the README.
+    :ivar complete: False if a server failed or a limit was reached.
+    :ivar warnings: sentences for the user.
+    :ivar servers_asked: how many servers were asked.
+    :ivar servers_failed: how many of them failed.
+    """
+
+    patients: tuple[dict[str, Any], ...]
+    complete: bool
+    warnings: tuple[str, ...] = ()
+    servers_asked: int = 0
+    servers_failed: int = 0
+    errors: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``query --json`` and ``list --json``."""
+        return {"patients": list(self.patients), "complete": self.complete, "warnings": list(self.warnings)}

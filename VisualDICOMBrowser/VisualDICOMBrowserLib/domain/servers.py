@@ -1,0 +1,105 @@
+"""A configured DICOM server."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from .errors import UsageError
+
+DEFAULT_CALLING_AET = "VISUALDICOM"
+DEFAULT_TIMEOUT_S = 30.0
+DEFAULT_MAX_ASSOCIATIONS = 2
+
+# PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters.
+_AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+_NAME = re.compile(r"[^\x00-\x1f]{1,64}")
+
+
+class RetrieveMethod(Enum):
+    """How instances are fetched from a server."""
+
+    GET = "get"
+    MOVE = "move"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A DICOM server as the user configured it.
+
+    :param name: what the user calls it; unique in the configuration.
+    :param host: host name or address.
+    :param port: TCP port, 1 to 65535.
+    :param called_aet: the server's AE title.
+    :param calling_aet: our AE title when talking to it.
+    :param retrieve: C-GET or C-MOVE.
+    :param proxy: name of the server that a C-MOVE sends to and that we C-GET from, or None.
+    :param timeout: seconds without a byte after which the peer counts as stalled.
+    :param max_associations: how many associations may be open to it at once.
+    :raises UsageError: a value that cannot be right.
+    """
+
+    name: str
+    host: str
+    port: int
+    called_aet: str
+    calling_aet: str = DEFAULT_CALLING_AET
+    retrieve: RetrieveMethod = RetrieveMethod.GET
+    proxy: str | None = None
+    timeout: float = DEFAULT_TIMEOUT_S
+    max_associations: int = DEFAULT_MAX_ASSOCIATIONS
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or not self.name.strip():
+            raise UsageError("A server needs a name of 1 to 64 printable characters.")
+        if not self.host or len(self.host) > 253 or any(c.isspace() for c in self.host):
+            raise UsageError(f"Server {self.name}: the host must be a host name or an address.")
+        if not 1 <= self.port <= 65535:
+            raise UsageError(f"Server {self.name}: the port must lie between 1 and 65535, not {self.port}.")
+        for label, title in (("called", self.called_aet), ("calling", self.calling_aet)):
+            if not _AE_TITLE.fullmatch(title) or not title.strip():
+                raise UsageError(
+                    f"Server {self.name}: the {label} AE title must have 1 to 16 ASCII characters and no backslash."
+                )
+        if not 0.5 <= self.timeout <= 3600:
+            raise UsageError(f"Server {self.name}: the time-out must lie between 0.5 and 3600 seconds.")
+        if not 1 <= self.max_associations <= 32:
+            raise UsageError(f"Server {self.name}: the number of associations must lie between 1 and 32.")
+        if self.proxy == self.name:
+            raise UsageError(f"Server {self.name} cannot be its own proxy.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the server as plain values, for the configuration file and for JSON output."""
+        values = dataclasses.asdict(self)
+        values["retrieve"] = self.retrieve.value
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Server:
+        """Read a server from plain values.
+
+        :raises UsageError: a key is missing, unknown or of the wrong type.
+        """
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise UsageError(f"Unknown server setting: {', '.join(unknown)}.")
+        try:
+            return cls(
+                name=str(values["name"]),
+                host=str(values["host"]),
+                port=int(values["port"]),
+                called_aet=str(values["called_aet"]),
+                calling_aet=str(values.get("calling_aet", DEFAULT_CALLING_AET)),
+                retrieve=RetrieveMethod(values.get("retrieve", "get")),
+                proxy=None if values.get("proxy") is None else str(values["proxy"]),
+                timeout=float(values.get("timeout", DEFAULT_TIMEOUT_S)),
+                max_associations=int(values.get("max_associations", DEFAULT_MAX_ASSOCIATIONS)),
+            )
+        except KeyError as error:
+            raise UsageError(f"A server in the configuration lacks {error.args[0]!r}.") from error
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"A server in the configuration has a wrong value: {error}.") from error

@@ -1,0 +1,1 @@
+"""From pixel data to pictures: window and level, thumbnails, placeholders, decode children."""

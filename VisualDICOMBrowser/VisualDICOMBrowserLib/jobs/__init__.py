@@ -1,0 +1,1 @@
+"""Jobs: states, retries and scheduling. Knows nothing of DICOM networks or files."""
