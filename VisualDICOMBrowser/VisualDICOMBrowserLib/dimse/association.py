@@ -1,0 +1,243 @@
+"""An association as requestor (PS3.8, 7): one TCP connection on which messages go back and forth.
+
+Everything happens on the thread that calls; nothing polls. States: *established* after :meth:`Association.request`
+returns, *ended* after :meth:`release`, :meth:`abort` or any error. Each error ends the association.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import Cancelled, ConnectionLost, NoCommonContext, PeerError, PeerStalled, ProtocolViolation
+from ..domain.servers import Server
+from . import pdu
+from .command import MAX_COMMAND_LENGTH, Command, decode_command, encode_command
+from .contexts import Proposal
+from .negotiation import AcceptedContext, associate_request, read_accept, rejection
+from .transport import Connection, Timers
+
+#: Longest data set of a message that is kept in memory (identifiers; a list of failed UIDs may be long), in bytes.
+MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
+#: A peer that takes PDUs shorter than this could not carry on a conversation; DCMTK's lowest is 4096.
+_MIN_PEER_PDU = 128
+#: How long an A-ABORT may take to leave, in seconds: a peer that takes no data gets none.
+_ABORT_S = 0.5
+
+
+class DataSink(Protocol):
+    """Takes the fragments of a data set as they come."""
+
+    def write(self, data: memoryview) -> None:
+        """Take the next fragment; must not raise, and must not keep the view."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A DIMSE message: its command, and its data set where that was kept in memory."""
+
+    context_id: int
+    command: Command
+    data_set: bytes = b""
+
+
+#: Decides where the data set of a message goes: into a sink, or (None) into memory.
+SinkFor = Callable[[int, Command], "DataSink | None"]
+
+
+def timers_for(server: Server) -> Timers:
+    """Return the time limits for a configured server: its ``timeout`` is the stall time."""
+    return Timers(stall=server.timeout, association=max(1.0, min(10.0, server.timeout)))
+
+
+class Association:
+    """An established association; made by :meth:`request`."""
+
+    def __init__(
+        self, connection: Connection, reader: pdu.PduReader, contexts: dict[int, AcceptedContext], max_length: int
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self.contexts = contexts
+        self._max_length = min(max_length or pdu.MAX_PDU_LENGTH, pdu.MAX_PDU_LENGTH)
+        self._pdvs: Iterator[tuple[int, int, memoryview]] = iter(())
+        self._message_id = 0
+
+    @classmethod
+    @contextmanager
+    def request(
+        cls, server: Server, proposals: Sequence[Proposal], token: CancelToken, timers: Timers | None = None
+    ) -> Iterator[Association]:
+        """Open an association for the length of a ``with`` block; released at its end, aborted on an error.
+
+        :raises PeerError: not reachable, rejected, stalled, or not DICOM.
+        :raises NoCommonContext: nothing of ``proposals`` was accepted.
+        :raises Cancelled: the token was raised.
+        """
+        timers = timers or timers_for(server)
+        connection = Connection.open(server.host, server.port, timers, token)
+        try:
+            with token.calling(connection.shutdown):
+                association = cls._negotiate(connection, server, proposals, timers)
+                try:
+                    yield association
+                except BaseException as error:
+                    association._give_up(error)
+                    raise
+                association._release(timers.release)
+        finally:
+            connection.close()
+
+    @classmethod
+    def _negotiate(
+        cls, connection: Connection, server: Server, proposals: Sequence[Proposal], timers: Timers
+    ) -> Association:
+        connection.write(associate_request(server.calling_aet, server.called_aet, proposals))
+        deadline = time.monotonic() + timers.association
+        reader = pdu.PduReader(lambda view: connection.read_into(view, deadline - time.monotonic()))
+        try:
+            kind, body = reader.next()
+        except PeerStalled as error:
+            raise PeerStalled(
+                f"The server did not answer the association request within {timers.association:.3g} seconds."
+            ) from error
+        if kind == pdu.ASSOCIATE_RJ:
+            raise rejection(body, server.calling_aet, server.called_aet)
+        if kind == pdu.ABORT:
+            raise ConnectionLost("The server aborted the association while it was being set up.")
+        if kind != pdu.ASSOCIATE_AC:
+            raise ProtocolViolation("The server answered the association request with something else.")
+        head = bytes((pdu.ASSOCIATE_AC, 0)) + len(body).to_bytes(4, "big")
+        contexts, max_length = read_accept(head + bytes(body), proposals)
+        if 0 < max_length < _MIN_PEER_PDU:
+            raise ProtocolViolation(f"The server takes PDUs of {max_length} bytes only.")
+        reader.use(connection.read_into)
+        association = cls(connection, reader, contexts, max_length)
+        if not contexts:
+            association._release(timers.release)
+            raise NoCommonContext("The server accepted none of the services that were asked for.")
+        return association
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes received on this connection so far."""
+        return self._connection.bytes_in
+
+    def context_for(self, abstract_syntax: str) -> AcceptedContext:
+        """Return an accepted context of a service.
+
+        :raises NoCommonContext: the peer accepted none.
+        """
+        for context in self.contexts.values():
+            if context.abstract_syntax == abstract_syntax:
+                return context
+        raise NoCommonContext("The server does not offer this service.")
+
+    def next_message_id(self) -> int:
+        """Return a message id for the next request (PS3.7, E.1: 16 bit, unique while outstanding)."""
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
+    def send(self, context_id: int, command: dict[int, str | int], data_set: bytes | None = None) -> None:
+        """Send a message, in one write when it is short: head and body apart would wait for each other."""
+        parts = list(pdu.p_data(context_id, encode_command(command), is_command=True, max_length=self._max_length))
+        if data_set is not None:
+            parts += pdu.p_data(context_id, data_set, is_command=False, max_length=self._max_length)
+        self._connection.write(b"".join(parts))
+
+    def receive(self, sink_for: SinkFor | None = None) -> Message:
+        """Wait for the next message and read it whole.
+
+        :raises PeerStalled: no byte came within the stall time.
+        :raises ConnectionLost: the peer aborted, released or closed.
+        :raises ProtocolViolation: bytes that are no message.
+        """
+        context_id, raw = self._collect_command()
+        command = decode_command(raw)
+        if not command.has_data_set:
+            return Message(context_id, command)
+        sink = sink_for(context_id, command) if sink_for is not None else None
+        if sink is None:
+            memory = _Memory()
+            self._collect_data_set(context_id, memory)
+            return Message(context_id, command, bytes(memory.data))
+        self._collect_data_set(context_id, sink)
+        return Message(context_id, command)
+
+    def abandon(self) -> None:
+        """End the association at once, for a peer that would not stop; whoever goes on using it gets an error."""
+        self._give_up(ConnectionLost(""))
+        self._connection.shutdown()
+
+    def _collect_command(self) -> tuple[int, bytes]:
+        data = bytearray()
+        first_id: int | None = None
+        while True:
+            context_id, control, fragment = self._next_pdv()
+            if not control & pdu.COMMAND_BIT or (first_id is not None and context_id != first_id):
+                raise ProtocolViolation("The server mixed up the fragments of its messages.")
+            first_id = context_id
+            data += fragment
+            if len(data) > MAX_COMMAND_LENGTH:
+                raise ProtocolViolation("The server sent an endless command set.")
+            if control & pdu.LAST_BIT:
+                return context_id, bytes(data)
+
+    def _collect_data_set(self, expected_id: int, sink: DataSink) -> None:
+        while True:
+            context_id, control, fragment = self._next_pdv()
+            if control & pdu.COMMAND_BIT or context_id != expected_id:
+                raise ProtocolViolation("The server mixed up the fragments of its messages.")
+            sink.write(fragment)
+            if control & pdu.LAST_BIT:
+                return
+
+    def _next_pdv(self) -> tuple[int, int, memoryview]:
+        for context_id, control, fragment in self._pdvs:
+            if context_id not in self.contexts:
+                raise ProtocolViolation("The server used a presentation context that was not agreed on.")
+            return context_id, control, fragment
+        self._pdvs = pdu.split_pdvs(self._next_p_data())
+        return self._next_pdv()
+
+    def _next_p_data(self) -> memoryview:
+        kind, body = self._reader.next()
+        if kind == pdu.P_DATA_TF:
+            return body
+        if kind == pdu.ABORT:
+            raise ConnectionLost("The server aborted the association.")
+        if kind == pdu.RELEASE_RQ:
+            self._connection.write(pdu.RELEASE_RP_PDU)
+            raise ConnectionLost("The server ended the association before the work was done.")
+        raise ProtocolViolation("The server sent a PDU that does not belong into a conversation.")
+
+    def _release(self, timeout: float) -> None:
+        """Release in order; a peer that does not answer is not worth an error, all work is done."""
+        with suppress(PeerError, Cancelled):
+            self._connection.write(pdu.RELEASE_RQ_PDU, timeout)
+            deadline = time.monotonic() + timeout
+            self._reader.use(lambda view: self._connection.read_into(view, deadline - time.monotonic()))
+            while self._reader.next()[0] not in (pdu.RELEASE_RP, pdu.ABORT):
+                pass
+
+    def _give_up(self, error: BaseException) -> None:
+        """Tell the peer why the connection ends, if it still listens (PS3.8, 9.3.8)."""
+        with suppress(PeerError, Cancelled):
+            invalid = isinstance(error, ProtocolViolation)
+            self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _ABORT_S)
+
+
+class _Memory:
+    """Keeps a data set in memory, up to a limit."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: memoryview) -> None:
+        self.data += data
+        if len(self.data) > MAX_IDENTIFIER_LENGTH:
+            raise ProtocolViolation("The server sent an answer of unreasonable length.")

@@ -1,0 +1,38 @@
+"""C-ECHO as SCU: whether there is a DICOM server that talks to us (PS3.7, 9.1.5)."""
+
+from __future__ import annotations
+
+from ..domain import status as codes
+from ..domain.cancel import CancelToken
+from ..domain.errors import OperationRefused, ProtocolViolation
+from ..domain.servers import Server
+from . import command as c
+from .association import Association
+from .contexts import Proposal
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+def echo(server: Server, token: CancelToken) -> None:
+    """Return quietly if the server answers a C-ECHO with success.
+
+    :raises PeerError: it does not; the sentence says why.
+    """
+    with Association.request(server, [Proposal(VERIFICATION)], token) as association:
+        context = association.context_for(VERIFICATION)
+        message_id = association.next_message_id()
+        association.send(
+            context.context_id,
+            {
+                c.AFFECTED_SOP_CLASS: VERIFICATION,
+                c.COMMAND_FIELD: c.C_ECHO_RQ,
+                c.MESSAGE_ID: message_id,
+                c.DATA_SET_TYPE: c.NO_DATA_SET,
+            },
+        )
+        answer = association.receive().command
+        if answer.field != c.C_ECHO_RQ | c.RESPONSE:
+            raise ProtocolViolation("The server answered the C-ECHO with another message.")
+        status = answer.number(c.STATUS)
+        if status != codes.SUCCESS:
+            raise OperationRefused(f"The server refused the C-ECHO: {codes.in_words(status)}.", status)

@@ -1,0 +1,219 @@
+"""C-FIND as SCU (PS3.4, C.4.1): patients, studies, series and instances that a server knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..domain import status as codes
+from ..domain.cancel import CancelToken
+from ..domain.errors import OperationRefused, ProtocolViolation
+from ..domain.model import Instance, Level, Patient, Series, Study
+from ..domain.servers import Server
+from ..domain.uids import is_uid
+from . import command as c
+from .association import Association, Message
+from .contexts import Proposal
+from .identifier import Answer, Keys, decode_identifier, encode_identifier
+from .models import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+
+#: How long a server may go on answering after a C-CANCEL, in seconds; then the association is given up.
+_CANCEL_GRACE_S = 2.0
+
+_PATIENT_KEYS = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "IssuerOfPatientID")
+_STUDY_KEYS = (
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "AccessionNumber",
+    "StudyID",
+    "ModalitiesInStudy",
+    "SOPClassesInStudy",
+    "NumberOfStudyRelatedSeries",
+    "NumberOfStudyRelatedInstances",
+)
+_SERIES_KEYS = (
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "Modality",
+    "SeriesDescription",
+    "BodyPartExamined",
+    "NumberOfSeriesRelatedInstances",
+)
+_IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber", "SOPClassUID")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Answers to one C-FIND.
+
+    :ivar truncated: the limit was reached and the server had more.
+    """
+
+    answers: tuple[Answer, ...]
+    truncated: bool
+
+
+class Finder:
+    """Asks one server, over one association; made by :meth:`connect`."""
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+
+    @classmethod
+    @contextmanager
+    def connect(cls, server: Server, token: CancelToken) -> Iterator[Finder]:
+        """Open an association for queries for the length of a ``with`` block.
+
+        :raises PeerError: see :meth:`.Association.request`.
+        """
+        proposals = [Proposal(STUDY_ROOT_FIND), Proposal(PATIENT_ROOT_FIND)]
+        with Association.request(server, proposals, token) as association:
+            yield cls(association)
+
+    @property
+    def has_patient_root(self) -> bool:
+        """Whether patients can be asked for as such; the Study Root model has no patient level (PS3.4, C.6.2)."""
+        return self._offers(PATIENT_ROOT_FIND)
+
+    def patients(self, keys: Keys, limit: int) -> tuple[list[Patient], bool]:
+        """Find patients by patient keys; the flag tells that there are more than ``limit``."""
+        found = self._find(Level.PATIENT, {**dict.fromkeys(_PATIENT_KEYS, ""), **keys}, limit)
+        return [p for p in map(_patient, found.answers) if p.patient_id or p.name], found.truncated
+
+    def studies(self, keys: Keys, limit: int) -> tuple[list[Study], bool]:
+        """Find studies by patient and study keys. Studies without a usable UID are left out."""
+        found = self._find(Level.STUDY, {**dict.fromkeys((*_PATIENT_KEYS, *_STUDY_KEYS), ""), **keys}, limit)
+        return [s for s in map(_study, found.answers) if is_uid(s.study_uid)], found.truncated
+
+    def series(self, study_uid: str, keys: Keys, limit: int) -> tuple[list[Series], bool]:
+        """Find the series of a study."""
+        all_keys = {**dict.fromkeys(_SERIES_KEYS, ""), **keys, "StudyInstanceUID": study_uid}
+        found = self._find(Level.SERIES, all_keys, limit)
+        return [s for s in (_series(a, study_uid) for a in found.answers) if is_uid(s.series_uid)], found.truncated
+
+    def instances(self, study_uid: str, series_uid: str, keys: Keys, limit: int) -> tuple[list[Instance], bool]:
+        """Find the instances of a series."""
+        parents = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
+        found = self._find(Level.IMAGE, {**dict.fromkeys(_IMAGE_KEYS, ""), **keys, **parents}, limit)
+        instances = (_instance(a, study_uid, series_uid) for a in found.answers)
+        return [i for i in instances if is_uid(i.sop_uid)], found.truncated
+
+    def _offers(self, model: str) -> bool:
+        return any(context.abstract_syntax == model for context in self._association.contexts.values())
+
+    def _find(self, level: Level, keys: Keys, limit: int) -> Found:
+        model = PATIENT_ROOT_FIND if level is Level.PATIENT or not self._offers(STUDY_ROOT_FIND) else STUDY_ROOT_FIND
+        context = self._association.context_for(model)
+        identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
+        message_id = self._association.next_message_id()
+        self._association.send(
+            context.context_id,
+            {
+                c.AFFECTED_SOP_CLASS: model,
+                c.COMMAND_FIELD: c.C_FIND_RQ,
+                c.MESSAGE_ID: message_id,
+                c.PRIORITY: c.MEDIUM,
+                c.DATA_SET_TYPE: c.WITH_DATA_SET,
+            },
+            identifier,
+        )
+        return self._collect(context.context_id, context.transfer_syntax, message_id, limit)
+
+    def _collect(self, context_id: int, transfer_syntax: str, message_id: int, limit: int) -> Found:
+        """Read answers up to the limit; then ask the server to stop, and read on until it does."""
+        answers: list[Answer] = []
+        truncated = False
+        patience_ends = 0.0
+        while True:
+            if truncated and time.monotonic() > patience_ends:
+                self._association.abandon()
+                return Found(tuple(answers), truncated)
+            message = self._association.receive()
+            status = _find_status(message)
+            if codes.category(status) is codes.StatusCategory.PENDING:
+                if len(answers) < limit:
+                    answers.append(decode_identifier(message.data_set, transfer_syntax))
+                elif not truncated:
+                    truncated = True
+                    patience_ends = time.monotonic() + _CANCEL_GRACE_S
+                    self._cancel(context_id, message_id)
+                continue
+            if codes.category(status) is codes.StatusCategory.FAILURE:
+                raise _refused(message, status)
+            return Found(tuple(answers), truncated or (status == codes.CANCEL and len(answers) >= limit))
+
+    def _cancel(self, context_id: int, message_id: int) -> None:
+        self._association.send(
+            context_id,
+            {
+                c.COMMAND_FIELD: c.C_CANCEL_RQ,
+                c.MESSAGE_ID_RESPONDED_TO: message_id,
+                c.DATA_SET_TYPE: c.NO_DATA_SET,
+            },
+        )
+
+
+def _find_status(message: Message) -> int:
+    if message.command.field != c.C_FIND_RQ | c.RESPONSE:
+        raise ProtocolViolation("The server answered the C-FIND with another message.")
+    return message.command.number(c.STATUS)
+
+
+def _refused(message: Message, status: int) -> OperationRefused:
+    # The error comment (0000,0902) is the peer's own text and may quote the keys: not repeated here.
+    return OperationRefused(
+        f"The server refused the query: {codes.in_words(status)}.", status, retryable=codes.is_transient(status)
+    )
+
+
+def _patient(answer: Answer) -> Patient:
+    return Patient(
+        patient_id=answer.text("PatientID"),
+        name=answer.text("PatientName"),
+        birth_date=answer.text("PatientBirthDate"),
+        sex=answer.text("PatientSex"),
+        issuer=answer.text("IssuerOfPatientID"),
+    )
+
+
+def _study(answer: Answer) -> Study:
+    return Study(
+        study_uid=answer.text("StudyInstanceUID"),
+        patient=_patient(answer),
+        date=answer.text("StudyDate").replace(".", ""),
+        time=answer.text("StudyTime"),
+        description=answer.text("StudyDescription"),
+        accession_number=answer.text("AccessionNumber"),
+        study_id=answer.text("StudyID"),
+        modalities=answer.texts("ModalitiesInStudy"),
+        sop_classes=tuple(uid for uid in answer.texts("SOPClassesInStudy") if is_uid(uid)),
+        series_count=answer.number("NumberOfStudyRelatedSeries"),
+        instance_count=answer.number("NumberOfStudyRelatedInstances"),
+    )
+
+
+def _series(answer: Answer, study_uid: str) -> Series:
+    return Series(
+        series_uid=answer.text("SeriesInstanceUID"),
+        study_uid=study_uid,
+        number=answer.number("SeriesNumber"),
+        modality=answer.text("Modality"),
+        description=answer.text("SeriesDescription"),
+        body_part=answer.text("BodyPartExamined"),
+        instance_count=answer.number("NumberOfSeriesRelatedInstances"),
+    )
+
+
+def _instance(answer: Answer, study_uid: str, series_uid: str) -> Instance:
+    sop_class = answer.text("SOPClassUID")
+    return Instance(
+        sop_uid=answer.text("SOPInstanceUID"),
+        series_uid=series_uid,
+        study_uid=study_uid,
+        number=answer.number("InstanceNumber"),
+        sop_class=sop_class if is_uid(sop_class) else "",
+    )

@@ -1,0 +1,234 @@
+"""C-GET as SCU (PS3.4, C.4.3): instances come back on the same association, as C-STORE sub-operations.
+
+Data sets go to where the :class:`StoreHandler` says, undecoded, as their fragments arrive. What the status
+codes claim is only passed on; the truth is what was stored and verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..domain import status as codes
+from ..domain.errors import BadData, ProtocolViolation, StorageError, VisualDicomError
+from ..domain.model import Level
+from ..domain.uids import is_uid
+from . import command as c
+from .association import Association, DataSink, Message
+from .identifier import Keys, encode_identifier, failed_uids
+from .models import PATIENT_ROOT_GET, STUDY_ROOT_GET
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What a C-STORE request says about the instance it brings."""
+
+    sop_class: str
+    sop_uid: str
+    transfer_syntax: str
+
+
+class InstanceSink(Protocol):
+    """Where one instance goes. After an error in ``write`` the rest is not offered any more."""
+
+    def write(self, data: memoryview) -> None:
+        """Take the next fragment of the data set.
+
+        :raises StorageError: it cannot be kept.
+        """
+
+    def finish(self) -> None:
+        """Keep the data set, which is complete.
+
+        :raises BadData: it is not what the command said, or cannot be understood.
+        :raises StorageError: it cannot be kept.
+        """
+
+    def discard(self) -> None:
+        """Drop what came so far."""
+
+
+class StoreHandler(Protocol):
+    """Decides where incoming instances go."""
+
+    def open(self, incoming: Incoming) -> InstanceSink:
+        """Prepare for an instance.
+
+        :raises BadData: an instance with such a UID is not taken.
+        :raises StorageError: it cannot be kept.
+        """
+
+
+@dataclass
+class GetOutcome:
+    """What a C-GET brought, and what the peer says about it.
+
+    :ivar received: SOP Instance UIDs that were kept.
+    :ivar rejected: instances that came but were not kept: (SOP Instance UID, the error).
+    :ivar status: final status code.
+    :ivar failed_uids: instances the peer names as failed; often empty though some failed.
+    :ivar announced: number of sub-operations, as far as the peer told, else None.
+    """
+
+    received: list[str] = field(default_factory=list)
+    rejected: list[tuple[str, VisualDicomError]] = field(default_factory=list)
+    status: int = codes.SUCCESS
+    failed_uids: tuple[str, ...] = ()
+    announced: int | None = None
+
+
+def get(
+    association: Association,
+    level: Level,
+    keys: Keys,
+    handler: StoreHandler,
+    progress: Callable[[], None] = lambda: None,
+) -> GetOutcome:
+    """Fetch the instances that ``keys`` name (unique keys of ``level`` and those above).
+
+    :param progress: called after each instance.
+    :raises PeerError: the conversation broke; what came before is kept by ``handler``.
+    :raises StorageError: nothing can be written any more (for example a full disk): the rest is not asked for.
+    """
+    model = PATIENT_ROOT_GET if level is Level.PATIENT else STUDY_ROOT_GET
+    context = association.context_for(model)
+    identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
+    association.send(
+        context.context_id,
+        {
+            c.AFFECTED_SOP_CLASS: model,
+            c.COMMAND_FIELD: c.C_GET_RQ,
+            c.MESSAGE_ID: association.next_message_id(),
+            c.PRIORITY: c.MEDIUM,
+            c.DATA_SET_TYPE: c.WITH_DATA_SET,
+        },
+        identifier,
+    )
+    return _Conversation(association, handler, progress).run(context.transfer_syntax)
+
+
+class _Conversation:
+    """The messages after a C-GET request, up to its final response."""
+
+    def __init__(self, association: Association, handler: StoreHandler, progress: Callable[[], None]) -> None:
+        self._association = association
+        self._handler = handler
+        self._progress = progress
+        self._guard: _Guard | None = None
+        self.outcome = GetOutcome()
+
+    def run(self, transfer_syntax: str) -> GetOutcome:
+        try:
+            while True:
+                message = self._association.receive(self._sink_for)
+                if message.command.field == c.C_STORE_RQ:
+                    self._answer_store(message)
+                elif message.command.field == c.C_GET_RQ | c.RESPONSE:
+                    if self._note_response(message, transfer_syntax):
+                        return self.outcome
+                else:
+                    raise ProtocolViolation("The server answered the C-GET with another message.")
+        finally:
+            if self._guard is not None:
+                self._guard.discard()
+
+    def _sink_for(self, context_id: int, command: c.Command) -> DataSink | None:
+        if command.field != c.C_STORE_RQ:
+            return None
+        incoming = Incoming(
+            sop_class=command.text(c.AFFECTED_SOP_CLASS),
+            sop_uid=command.text(c.AFFECTED_SOP_INSTANCE),
+            transfer_syntax=self._association.contexts[context_id].transfer_syntax,
+        )
+        self._guard = _Guard(incoming)
+        self._guard.open(self._handler)
+        return self._guard
+
+    def _answer_store(self, message: Message) -> None:
+        """Keep the instance and tell the peer; a C-STORE request without data set is bad data as well."""
+        guard, self._guard = self._guard, None
+        sop_uid = message.command.text(c.AFFECTED_SOP_INSTANCE)
+        error = guard.finish() if guard is not None else BadData("An instance came without its data set.")
+        if error is None:
+            self.outcome.received.append(sop_uid)
+        else:
+            self.outcome.rejected.append((sop_uid, error))
+        self._send_store_response(message, error)
+        self._progress()
+        if isinstance(error, StorageError):
+            raise error
+
+    def _send_store_response(self, message: Message, error: VisualDicomError | None) -> None:
+        values: dict[int, str | int] = {
+            c.COMMAND_FIELD: c.C_STORE_RQ | c.RESPONSE,
+            c.MESSAGE_ID_RESPONDED_TO: message.command.number(c.MESSAGE_ID),
+            c.DATA_SET_TYPE: c.NO_DATA_SET,
+            c.STATUS: _store_status(error),
+        }
+        for element in (c.AFFECTED_SOP_CLASS, c.AFFECTED_SOP_INSTANCE):
+            text = message.command.text(element)
+            if is_uid(text):
+                values[element] = text
+        self._association.send(message.context_id, values)
+
+    def _note_response(self, message: Message, transfer_syntax: str) -> bool:
+        """Take over what a C-GET response says; tell whether it is the final one."""
+        command = message.command
+        counts = [command.number(e, 0) for e in (c.REMAINING, c.COMPLETED, c.FAILED, c.WARNINGS)]
+        if any(counts):
+            self.outcome.announced = max(self.outcome.announced or 0, sum(counts))
+        status = command.number(c.STATUS)
+        if codes.category(status) is codes.StatusCategory.PENDING:
+            return False
+        self.outcome.status = status
+        self.outcome.failed_uids = tuple(u for u in failed_uids(message.data_set, transfer_syntax) if is_uid(u))
+        return True
+
+
+class _Guard:
+    """Stands between the wire and a sink: an error is kept for the answer, and the rest of the data is drained."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._sink: InstanceSink | None = None
+        self._error: VisualDicomError | None = None
+
+    def open(self, handler: StoreHandler) -> None:
+        if not is_uid(self._incoming.sop_uid) or not is_uid(self._incoming.sop_class):
+            self._error = BadData("An instance came with an invalid UID and was not kept.")
+            return
+        try:
+            self._sink = handler.open(self._incoming)
+        except VisualDicomError as error:
+            self._error = error
+
+    def write(self, data: memoryview) -> None:
+        if self._sink is None:
+            return
+        try:
+            self._sink.write(data)
+        except VisualDicomError as error:
+            self._error = error
+            self.discard()
+
+    def finish(self) -> VisualDicomError | None:
+        sink, self._sink = self._sink, None
+        if sink is None:
+            return self._error
+        try:
+            sink.finish()
+        except VisualDicomError as error:
+            return error
+        return None
+
+    def discard(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.discard()
+
+
+def _store_status(error: VisualDicomError | None) -> int:
+    if error is None:
+        return codes.SUCCESS
+    return codes.STORE_OUT_OF_RESOURCES if isinstance(error, StorageError) else codes.STORE_CANNOT_UNDERSTAND

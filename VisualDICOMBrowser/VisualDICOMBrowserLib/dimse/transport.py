@@ -1,0 +1,178 @@
+"""TCP connections to DICOM peers: the one place that owns sockets, their options, timers and counters.
+
+Why not pynetdicom's own transport (3.0.4, all measured): its reactor thread hangs for ever when a peer stops in
+the middle of a PDU, ``abort()`` included, and keeps the process alive; its time-out counts whole messages, so
+that healthy slow transfers are cut; it allocates whatever length a peer claims; it cannot use descriptors
+above 1023; and it polls every millisecond. Here the thread that does the work blocks in the socket
+itself, every wait has an end, any byte resets the stall timer, and :meth:`Connection.shutdown` wakes it
+from any other thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import Cancelled, ConnectionLost, PeerStalled, ServerUnreachable
+
+#: Linux only. Has to be set again after each read: the kernel falls back to delayed acknowledgements, which
+#: cost 40 ms an instance with peers that leave Nagle's algorithm on (Orthanc and DCMTK do).
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+@dataclass(frozen=True)
+class Timers:
+    """Time limits in seconds.
+
+    :ivar connect: for name resolution and the TCP connection.
+    :ivar association: for the answer to A-ASSOCIATE-RQ.
+    :ivar stall: without a single byte, in either direction.
+    :ivar release: for the answer to A-RELEASE-RQ; then the connection is simply closed.
+    """
+
+    connect: float = 5.0
+    association: float = 10.0
+    stall: float = 30.0
+    release: float = 5.0
+
+
+class Connection:
+    """A connected TCP socket.
+
+    One thread reads and writes; any thread may call :meth:`shutdown`. Counters are plain integers that
+    other threads may read.
+
+    :ivar bytes_in: bytes received so far.
+    :ivar bytes_out: bytes sent so far.
+    """
+
+    def __init__(self, sock: socket.socket, stall: float, token: CancelToken) -> None:
+        self._socket = sock
+        self._token = token
+        self._stall = stall
+        self.bytes_in = 0
+        self.bytes_out = 0
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.settimeout(stall)
+
+    @classmethod
+    def open(cls, host: str, port: int, timers: Timers, token: CancelToken) -> Connection:
+        """Connect to a peer.
+
+        :raises ServerUnreachable: no address, nobody listens, or no answer within ``timers.connect``.
+        :raises Cancelled: the token was raised meanwhile.
+        """
+        deadline = time.monotonic() + timers.connect
+        problem = "no address found"
+        for family, kind, protocol, _, address in _resolve(host, port, deadline, token):
+            token.check()
+            sock = socket.socket(family, kind, protocol)
+            try:
+                with token.calling(sock.close):
+                    sock.settimeout(max(0.05, deadline - time.monotonic()))
+                    sock.connect(address)
+                    return cls(sock, timers.stall, token)
+            except OSError as error:
+                sock.close()
+                token.check()
+                problem = _connect_problem(error, timers.connect)
+        raise ServerUnreachable(f"The server at {host}:{port} cannot be reached: {problem}.")
+
+    def read_into(self, view: memoryview, timeout: float | None = None) -> int:
+        """Read at least one byte and at most ``len(view)``; return how many.
+
+        :param timeout: seconds to wait instead of the stall time.
+        :raises PeerStalled: no byte came in time.
+        :raises ConnectionLost: the peer closed or reset the connection.
+        """
+        self._socket.settimeout(self._stall if timeout is None else max(0.01, timeout))
+        try:
+            count = self._socket.recv_into(view)
+        except TimeoutError as error:
+            raise self._stalled("sent") from error
+        except OSError as error:
+            raise self._lost() from error
+        if count == 0:
+            raise self._lost()
+        if _QUICKACK is not None:
+            with contextlib.suppress(OSError):  # the peer may be gone already; the next read tells
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self.bytes_in += count
+        return count
+
+    def write(self, data: bytes | memoryview, timeout: float | None = None) -> None:
+        """Send all of ``data``.
+
+        :param timeout: seconds to wait for the peer to take a byte, instead of the stall time.
+        :raises PeerStalled: the peer took no byte for the stall time.
+        :raises ConnectionLost: the peer closed or reset the connection.
+        """
+        view = memoryview(data)
+        self._socket.settimeout(self._stall if timeout is None else timeout)
+        while view:
+            try:
+                count = self._socket.send(view)
+            except TimeoutError as error:
+                raise self._stalled("accepted") from error
+            except OSError as error:
+                raise self._lost() from error
+            self.bytes_out += count
+            view = view[count:]
+
+    def shutdown(self) -> None:
+        """Break the connection at once; a thread that waits in it wakes with an error. Thread-safe."""
+        with contextlib.suppress(OSError):  # not connected any more is what we want
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the socket; to be called by the thread that uses it."""
+        self.shutdown()
+        self._socket.close()
+
+    def _stalled(self, verb: str) -> Exception:
+        if self._token.cancelled:
+            return Cancelled()
+        return PeerStalled(f"The server has {verb} no data for {self._socket.gettimeout():.3g} seconds.")
+
+    def _lost(self) -> Exception:
+        if self._token.cancelled:
+            return Cancelled()
+        return ConnectionLost("The server closed the connection.")
+
+
+def _resolve(host: str, port: int, deadline: float, token: CancelToken) -> list[tuple[Any, ...]]:
+    """Resolve a name on a thread of its own, since getaddrinfo knows no time-out."""
+    answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as error:
+            answers.put(error if isinstance(error, OSError) else OSError("the host name is not valid"))
+
+    threading.Thread(target=ask, name="vdb-resolve", daemon=True).start()
+    with token.calling(lambda: answers.put(None)):
+        try:
+            answer = answers.get(timeout=max(0.05, deadline - time.monotonic()))
+        except queue.Empty:
+            raise ServerUnreachable(f"The name {host} could not be resolved in time.") from None
+    if answer is None:
+        raise Cancelled
+    if isinstance(answer, OSError):
+        raise ServerUnreachable(f"The host {host} is not known: check its name.") from answer
+    return answer
+
+
+def _connect_problem(error: OSError, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:.3g} seconds"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens on this port"
+    return (error.strerror or str(error)).rstrip(".").lower()
