@@ -116,7 +116,7 @@ def _encode_element(element: int, value: str | int) -> bytes:
 def decode_command(data: bytes) -> Command:
     """Decode a command set; elements that this project does not use are skipped.
 
-    :raises ProtocolViolation: lengths that do not fit, another group, a number of a wrong size.
+    :raises ProtocolViolation: lengths that do not fit, a number of a wrong size.
     """
     values: dict[int, str | int] = {}
     position = 0
@@ -125,9 +125,11 @@ def decode_command(data: bytes) -> Command:
             raise ProtocolViolation("The server sent a command set that ends within an element.")
         group, element, length = _HEADER.unpack_from(data, position)
         position += 8
-        if group != 0 or position + length > len(data):
+        if position + length > len(data):
             raise ProtocolViolation("The server sent a damaged command set.")
-        _decode_element(values, element, data[position : position + length])
+        # Orthanc adds the list of failed instances (0008,0058), which does not belong here, to the command set.
+        if group == 0:
+            _decode_element(values, element, data[position : position + length])
         position += length
     return Command(values)
 
