@@ -16,7 +16,8 @@ PART_SUFFIX = ".part"
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-# Virus scanners and indexers hold new files open for a moment: ERROR_ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION.
+# Virus scanners and indexers hold new files open for a moment: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION,
+# ERROR_LOCK_VIOLATION.
 _BUSY_ON_WINDOWS = {5, 32, 33}
 _RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -163,7 +164,7 @@ def replace_with_retry(source: Path, target: Path) -> None:
     """
     for delay in (*_RETRY_DELAYS_S, None):
         try:
-            os.replace(source, target)
+            source.replace(target)
             return
         except OSError as error:
             _wait_if_busy(error, delay, "rename the file")

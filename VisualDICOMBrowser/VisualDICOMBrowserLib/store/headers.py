@@ -77,8 +77,8 @@ _WANTED = frozenset(_NUMBERS.values()) | {_MEDIA_STORAGE_SOP_CLASS}
 _NO_ELEMENT = RawElement("", b"")
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
-_DATE = re.compile(r"\d{8}|\d{4}\.\d\d\.\d\d")  # the second as ACR-NEMA wrote it (PS3.5, 6.2)
-_INTEGER = re.compile(r"[+-]?\d{1,12}")
+_DATE = re.compile(r"[0-9]{8}|[0-9]{4}\.[0-9]{2}\.[0-9]{2}")  # the second as ACR-NEMA wrote it (PS3.5, 6.2)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,16 @@ class Header:
         """Return a tag's text, empty if it is missing."""
         return self.tags.get(tag) or ""
 
+    def integer(self, tag: str) -> int | None:
+        """Return a tag's first value as an integer, None if it is missing or none."""
+        first = self.text(tag).partition("\\")[0]
+        return int(first) if _INTEGER.fullmatch(first) else None
+
+    def date(self, tag: str) -> str:
+        """Return a tag's date as YYYYMMDD, empty if it is missing or none."""
+        text = self.text(tag)
+        return text.replace(".", "") if _DATE.fullmatch(text) else ""
+
     @property
     def patient_id(self) -> str:
         """Patient ID."""
@@ -115,7 +125,7 @@ class Header:
     @property
     def birth_date(self) -> str:
         """Patient's Birth Date, YYYYMMDD or empty."""
-        return _date(self.text("0010,0030"))
+        return self.date("0010,0030")
 
     @property
     def sex(self) -> str:
@@ -130,7 +140,7 @@ class Header:
     @property
     def study_date(self) -> str:
         """Study Date, YYYYMMDD or empty."""
-        return _date(self.text("0008,0020"))
+        return self.date("0008,0020")
 
     @property
     def study_time(self) -> str:
@@ -155,7 +165,7 @@ class Header:
     @property
     def series_number(self) -> int | None:
         """Series Number."""
-        return _integer(self.text("0020,0011"))
+        return self.integer("0020,0011")
 
     @property
     def modality(self) -> str:
@@ -175,22 +185,22 @@ class Header:
     @property
     def instance_number(self) -> int | None:
         """Instance Number."""
-        return _integer(self.text("0020,0013"))
+        return self.integer("0020,0013")
 
     @property
     def rows(self) -> int | None:
         """Rows, pixels."""
-        return _integer(self.text("0028,0010"))
+        return self.integer("0028,0010")
 
     @property
     def columns(self) -> int | None:
         """Columns, pixels."""
-        return _integer(self.text("0028,0011"))
+        return self.integer("0028,0011")
 
     @property
     def frames(self) -> int:
         """Number of Frames, 1 where the instance does not say."""
-        return max(1, _integer(self.text("0028,0008")) or 1)
+        return max(1, self.integer("0028,0008") or 1)
 
     @property
     def position(self) -> tuple[float, float, float] | None:
@@ -264,15 +274,6 @@ def _checked(uid: str, name: str) -> str:
     if not is_uid(uid):
         raise BadData(f"The {name} of the file is not a UID.")
     return uid
-
-
-def _date(text: str) -> str:
-    return text.replace(".", "") if _DATE.fullmatch(text) else ""
-
-
-def _integer(text: str) -> int | None:
-    first = text.partition("\\")[0]
-    return int(first) if _INTEGER.fullmatch(first) else None
 
 
 def _floats(text: str, count: int) -> tuple[float, ...] | None:
