@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from VisualDICOMBrowserLib.domain.errors import BadData
+from VisualDICOMBrowserLib.store.layout import DatabaseFolder
+
+
+def test_instances_lie_where_ctk_looks_for_them(folder):
+    study = "1.2.826.0.1.3680043.8.498.13032911582176390737694135309109971567"
+    series = "1.2.826.0.1.3680043.8.498.30147642812743613394408058254606912145"
+    sop = "1.2.826.0.1.3680043.8.498.84464213652490592025355473067975944279"
+    hashed = "1c56f546/ccf391c8/08213633efad73598a98f8b365aaf9be"
+    assert folder.instance_path(study, series, sop) == folder.root / f"dicom/{hashed}.dcm"
+    assert folder.thumbnail_path(study, series, sop) == folder.root / f"thumbs/{hashed}.png"
+
+
+def test_root_is_absolute_and_resolved(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path)
+    assert DatabaseFolder(Path("link")).root == (tmp_path / "real").resolve()
+
+
+@given(*[st.text()] * 3)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_uid_however_hostile_becomes_a_path(folder, study, series, sop):
+    path = folder.instance_path(study, series, sop)
+    assert folder.contains(path)
+    assert len(path.relative_to(folder.dicom_folder).parts) == 3
+
+
+def test_files_inside_are_stored_relative_and_linked_ones_absolute(folder, tmp_path):
+    inside = folder.dicom_folder / "a" / "b.dcm"
+    assert folder.stored_name(inside) == "dicom/a/b.dcm"
+    assert folder.stored_name(tmp_path / "elsewhere.dcm") == (tmp_path / "elsewhere.dcm").as_posix()
+    assert folder.absolute("dicom/a/b.dcm") == inside
+    assert folder.absolute(str(tmp_path / "elsewhere.dcm")) == tmp_path / "elsewhere.dcm"
+
+
+def test_a_relative_path_to_a_linked_file_is_stored_absolute(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folder.stored_name(Path("elsewhere.dcm")) == (tmp_path / "elsewhere.dcm").as_posix()
+
+
+@pytest.mark.parametrize(
+    "stored", ["", ".", "..", "../x", "dicom/../../x", "dicom/../..", "a/../../database-2/x", "x\0y"]
+)
+def test_a_stored_name_that_leads_out_of_the_folder_is_refused(folder, stored):
+    with pytest.raises(BadData, match="outside its folder"):
+        folder.absolute(stored)
+
+
+def test_an_absolute_windows_name_is_not_taken_for_a_relative_one(folder):
+    assert not folder.contains(folder.absolute("C:/images/1.dcm")) or os.name == "nt"
+
+
+def test_a_symbolic_link_out_of_the_folder_does_not_count_as_inside(folder, tmp_path):
+    folder.dicom_folder.mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (folder.dicom_folder / "link").symlink_to(tmp_path / "outside")
+    assert not folder.contains(folder.dicom_folder / "link" / "x.dcm")
+    assert Path(folder.stored_name(folder.dicom_folder / "link" / "x.dcm")).is_absolute()
+    with pytest.raises(BadData):
+        folder.absolute("dicom/link/x.dcm")
+
+
+def test_a_loop_of_links_is_not_inside(folder):
+    folder.root.mkdir()
+    (folder.root / "a").symlink_to(folder.root / "b")
+    (folder.root / "b").symlink_to(folder.root / "a")
+    assert not folder.contains(folder.root / "a" / "x")
+
+
+def test_neither_the_folder_itself_nor_a_sibling_with_the_same_beginning_is_inside(folder):
+    assert not folder.contains(folder.root)
+    assert not folder.contains(folder.root.with_name(folder.root.name + "-2") / "x")

@@ -1,0 +1,160 @@
+"""What a ctkDICOM database holds locally, read in short statements."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..domain.uids import is_uid
+from .ctk_rows import dicom_date, integer_of, tag_text, text_of
+from .sqlite import LIST, chunks, fetch_in
+
+# A statement over so many rows takes well under 100 ms; an open cursor would make CTK's commits fail.
+_PAGE = 20_000
+
+_PATIENTS = (
+    "SELECT rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex FROM Patients"
+    " WHERE rowid > ? ORDER BY rowid LIMIT ?"
+)
+_STUDIES = (
+    "SELECT rowid, StudyInstanceUID, PatientsUID, StudyID, StudyDate, StudyTime, StudyDescription, AccessionNumber"
+    " FROM Studies WHERE rowid > ? ORDER BY rowid LIMIT ?"
+)
+_SERIES = (
+    "SELECT rowid, SeriesInstanceUID, StudyInstanceUID, SeriesNumber, Modality, SeriesDescription, BodyPartExamined"
+    " FROM Series WHERE rowid > ? ORDER BY rowid LIMIT ?"
+)
+_IMAGES = (
+    "SELECT rowid, SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"
+    " WHERE rowid > ? AND Filename <> '' ORDER BY rowid LIMIT ?"
+)
+_TAGS = f"SELECT SOPInstanceUID, Tag, Value FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True)
+class CtkPatient:
+    """A row of Patients. ``patient_id`` is the Study Instance UID where the images have no Patient ID."""
+
+    uid: int
+    patient_id: str
+    name: str
+    birth_date: str
+    sex: str
+
+
+@dataclass(frozen=True)
+class CtkStudy:
+    """A row of Studies; ``date`` is YYYYMMDD or empty."""
+
+    study_uid: str
+    patient_uid: int
+    study_id: str
+    date: str
+    time: str
+    description: str
+    accession_number: str
+
+
+@dataclass(frozen=True)
+class CtkSeries:
+    """A row of Series. CTK writes 0 for a missing number."""
+
+    series_uid: str
+    study_uid: str
+    number: int | None
+    modality: str
+    description: str
+    body_part: str
+
+
+@dataclass(frozen=True)
+class CtkImage:
+    """A local row of Images; ``filename`` is as stored, see :meth:`.layout.DatabaseFolder.absolute`."""
+
+    sop_uid: str
+    series_uid: str
+    filename: str
+
+
+@dataclass(frozen=True)
+class CtkContent:
+    """All images that have a file, with their series, studies and patients, and no others."""
+
+    patients: tuple[CtkPatient, ...]
+    studies: tuple[CtkStudy, ...]
+    series: tuple[CtkSeries, ...]
+    images: tuple[CtkImage, ...]
+
+
+def read_content(connection: sqlite3.Connection) -> CtkContent:
+    """Read what is local. Rows without usable UIDs, and those known only from queries, are left out."""
+    images = [CtkImage(text_of(r[1]), text_of(r[2]), text_of(r[3])) for r in _pages(connection, _IMAGES)]
+    wanted_series = {image.series_uid for image in images}
+    series = [found for found in map(_series, _pages(connection, _SERIES)) if found.series_uid in wanted_series]
+    wanted_studies = {found.study_uid for found in series}
+    studies = [found for found in map(_study, _pages(connection, _STUDIES)) if found.study_uid in wanted_studies]
+    wanted_patients = {study.patient_uid for study in studies}
+    patients = [found for found in map(_patient, _pages(connection, _PATIENTS)) if found.uid in wanted_patients]
+    return _connected(patients, studies, series, images)
+
+
+def _connected(
+    patients: list[CtkPatient], studies: list[CtkStudy], series: list[CtkSeries], images: list[CtkImage]
+) -> CtkContent:
+    """Drop what has no parent or no UID, from the top, so that every record leads up to a patient."""
+    known_patients = {patient.uid for patient in patients}
+    studies = [study for study in studies if is_uid(study.study_uid) and study.patient_uid in known_patients]
+    known_studies = {study.study_uid for study in studies}
+    series = [found for found in series if is_uid(found.series_uid) and found.study_uid in known_studies]
+    known_series = {found.series_uid for found in series}
+    images = [image for image in images if is_uid(image.sop_uid) and image.series_uid in known_series]
+    return CtkContent(tuple(patients), tuple(studies), tuple(series), tuple(images))
+
+
+def _pages(connection: sqlite3.Connection, statement: str) -> Iterator[tuple[Any, ...]]:
+    last = -(1 << 63)
+    while rows := connection.execute(statement, (last, _PAGE)).fetchall():
+        yield from rows
+        last = rows[-1][0]
+
+
+def _patient(row: tuple[Any, ...]) -> CtkPatient:
+    return CtkPatient(integer_of(row[1]) or 0, text_of(row[2]), text_of(row[3]), dicom_date(row[4]), text_of(row[5]))
+
+
+def _study(row: tuple[Any, ...]) -> CtkStudy:
+    _, uid, patient, study_id, day, time, description, accession = row
+    return CtkStudy(
+        text_of(uid),
+        integer_of(patient) or 0,
+        text_of(study_id),
+        dicom_date(day),
+        text_of(time),
+        text_of(description),
+        text_of(accession),
+    )
+
+
+def _series(row: tuple[Any, ...]) -> CtkSeries:
+    _, uid, study, number, modality, description, body_part = row
+    return CtkSeries(
+        text_of(uid), text_of(study), integer_of(number), text_of(modality), text_of(description), text_of(body_part)
+    )
+
+
+def read_tags(
+    connection: sqlite3.Connection, sop_uids: Iterable[str], tags: Iterable[str]
+) -> dict[str, dict[str, str | None]]:
+    """Read values of the tag cache: SOP Instance UID -> tag -> text, None if the instance lacks the element.
+
+    What the cache does not know is left out.
+    """
+    wanted = frozenset(tags)
+    found: dict[str, dict[str, str | None]] = {}
+    for chunk in chunks(sop_uids, _PAGE // 50):
+        for sop_uid, tag, value in fetch_in(connection, _TAGS, chunk):
+            if tag in wanted:
+                found.setdefault(sop_uid, {})[tag] = tag_text(value)
+    return found

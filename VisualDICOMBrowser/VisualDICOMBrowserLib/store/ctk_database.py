@@ -1,0 +1,225 @@
+"""CTK's database of local images: the writer for folders that no Slicer has open, and the reader for all."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from ..domain.errors import SchemaMismatch, StorageError
+from . import ctk_schema
+from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
+from .ctk_content import CtkContent, read_content, read_tags
+from .ctk_rows import StoredInstance, tag_rows
+from .files import storage_error
+from .layout import DatabaseFolder
+from .sqlite import LIST, connect, fetch_in, storage_errors, transaction
+
+_ADD_TAGS = "INSERT OR REPLACE INTO TagCache (SOPInstanceUID, Tag, Value) VALUES (?, ?, ?)"
+_REMOVE_TAGS = f"DELETE FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
+
+# Bytes 24 to 27 of an SQLite file count the transactions that changed it (SQLite file format, 1.3.7).
+_CHANGE_COUNTER = 24
+
+
+class CtkDatabase:
+    """``ctkDICOM.sql`` and ``ctkDICOMTagCache.sql`` of a folder; safe to use from several threads.
+
+    Open a folder once in a process: POSIX drops the locks of all connections to a file as soon as one descriptor
+    of it closes. All methods raise :class:`~..domain.errors.StorageError` when the disk or another program is in
+    the way.
+    """
+
+    def __init__(
+        self, folder: DatabaseFolder, main: sqlite3.Connection, tags: sqlite3.Connection | None, descriptor: int
+    ) -> None:
+        self._folder = folder
+        self._main = main
+        self._tags = tags
+        self._lock = threading.RLock()
+        # Kept open as long as the connections, see the class: never opened and closed just to look.
+        self._descriptor = descriptor
+        self._descriptor_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: DatabaseFolder, *, read_only: bool = False) -> CtkDatabase:
+        """Open the databases of a folder; where there are none and it may write, make them.
+
+        :raises SchemaMismatch: a database of another version, or of another program; nothing is changed.
+        :raises StorageError: no SQLite database, or it cannot be read or written.
+        """
+        opened: list[sqlite3.Connection] = []
+        try:
+            main = _open_main(folder, read_only, opened)
+            tags = _open_tags(folder, read_only, opened)
+            return cls(folder, main, tags, _descriptor(folder.ctk_database))
+        except BaseException:
+            for connection in opened:
+                connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files; the object is of no use any more."""
+        with self._lock, self._descriptor_lock:
+            self._main.close()
+            if self._tags is not None:
+                self._tags.close()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> CtkDatabase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def insert(self, items: Sequence[StoredInstance]) -> int:
+        """Add instances whose files are in place; return how many were not local before.
+
+        Local ones are left as they are; those known only from a query become local. The tag cache is written
+        first: what Slicer finds in the main database, it finds described.
+        """
+        with self._lock, storage_errors():
+            new = self._not_local(items)
+            if not new:
+                return 0
+            named = [(item, self._folder.stored_name(item.path)) for item in new]
+            tags = self._writable_tags()
+            with transaction(tags):
+                tags.executemany(_ADD_TAGS, [row for item in new for row in tag_rows(item.header)])
+            with transaction(self._main):
+                add_instances(self._main, named)
+            return len(named)
+
+    def remove(self, sop_uids: Iterable[str]) -> RemovedRows:
+        """Forget instances, and series, studies and patients that are left without any; files stay.
+
+        The tag cache goes first, so that no name lingers there that nobody would find any more.
+        """
+        uids = list(dict.fromkeys(sop_uids))
+        with self._lock, storage_errors():
+            tags = self._writable_tags()
+            with transaction(tags):
+                fetch_in(tags, _REMOVE_TAGS, uids)
+            with transaction(self._main):
+                return remove_images(self._main, uids)
+
+    def compact(self) -> None:
+        """Rewrite both files, so that no trace is left of what other programs removed or changed before.
+
+        What this class removes is overwritten at once; CTK does not do that. Takes as long as copying the files.
+        """
+        with self._lock, storage_errors():
+            for connection in (self._writable_tags(), self._main):
+                connection.execute("VACUUM")
+
+    def snapshot(self) -> CtkContent:
+        """Read all that is local, in pages: compare :meth:`change_stamp` before and after to know it is of one time."""
+        with self._lock, storage_errors():
+            return read_content(self._main)
+
+    def tags_for(self, sop_uids: Iterable[str], tags: Iterable[str]) -> dict[str, dict[str, str | None]]:
+        """Read the tag cache: SOP Instance UID -> ``"GGGG,EEEE"`` -> text, None if the instance lacks the element.
+
+        Instances and tags that the cache does not know are left out.
+        """
+        if self._tags is None:
+            return {}
+        with self._lock, storage_errors():
+            return read_tags(self._tags, sop_uids, tags)
+
+    def change_stamp(self) -> tuple[int, int, int]:
+        """Return a value that changes whenever ``ctkDICOM.sql`` does: SQLite's counter, size, time in ns.
+
+        It does not wait for a running :meth:`insert`, and means the same after a restart.
+        """
+        try:
+            with self._descriptor_lock:
+                os.lseek(self._descriptor, _CHANGE_COUNTER, os.SEEK_SET)
+                counter = int.from_bytes(os.read(self._descriptor, 4), "big")
+            status = self._folder.ctk_database.stat()
+        except OSError as error:
+            raise storage_error(error, "read the database") from error
+        return counter, status.st_size, status.st_mtime_ns
+
+    def _not_local(self, items: Sequence[StoredInstance]) -> list[StoredInstance]:
+        known = local_images(self._main, (item.header.sop_uid for item in items))
+        new: dict[str, StoredInstance] = {}
+        for item in items:
+            if item.header.sop_uid not in known:
+                new.setdefault(item.header.sop_uid, item)
+        return list(new.values())
+
+    def _writable_tags(self) -> sqlite3.Connection:
+        if self._tags is None:
+            raise StorageError("The database was opened for reading only.")
+        return self._tags
+
+
+def _open_main(folder: DatabaseFolder, read_only: bool, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+    path = folder.ctk_database
+    if read_only and not path.is_file():
+        raise StorageError("There is no DICOM database in the folder.")
+    connection = _connect(folder, path, read_only, opened)
+    with storage_errors():
+        if not read_only and not _tables(connection):
+            ctk_schema.create_main(connection)
+        _check_version(connection)
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    return connection
+
+
+def _open_tags(folder: DatabaseFolder, read_only: bool, opened: list[sqlite3.Connection]) -> sqlite3.Connection | None:
+    path = folder.ctk_tag_cache
+    if read_only and not path.is_file():
+        return None
+    connection = _connect(folder, path, read_only, opened)
+    with storage_errors():
+        if "TagCache" not in _tables(connection):
+            if read_only:
+                return None
+            ctk_schema.create_tag_cache(connection)
+    return connection
+
+
+def _connect(
+    folder: DatabaseFolder, path: Path, read_only: bool, opened: list[sqlite3.Connection]
+) -> sqlite3.Connection:
+    if not read_only:
+        try:
+            folder.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, "create the database folder") from error
+    connection = connect(path, read_only=read_only)
+    opened.append(connection)
+    return connection
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    if "SchemaInfo" not in _tables(connection):
+        raise SchemaMismatch("The folder holds a database that is not CTK's DICOM database; it was left as it is.")
+    versions = {str(row[0]) for row in connection.execute("SELECT Version FROM SchemaInfo").fetchall()}
+    if versions != {ctk_schema.SCHEMA_VERSION}:
+        found = ", ".join(sorted(versions)) or "none"
+        raise SchemaMismatch(
+            f"The DICOM database in the folder has version {found[:40]}, this program knows"
+            f" {ctk_schema.SCHEMA_VERSION}; it was left as it is. Update or move it with 3D Slicer."
+        )
+
+
+def _descriptor(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise storage_error(error, "read the database") from error

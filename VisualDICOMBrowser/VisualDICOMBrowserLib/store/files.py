@@ -1,0 +1,209 @@
+"""Writing files so that a crash at any time leaves the old file, the new file, or a ``.part``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from ..domain.errors import StorageError
+
+PART_SUFFIX = ".part"
+
+_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# Virus scanners and indexers hold new files open for a moment: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION,
+# ERROR_LOCK_VIOLATION.
+_BUSY_ON_WINDOWS = {5, 32, 33}
+_RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+def storage_error(error: OSError, doing: str) -> StorageError:
+    """Turn an operating-system error into a sentence without the path, which may hold a patient's name.
+
+    :param doing: what failed, as in ``"write the file"``.
+    """
+    if error.errno in _DISK_FULL:
+        return StorageError("The disk is full.")
+    if error.errno in _FORBIDDEN:
+        return StorageError(f"No permission to {doing}.")
+    return StorageError(f"Could not {doing}: {error.strerror or type(error).__name__}.")
+
+
+class PartFile:
+    """A file that appears under its name only when it is complete.
+
+    Until :meth:`commit` it is ``<final>.part`` in the same folder, which is created if need be. A ``.part``
+    that a crash left behind is replaced; if this process is writing the same file a second time at once,
+    the second one is ``<final>.2.part`` and so on, and the last to commit wins. As a context
+    manager it discards what was not committed. One thread at a time.
+
+    :raises StorageError: from the constructor and all methods but :meth:`discard`.
+    """
+
+    _live: set[Path] = set()  # noqa: RUF012 - shared on purpose, guarded by the lock
+    _live_lock = threading.Lock()
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.size = 0
+        self._synced = False
+        self.part = self._claim_name()
+        try:
+            self._descriptor: int | None = self._open()
+        except OSError as error:
+            self._release_name()
+            raise storage_error(error, "create the file") from error
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append ``data``, without a buffer of its own."""
+        view = memoryview(data).cast("B")
+        try:
+            while view:
+                written = os.write(self._opened(), view)
+                view = view[written:]
+                self.size += written
+        except OSError as error:
+            raise storage_error(error, "write the file") from error
+        self._synced = False
+
+    def sync(self) -> None:
+        """Have all that was written so far on the disk before returning."""
+        try:
+            os.fsync(self._opened())
+        except OSError as error:
+            raise storage_error(error, "write the file") from error
+        self._synced = True
+
+    def commit(self) -> Path:
+        """Sync unless nothing came since the last :meth:`sync`, and give the file its name.
+
+        The name itself survives a power cut only after :func:`fsync_folder`.
+        """
+        try:
+            if not self._synced:
+                self.sync()
+            self._close()
+            replace_with_retry(self.part, self.final)
+        except StorageError:
+            self.discard()
+            raise
+        self._release_name()
+        return self.final
+
+    def discard(self) -> None:
+        """Drop the file; nothing happens after a commit. What cannot be deleted keeps the suffix ``.part``."""
+        with self._live_lock:
+            if self.part not in self._live:
+                return
+        try:
+            self._close()
+            unlink_with_retry(self.part)
+        except StorageError:
+            return  # swept at the next start
+        finally:
+            self._release_name()
+
+    def __enter__(self) -> PartFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def _claim_name(self) -> Path:
+        with self._live_lock:
+            part = Path(f"{self.final}{PART_SUFFIX}")
+            number = 2
+            while part in self._live:
+                part = Path(f"{self.final}.{number}{PART_SUFFIX}")
+                number += 1
+            self._live.add(part)
+        return part
+
+    def _release_name(self) -> None:
+        with self._live_lock:
+            self._live.discard(self.part)
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        for _ in range(10):
+            try:
+                self.part.parent.mkdir(parents=True, exist_ok=True)
+                return os.open(self.part, flags, 0o666)
+            except FileExistsError:
+                unlink_with_retry(self.part)
+            except FileNotFoundError:
+                continue  # somebody removed the empty folder in between
+        return os.open(self.part, flags, 0o666)
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            raise StorageError("The file is closed already.")
+        return self._descriptor
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            raise storage_error(error, "write the file") from error
+
+
+def replace_with_retry(source: Path, target: Path) -> None:
+    """Rename ``source`` over ``target``, waiting up to 1.6 s for programs that hold it open (Windows only).
+
+    :raises StorageError: it failed.
+    """
+    for delay in (*_RETRY_DELAYS_S, None):
+        try:
+            source.replace(target)
+            return
+        except OSError as error:
+            _wait_if_busy(error, delay, "rename the file")
+
+
+def unlink_with_retry(path: Path) -> bool:
+    """Delete a file, waiting as :func:`replace_with_retry` does; tell whether it was there.
+
+    :raises StorageError: it failed.
+    """
+    for delay in (*_RETRY_DELAYS_S, None):
+        try:
+            path.unlink()
+            return True
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            _wait_if_busy(error, delay, "delete the file")
+    return False
+
+
+def _wait_if_busy(error: OSError, delay: float | None, doing: str) -> None:
+    if delay is None or getattr(error, "winerror", None) not in _BUSY_ON_WINDOWS:
+        raise storage_error(error, doing) from error
+    time.sleep(delay)
+
+
+def fsync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk; nothing to do on Windows.
+
+    :raises StorageError: it failed.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise storage_error(error, "write the folder") from error

@@ -1,0 +1,110 @@
+"""Where things lie in a database folder.
+
+The layout is CTK's: ``dicom/<A>/<B>/<C>.dcm`` with A and B the first 8 hexadecimal digits of the MD5 of the
+Study and the Series Instance UID, C all 32 of the SOP Instance UID. A UID itself never becomes a path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path, PureWindowsPath
+
+from ..domain.errors import BadData
+
+
+@dataclass(frozen=True)
+class DatabaseFolder:
+    """The names in one database folder; nothing is created.
+
+    :ivar root: absolute, symbolic links resolved.
+    """
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).resolve())
+
+    @property
+    def ctk_database(self) -> Path:
+        """The SQLite database that CTK knows."""
+        return self.root / "ctkDICOM.sql"
+
+    @property
+    def ctk_tag_cache(self) -> Path:
+        """CTK's second SQLite database: tag values of each instance."""
+        return self.root / "ctkDICOMTagCache.sql"
+
+    @property
+    def catalogue(self) -> Path:
+        """Our own index of all that is known."""
+        return self.root / "visual-dicom-browser.sqlite"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one engine that works in the folder."""
+        return self.root / "visual-dicom-browser.lock"
+
+    @property
+    def dicom_folder(self) -> Path:
+        """Copies of DICOM files."""
+        return self.root / "dicom"
+
+    @property
+    def thumbs_folder(self) -> Path:
+        """Thumbnails."""
+        return self.root / "thumbs"
+
+    @property
+    def trash_folder(self) -> Path:
+        """Removed files that can still be brought back."""
+        return self.root / ".trash"
+
+    def instance_path(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
+        """Return where the file of an instance belongs."""
+        return self.dicom_folder / f"{_hashed(study_uid, series_uid, sop_uid)}.dcm"
+
+    def thumbnail_path(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
+        """Return where the thumbnail of an instance belongs."""
+        return self.thumbs_folder / f"{_hashed(study_uid, series_uid, sop_uid)}.png"
+
+    def contains(self, path: Path) -> bool:
+        """Tell whether ``path`` lies below the folder once all symbolic links are followed."""
+        return self._inside(path) is not None
+
+    def stored_name(self, path: Path) -> str:
+        """Return ``path`` as CTK stores it: relative with ``/`` if inside the folder, else absolute."""
+        inside = self._inside(path)
+        return (inside.relative_to(self.root) if inside else Path(path).absolute()).as_posix()
+
+    def absolute(self, stored: str) -> Path:
+        """Return the path that a stored name means.
+
+        :raises BadData: the name is empty, or relative and leads out of the folder.
+        """
+        if _is_absolute(stored):
+            return Path(stored)
+        path = self._inside(self.root / stored)
+        if path is None:
+            raise BadData("The database names a file that lies outside its folder.")
+        return path
+
+    def _inside(self, path: Path) -> Path | None:
+        try:
+            resolved = Path(path).resolve()
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL character
+            return None
+        return resolved if self.root in resolved.parents else None
+
+
+def _is_absolute(stored: str) -> bool:
+    # A folder written on Windows may be read on Linux: its linked files are absolute there, not below the folder here.
+    return Path(stored).is_absolute() or PureWindowsPath(stored).is_absolute()
+
+
+def _hashed(study_uid: str, series_uid: str, sop_uid: str) -> str:
+    study, series, sop = (
+        md5(uid.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+        for uid in (study_uid, series_uid, sop_uid)
+    )
+    return f"{study[:8]}/{series[:8]}/{sop}"

@@ -1,0 +1,102 @@
+"""What every use of SQLite here has in common: connections, transactions, errors in plain words."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from ..domain.errors import StorageError
+
+BUSY_TIMEOUT_S = 5.0
+#: Values in one statement; SQLite's oldest limit on variables is 999.
+CHUNK = 500
+#: Stands for a list of values in a statement, see :func:`fetch_in`.
+LIST = "(?*)"
+
+_Item = TypeVar("_Item")
+_Rows = list[tuple[Any, ...]]
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a database in autocommit mode, usable from several threads one at a time.
+
+    Text that is not UTF-8 reads with replacement characters. Deleted content is overwritten.
+
+    :raises StorageError: it cannot be opened.
+    """
+    with storage_errors():
+        connection = sqlite3.connect(
+            f"{_uri(path)}?mode={'ro' if read_only else 'rwc'}",
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
+        )
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+        connection.execute("PRAGMA trusted_schema = OFF").fetchall()
+        if not read_only:
+            connection.execute("PRAGMA secure_delete = ON").fetchall()
+        return connection
+
+
+def _uri(path: Path) -> str:
+    text = path.as_posix()
+    return "file://" + ("" if text.startswith("/") and not text.startswith("//") else "/") + quote(text)
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn errors of SQLite into :class:`StorageError` with a plain sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _in_words(error) from error
+
+
+def _in_words(error: sqlite3.Error) -> StorageError:
+    text = str(error)
+    if "locked" in text:
+        return StorageError("The database is locked by another program.", retryable=True)
+    if "full" in text:
+        return StorageError("The disk is full.")
+    if "readonly" in text:
+        return StorageError("No permission to write the database.")
+    if "unable to open" in text:
+        return StorageError("The database cannot be opened.")
+    if "not a database" in text or "malformed" in text:
+        return StorageError("The database file is damaged, or is no database.")
+    return StorageError(f"The database could not be used: {text}.")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block does, or undo all of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:  # SQLite itself rolls back after some errors
+            connection.execute("ROLLBACK")
+
+
+def fetch_in(connection: sqlite3.Connection, statement: str, values: Iterable[str | int]) -> _Rows:
+    """Run a statement whose :data:`LIST` stands for the values, in chunks; return all rows of all chunks."""
+    rows: _Rows = []
+    for chunk in chunks(values, CHUNK):
+        marks = ", ".join("?" * len(chunk))
+        rows += connection.execute(statement.replace(LIST, f"({marks})"), chunk).fetchall()
+    return rows
+
+
+def chunks(values: Iterable[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """Cut ``values`` into lists of at most ``size``."""
+    iterator = iter(values)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
