@@ -47,11 +47,14 @@ class LocalFile:
 class Catalogue:
     """Reads and writes the catalogue; made by :meth:`open`.
 
+    :ivar writable: False if another engine writes it.
+
     All methods raise :class:`~..domain.errors.StorageError` when the disk is in the way.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, writable: bool = True) -> None:
         self._connection = connection
+        self.writable = writable
         self._lock = threading.RLock()
 
     @classmethod
@@ -61,7 +64,8 @@ class Catalogue:
         Read-only, a missing or unsuitable catalogue is replaced by an empty one in memory.
         """
         if read_only:
-            return cls(_open_to_read(path))
+            connection = _open_to_read(path)
+            return cls(_prepared(_in_memory())) if connection is None else cls(connection, writable=False)
         try:
             connection = connect(path)
             if _version(connection) in (None, catalogue_schema.VERSION):
@@ -208,6 +212,16 @@ class Catalogue:
         with self._lock, storage_errors():
             return [Series(*row) for row in fetch_in(self._connection, statement, study_uids)]
 
+    def local_totals(self) -> tuple[int, int, int, int]:
+        """Return how many patients, studies, series and instances are local."""
+        rows = self._rows(
+            "SELECT count(DISTINCT t.patient), count(DISTINCT t.study_uid), count(DISTINCT s.series_uid), count(*)"
+            " FROM instances i JOIN series s USING (series_uid) JOIN studies t USING (study_uid)"
+            " WHERE i.file IS NOT NULL"
+        )
+        patients, studies, series, instances = rows[0]
+        return patients, studies, series, instances
+
     def parents(self, level: Level, uid: str) -> tuple[str, str] | None:
         """Return study and series UID of a known series or instance (the series UID is ``uid`` for a series)."""
         if level is Level.SERIES:
@@ -337,9 +351,7 @@ def _values(patient: Patient) -> tuple[str, str, str, str, str]:
 
 def _drop_unknown(db: sqlite3.Connection) -> None:
     """Forget what is neither local nor on a server; names must not linger after a removal."""
-    db.execute(
-        "DELETE FROM instances WHERE file IS NULL AND series_uid NOT IN (SELECT series_uid FROM series_servers)"
-    )
+    db.execute("DELETE FROM instances WHERE file IS NULL AND series_uid NOT IN (SELECT series_uid FROM series_servers)")
     db.execute(
         "DELETE FROM series WHERE series_uid NOT IN (SELECT series_uid FROM instances)"
         " AND series_uid NOT IN (SELECT series_uid FROM series_servers)"
@@ -387,20 +399,21 @@ def _version(connection: sqlite3.Connection) -> str | None:
         return str(rows[0][0]) if rows else ""
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    if path.is_file():
-        try:
-            connection = connect(path, read_only=True)
-            if _version(connection) == catalogue_schema.VERSION:
-                return connection
-            connection.close()
-        except StorageError:
-            pass  # damaged, or its log cannot be replayed without writing: what it says can be had from the mirror
-    return _prepared(connect_memory())
+def _open_to_read(path: Path) -> sqlite3.Connection | None:
+    """Open a catalogue that somebody else writes; None if there is none that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        connection = connect(path, read_only=True)
+        if _version(connection) == catalogue_schema.VERSION:
+            return connection
+    except StorageError:
+        return None  # damaged, or its log cannot be replayed without writing: the mirror can be made again
+    connection.close()
+    return None
 
 
-def connect_memory() -> sqlite3.Connection:
-    """Open an empty database in memory, set up as :func:`.sqlite.connect` does."""
+def _in_memory() -> sqlite3.Connection:
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 

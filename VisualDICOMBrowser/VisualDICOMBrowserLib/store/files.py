@@ -71,6 +71,20 @@ class PartFile:
             raise storage_error(error, "write the file") from error
         self._synced = False
 
+    @classmethod
+    def is_live(cls, part: Path) -> bool:
+        """Tell whether this process is writing the ``.part`` file at this moment."""
+        with cls._live_lock:
+            return part in cls._live
+
+    def retarget(self, final: Path) -> None:
+        """Give the file another destination on the same file system, for one that is known only from its content."""
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, "create the folder") from error
+        self.final = final
+
     def sync(self) -> None:
         """Have all that was written so far on the disk before returning."""
         try:

@@ -51,6 +51,11 @@ class DatabaseFolder:
         return self.root / "dicom"
 
     @property
+    def incoming_folder(self) -> Path:
+        """Files on their way in, all with the suffix ``.part``: on the same file system as their destination."""
+        return self.dicom_folder / "incoming"
+
+    @property
     def thumbs_folder(self) -> Path:
         """Thumbnails."""
         return self.root / "thumbs"
@@ -88,6 +93,14 @@ class DatabaseFolder:
         if path is None:
             raise BadData("The database names a file that lies outside its folder.")
         return path
+
+    def find(self, stored: str) -> Path | None:
+        """Return the file that a stored name means, or None if there is none, or the name is not to be trusted."""
+        try:
+            path = self.absolute(stored)
+            return path if path.is_file() else None
+        except (BadData, OSError, ValueError):
+            return None
 
     def _inside(self, path: Path) -> Path | None:
         try:

@@ -1,0 +1,132 @@
+"""Files on this computer into the database: copied into its folder, or linked where they lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import BadData, StorageError, UsageError, VisualDicomError
+from ..domain.results import Failure, ImportResult
+from .files import PartFile, storage_error
+from .headers import Header, read_header
+from .local import LocalStore
+from .writer import Batch, Pending
+
+_COPY_CHUNK = 1024 * 1024
+
+
+class Importer:
+    """One import.
+
+    :param link: leave the files where they are, and only note them.
+    :param progress: called with the number of files looked at so far.
+    """
+
+    def __init__(
+        self, store: LocalStore, *, link: bool, token: CancelToken, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._store = store
+        self._link = link
+        self._token = token
+        self._progress = progress
+        self._batch = Batch()
+        self._rejected: list[Failure] = []
+        self._paths: dict[str, Path] = {}
+
+    def run(self, paths: Sequence[Path]) -> ImportResult:
+        """Import files, and folders with all that is below them.
+
+        :raises UsageError: a path that does not exist.
+        :raises StorageError: the disk is full; what was imported before stays.
+        :raises Cancelled: on request; likewise.
+        """
+        started = time.monotonic()
+        for path in paths:
+            if not path.exists():
+                raise UsageError(f"There is no file or folder {path}.")
+        files = 0
+        try:
+            for path in self._files(paths):
+                self._token.check()
+                files += 1
+                self._take(path)
+                self._progress(files)
+        finally:
+            self._batch.wait()
+        failed = [Failure(str(self._paths[uid]), str(error)) for uid, error in self._batch.failed]
+        return ImportResult(
+            files=files,
+            imported=len(self._batch.stored),
+            duplicates=len(self._batch.duplicates),
+            rejected=(*self._rejected, *failed),
+            seconds=time.monotonic() - started,
+        )
+
+    def _files(self, paths: Sequence[Path]) -> Iterator[Path]:
+        for path in paths:
+            if not path.is_dir():
+                yield path
+                continue
+            for parent, folders, names in os.walk(path, onerror=self._unreadable):
+                folders.sort()
+                for name in sorted(names):
+                    yield Path(parent, name)
+
+    def _unreadable(self, error: OSError) -> None:
+        self._rejected.append(Failure(str(error.filename), str(storage_error(error, "read the folder"))))
+
+    def _take(self, path: Path) -> None:
+        try:
+            header = read_header(path)
+            pending = self._linked(path, header) if self._link else self._copied(path, header)
+        except BadData as error:
+            self._rejected.append(Failure(str(path), str(error)))
+        except StorageError as error:
+            self._rejected.append(Failure(str(path), str(error)))
+        else:
+            self._paths[header.sop_uid] = path
+            self._store.writer.put(pending, self._batch)
+
+    def _linked(self, path: Path, header: Header) -> Pending:
+        return Pending(header, None, path.absolute(), "import")
+
+    def _copied(self, path: Path, header: Header) -> Pending:
+        final = self._store.folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
+        part = PartFile(self._store.folder.incoming_folder / final.name)
+        try:
+            _copy(path, part)
+            if part.size != header.size:
+                raise BadData("The file changed while it was read.")
+            part.retarget(final)
+        except BaseException:
+            part.discard()
+            raise
+        return Pending(header, part, final, "import")
+
+
+def _copy(source: Path, part: PartFile) -> None:
+    try:
+        with source.open("rb") as file:
+            shutil.copyfileobj(file, _Sink(part), _COPY_CHUNK)
+    except OSError as error:
+        raise storage_error(error, "read the file") from error
+
+
+class _Sink:
+    """A part file as :func:`shutil.copyfileobj` wants it."""
+
+    def __init__(self, part: PartFile) -> None:
+        self._part = part
+
+    def write(self, data: bytes) -> int:
+        self._part.write(data)
+        return len(data)
+
+
+def worst(failures: Sequence[VisualDicomError]) -> VisualDicomError | None:
+    """Return the first error that stops everything, such as a full disk."""
+    return next((error for error in failures if isinstance(error, StorageError)), None)

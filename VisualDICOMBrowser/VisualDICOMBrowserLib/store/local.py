@@ -1,0 +1,171 @@
+"""The local store: one database folder with its files, databases, catalogue and lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from ..domain.errors import BadData, FolderInUse, StorageError
+from ..domain.model import Level, Target
+from ..domain.results import RemoveResult, VerifyResult
+from . import mirror, recovery
+from .catalogue import Catalogue, LocalFile
+from .ctk_database import CtkDatabase
+from .files import PART_SUFFIX
+from .headers import Header, read_header
+from .layout import DatabaseFolder
+from .lock import FolderLock
+from .writer import StoreWriter
+
+
+class LocalStore:
+    """Opens a database folder for the engine; made by :meth:`open`.
+
+    :ivar read_only: True if another engine holds the folder, or the caller wanted it so.
+    :ivar held_by: a sentence on who holds it, empty if it is ours.
+    """
+
+    def __init__(
+        self, folder: DatabaseFolder, lock: FolderLock, ctk: CtkDatabase, catalogue: Catalogue, held_by: str
+    ) -> None:
+        self.folder = folder
+        self.catalogue = catalogue
+        self.held_by = held_by
+        self.read_only = not lock.held
+        self._lock = lock
+        self._ctk = ctk
+        self._removal = threading.Lock()
+        self._writer = StoreWriter(folder, catalogue, ctk) if lock.held else None
+
+    @classmethod
+    def open(cls, root: Path, *, read_only: bool = False) -> LocalStore:
+        """Open a folder, made if need be; where another engine holds it, for reading only.
+
+        :raises SchemaMismatch: a database of another version or program.
+        :raises StorageError: the folder cannot be used.
+        """
+        folder = DatabaseFolder(root)
+        lock = FolderLock(folder)
+        held_by = ""
+        if not read_only:
+            try:
+                lock.acquire()
+            except FolderInUse as error:
+                held_by = str(error)
+        try:
+            return cls._opened(folder, lock, held_by)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _opened(cls, folder: DatabaseFolder, lock: FolderLock, held_by: str) -> LocalStore:
+        ctk = CtkDatabase.open(folder, read_only=not lock.held)
+        try:
+            catalogue = Catalogue.open(folder.catalogue, read_only=not lock.held)
+            if lock.held:
+                recovery.recover(folder, catalogue, ctk)
+            if catalogue.writable:
+                mirror.refresh(catalogue, ctk)
+        except BaseException:
+            ctk.close()
+            raise
+        return cls(folder, lock, ctk, catalogue, held_by)
+
+    def close(self) -> None:
+        """Commit what is under way, close the files and give the folder back."""
+        if self._writer is not None:
+            self._writer.close()
+        self.catalogue.close()
+        self._ctk.close()
+        self._lock.release()
+
+    def __enter__(self) -> LocalStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def writer(self) -> StoreWriter:
+        """Where new instances go.
+
+        :raises FolderInUse: the folder is open for reading only.
+        """
+        self.require_writable()
+        assert self._writer is not None
+        return self._writer
+
+    def require_writable(self) -> None:
+        """Return quietly if this store may write.
+
+        :raises FolderInUse: it may not; the sentence says who holds the folder.
+        """
+        if self.read_only:
+            raise FolderInUse(self.held_by or "The database folder was opened for reading only.")
+
+    def refresh(self) -> bool:
+        """Take over what other programs changed in the ctkDICOM database; tell whether there was anything."""
+        return self.catalogue.writable and mirror.refresh(self.catalogue, self._ctk)
+
+    def path_of(self, file: LocalFile) -> Path:
+        """Return where the file of a local instance lies.
+
+        :raises BadData: its row leads out of the folder.
+        """
+        return self.folder.absolute(file.file)
+
+    def readable(self, sop_uids: Iterable[str]) -> set[str]:
+        """Return those instances that are really here: with a row, and a file that is whole and says the same."""
+        files = self.catalogue.local_files(Level.IMAGE, sop_uids)
+        return {f.instance.sop_uid for f in files if self._header_of(f.instance.sop_uid, f.file) is not None}
+
+    def remove(self, target: Target) -> RemoveResult:
+        """Remove what a target names: rows, files inside the folder, thumbnails. Linked files are never touched.
+
+        :raises FolderInUse: the folder is open for reading only.
+        :raises StorageError: files could not be deleted; they are tried again at the next start.
+        """
+        self.require_writable()
+        with self._removal:
+            self.refresh()
+            files = self.catalogue.local_files(target.level, target.uids)
+            before = self.catalogue.local_totals()
+            self.catalogue.add_intents("remove", [(f.instance.sop_uid, f.file, "") for f in files])
+            deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._ctk)
+            after = self.catalogue.local_totals()
+        if kept:
+            raise StorageError(f"{len(kept)} files could not be deleted; another program may use them.")
+        patients, studies, series, instances = (b - a for b, a in zip(before, after, strict=True))
+        return RemoveResult(patients, studies, series, instances, deleted)
+
+    def verify(self) -> VerifyResult:
+        """Check that every local row has a readable file, and every file below ``dicom/`` a row.
+
+        Open intents are finished and ``.part`` files swept first, if this store may write.
+        """
+        if not self.read_only:
+            recovery.sweep(self.folder.dicom_folder)
+            self.refresh()
+        content = self._ctk.snapshot()
+        missing = [i.sop_uid for i in content.images if self._header_of(i.sop_uid, i.filename) is None]
+        known = {self._resolved(image.filename) for image in content.images}
+        files = [p for p in recovery.files_below(self.folder.dicom_folder) if not p.name.endswith(PART_SUFFIX)]
+        orphans = [self.folder.stored_name(path) for path in files if path.resolve() not in known]
+        return VerifyResult(len(content.images), len(files), tuple(sorted(missing)), tuple(sorted(orphans)))
+
+    def _resolved(self, file: str) -> Path | None:
+        path = self.folder.find(file)
+        return path.resolve() if path is not None else None
+
+    def _header_of(self, sop_uid: str, file: str) -> Header | None:
+        """Return the header of a row's file, or None if the file is not whole or not what the row says."""
+        try:
+            header = read_header(self.folder.absolute(file))
+        except (BadData, StorageError):
+            return None
+        return header if header.sop_uid == sop_uid else None

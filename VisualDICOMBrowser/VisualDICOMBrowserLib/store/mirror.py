@@ -1,0 +1,53 @@
+"""The local content of a ctkDICOM database, as the catalogue keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..domain.model import Instance, Patient, Series, Study
+from .catalogue import Catalogue, LocalInstance
+from .ctk_content import CtkContent
+from .ctk_database import CtkDatabase
+
+
+def refresh(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
+    """Mirror the database again if anybody changed it since the last time; tell whether it was."""
+    stamp = ctk.change_stamp()
+    if str(stamp) == catalogue.ctk_stamp:
+        return False
+    content = ctk.snapshot()
+    while (newer := ctk.change_stamp()) != stamp:  # changed while it was read, page by page
+        stamp, content = newer, ctk.snapshot()
+    catalogue.replace_local(list(local_content(content)), str(stamp))
+    return True
+
+
+def local_content(content: CtkContent) -> Iterator[LocalInstance]:
+    """Turn CTK's rows into the catalogue's records."""
+    study_uids = {study.study_uid for study in content.studies}
+    patients = {}
+    for row in content.patients:
+        # Where the object has no ID, CTK writes the study's UID; where it has no name, the ID.
+        patient_id = "" if row.patient_id in study_uids else row.patient_id
+        name = "" if row.name == row.patient_id else row.name
+        patients[row.uid] = Patient(patient_id, name, row.birth_date, row.sex)
+    studies = {
+        row.study_uid: Study(
+            study_uid=row.study_uid,
+            patient=patients[row.patient_uid],
+            date=row.date,
+            time=row.time,
+            description=row.description,
+            accession_number=row.accession_number,
+            study_id=row.study_id,
+        )
+        for row in content.studies
+    }
+    series = {
+        row.series_uid: Series(row.series_uid, row.study_uid, row.number, row.modality, row.description, row.body_part)
+        for row in content.series
+    }
+    for image in content.images:
+        found = series[image.series_uid]
+        instance = Instance(image.sop_uid, image.series_uid, found.study_uid)
+        yield LocalInstance(studies[found.study_uid], found, instance, image.filename)
