@@ -300,7 +300,7 @@ def install_project(venv: Path, extras: Sequence[str]) -> None:
     what = f"{TOP}[{','.join(extras)}]" if extras else str(TOP)
     say(f"installing the project{''.join(f' and its extra {extra}' for extra in extras)} into .venv")
     command = [str(venv_python(venv)), "-m", "pip", "install", "--editable", what]
-    code, lines = run_quietly(command, show=("Collecting", "Downloading", "Building", "Installing", "WARNING"))
+    code, lines = run_quietly(command, show=("Collecting", "Downloading", "Installing", "WARNING: Retrying"))
     if code:
         raise failure("pip could not install what the project needs.", lines)
 
@@ -348,7 +348,7 @@ def install_packages(names: Sequence[str], run: Run | None = None) -> None:
 
     :raises SetupError: apt-get failed.
     """
-    run = run or (lambda command: run_quietly(command, show=("Setting up", "E:")))
+    run = run or (lambda command: run_quietly(command, show=("Fetched", "Setting up")))
     say(f"apt-get install {' '.join(names)}")
     install = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *names]
     code, lines = run(install)
