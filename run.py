@@ -93,6 +93,7 @@ def run_quietly(command: Sequence[str], show: Sequence[str] = ()) -> Outcome:
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         encoding="utf-8",
         errors="replace",
+        close_fds=False,  # hands on the lock of only_one
     ) as child:
         try:
             for line in child.stdout or ():
@@ -210,8 +211,13 @@ def next_step(found: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def only_one(lock: Path) -> Iterator[None]:
-    """Hold an operating-system lock, which ends with this process at the latest; wait while another has it."""
+    """Hold an operating-system lock; wait while another process has it.
+
+    It ends with this process at the latest; set-up commands inherit it, because after a ``kill -9`` of this
+    process they may go on writing for a while.
+    """
     with lock.open("a+b") as handle:
+        os.set_inheritable(handle.fileno(), True)
         for attempt in range(sys.maxsize):
             if try_lock(handle):
                 break

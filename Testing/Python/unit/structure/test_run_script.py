@@ -184,6 +184,17 @@ def test_two_first_uses_at_once_make_one_environment(run, made, monkeypatch):
     assert made == ["make", []]
 
 
+@POSIX
+def test_a_set_up_command_that_outlives_the_script_keeps_the_lock(run, tmp_path):
+    lock = tmp_path / "lock"
+    with run.only_one(lock):
+        orphan = subprocess.Popen(python_command("input()"), stdin=subprocess.PIPE, close_fds=False)
+    with lock.open("a+b") as other, orphan:
+        assert not run.try_lock(other)
+        orphan.communicate(b"\n", timeout=30)
+        assert run.try_lock(other)
+
+
 # ---- what goes wrong
 
 
