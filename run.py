@@ -312,20 +312,24 @@ def install_project(venv: Path, extras: Sequence[str]) -> None:
 
 
 def failure(message: str, lines: Sequence[str]) -> SetupError:
-    """Make an error of what a command said last, with the likeliest way to mend it."""
+    """Make an error of what a command said last."""
     said = "\n".join(f"  | {line}" for line in lines[-15:] if line)
-    text = "\n".join(lines)
+    return SetupError(f"{message} The last lines were:\n{said}", mend_for("\n".join(lines)))
+
+
+def mend_for(text: str) -> str:
+    """Tell the likeliest way to mend what *text* complains of."""
     mends = {
-        r"No space left|disk full|Errno 28": f"free some disk space ({shutil.disk_usage(TOP).free >> 20} MB are left).",
+        r"No space left|disk full": f"free some disk space ({shutil.disk_usage(TOP).free >> 20} MB are left).",
         r"CERTIFICATE_VERIFY|SSLError": "tell pip which certificates to trust (pip config set global.cert FILE).",
         r"name resolution|not resolve|to resolve|NewConnection|timed out|refused|unreachable|ProxyError|to fetch": (
             "connect this computer to the network, or set pip's proxy or index (`pip config`); then run it again."
         ),
         r"dpkg was interrupted": "run `dpkg --configure -a`; then run it again.",
         r"get lock": "let the other package manager finish; then run it again.",
+        r"Read-only|Permission denied": "copy the project to a folder that you may write to, or mend its permissions.",
     }
-    mend = next((mend for pattern, mend in mends.items() if re.search(pattern, text)), "see the lines above.")
-    return SetupError(f"{message} The last lines were:\n{said}", mend)
+    return next((mend for pattern, mend in mends.items() if re.search(pattern, text)), "see the lines above.")
 
 
 # ---- Debian packages for the tests
@@ -437,7 +441,7 @@ def main() -> int:
     except SetupError as error:
         say(str(error))
     except OSError as error:
-        say(str(failure(f"{error}.", [str(error)])))
+        say(str(SetupError(f"{error}.", mend_for(str(error)))))
     return 1
 
 

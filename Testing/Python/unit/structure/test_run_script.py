@@ -222,9 +222,17 @@ def test_without_ensurepip_and_apt_the_user_is_told_what_to_install(run, monkeyp
         run.add_ensurepip()
 
 
-def test_a_failed_set_up_is_a_sentence_on_standard_error(run, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "said", "mend"),
+    [
+        (None, "pip could not.", "try again."),
+        (PermissionError(13, "Permission denied"), "[Errno 13] Permission denied.", "copy the project to a folder"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device.", "free some disk space"),
+    ],
+)
+def test_a_failed_set_up_is_a_sentence_on_standard_error(run, monkeypatch, capsys, error, said, mend):
     def fail(_extras):
-        raise run.SetupError("pip could not.", "try again.")
+        raise error or run.SetupError("pip could not.", "try again.")
 
     monkeypatch.setattr(run, "prepare", fail)
     monkeypatch.setattr(run.signal, "signal", lambda *_: None)
@@ -232,7 +240,7 @@ def test_a_failed_set_up_is_a_sentence_on_standard_error(run, monkeypatch, capsy
     assert run.main() == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "run.py: pip could not.\n  To mend it: try again.\n"
+    assert err.startswith(f"run.py: {said}\n  To mend it: {mend}")
 
 
 # ---- Debian packages
