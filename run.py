@@ -37,6 +37,7 @@ EXTRAS = {"test": "test", "soak": "test", "gui": "desktop"}
 PEER_PACKAGES = ("orthanc", "orthanc-dicomweb", "dcmtk")
 DISPLAY_PACKAGES = (
     "xvfb",
+    "xauth",
     "libegl1",
     "libgl1",
     "libglib2.0-0",
