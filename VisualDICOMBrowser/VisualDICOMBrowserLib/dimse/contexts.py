@@ -102,16 +102,19 @@ class Proposal:
     as_scp: bool = False
 
 
-def storage_batches(sop_classes: Iterable[str], modalities: Iterable[str], room: int) -> Iterator[list[Proposal]]:
+def storage_batches(
+    sop_classes: Iterable[str], modalities: Iterable[str], room: int, *, only_these: bool = False
+) -> Iterator[list[Proposal]]:
     """Yield batches of storage contexts, each for one association, until everything was proposed.
 
     :param sop_classes: what the peer said is there; empty if it did not say.
     :param modalities: what the series' modalities are, used where the classes are not known.
     :param room: how many contexts an association has left for storage.
+    :param only_these: the peer named all classes: do not go on with every other one.
     """
     known = [c for c in dict.fromkeys(sop_classes) if c]
     first = known or _classes_of(modalities)
-    others = [c for c in all_storage_classes() if c not in set(first)]
+    others = [] if only_these and known else [c for c in all_storage_classes() if c not in set(first)]
     proposals = [*_in_order(first), *_in_order(others)]
     for start in range(0, len(proposals), room):
         yield proposals[start : start + room]

@@ -90,13 +90,13 @@ class Finder:
         return [s for s in map(_study, found.answers) if is_uid(s.study_uid)], found.truncated
 
     def series(self, study_uid: str, keys: Keys, limit: int) -> tuple[list[Series], bool]:
-        """Find the series of a study."""
+        """Find the series of a study; of all studies if ``study_uid`` is empty, which many servers refuse."""
         all_keys = {**dict.fromkeys(_SERIES_KEYS, ""), **keys, "StudyInstanceUID": study_uid}
         found = self._find(Level.SERIES, all_keys, limit)
         return [s for s in (_series(a, study_uid) for a in found.answers) if is_uid(s.series_uid)], found.truncated
 
     def instances(self, study_uid: str, series_uid: str, keys: Keys, limit: int) -> tuple[list[Instance], bool]:
-        """Find the instances of a series."""
+        """Find the instances of a series; of all if the UIDs are empty, which many servers refuse."""
         parents = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = self._find(Level.IMAGE, {**dict.fromkeys(_IMAGE_KEYS, ""), **keys, **parents}, limit)
         instances = (_instance(a, study_uid, series_uid) for a in found.answers)
@@ -199,7 +199,7 @@ def _study(answer: Answer) -> Study:
 def _series(answer: Answer, study_uid: str) -> Series:
     return Series(
         series_uid=answer.text("SeriesInstanceUID"),
-        study_uid=study_uid,
+        study_uid=study_uid or answer.text("StudyInstanceUID"),
         number=answer.number("SeriesNumber"),
         modality=answer.text("Modality"),
         description=answer.text("SeriesDescription"),
@@ -212,8 +212,8 @@ def _instance(answer: Answer, study_uid: str, series_uid: str) -> Instance:
     sop_class = answer.text("SOPClassUID")
     return Instance(
         sop_uid=answer.text("SOPInstanceUID"),
-        series_uid=series_uid,
-        study_uid=study_uid,
+        series_uid=series_uid or answer.text("SeriesInstanceUID"),
+        study_uid=study_uid or answer.text("StudyInstanceUID"),
         number=answer.number("InstanceNumber"),
         sop_class=sop_class if is_uid(sop_class) else "",
     )

@@ -83,10 +83,12 @@ def get(
     level: Level,
     keys: Keys,
     handler: StoreHandler,
+    outcome: GetOutcome,
     progress: Callable[[], None] = lambda: None,
-) -> GetOutcome:
+) -> None:
     """Fetch the instances that ``keys`` name (unique keys of ``level`` and those above).
 
+    :param outcome: filled as things happen, so that it tells what came before an error.
     :param progress: called after each instance.
     :raises PeerError: the conversation broke; what came before is kept by ``handler``.
     :raises StorageError: nothing can be written any more (for example a full disk): the rest is not asked for.
@@ -105,20 +107,22 @@ def get(
         },
         identifier,
     )
-    return _Conversation(association, handler, progress).run(context.transfer_syntax)
+    _Conversation(association, handler, outcome, progress).run(context.transfer_syntax)
 
 
 class _Conversation:
     """The messages after a C-GET request, up to its final response."""
 
-    def __init__(self, association: Association, handler: StoreHandler, progress: Callable[[], None]) -> None:
+    def __init__(
+        self, association: Association, handler: StoreHandler, outcome: GetOutcome, progress: Callable[[], None]
+    ) -> None:
         self._association = association
         self._handler = handler
         self._progress = progress
         self._guard: _Guard | None = None
-        self.outcome = GetOutcome()
+        self._outcome = outcome
 
-    def run(self, transfer_syntax: str) -> GetOutcome:
+    def run(self, transfer_syntax: str) -> None:
         try:
             while True:
                 message = self._association.receive(self._sink_for)
@@ -126,7 +130,7 @@ class _Conversation:
                     self._answer_store(message)
                 elif message.command.field == c.C_GET_RQ | c.RESPONSE:
                     if self._note_response(message, transfer_syntax):
-                        return self.outcome
+                        return
                 else:
                     raise ProtocolViolation("The server answered the C-GET with another message.")
         finally:
@@ -151,9 +155,9 @@ class _Conversation:
         sop_uid = message.command.text(c.AFFECTED_SOP_INSTANCE)
         error = guard.finish() if guard is not None else BadData("An instance came without its data set.")
         if error is None:
-            self.outcome.received.append(sop_uid)
+            self._outcome.received.append(sop_uid)
         else:
-            self.outcome.rejected.append((sop_uid, error))
+            self._outcome.rejected.append((sop_uid, error))
         self._send_store_response(message, error)
         self._progress()
         if isinstance(error, StorageError):
@@ -177,12 +181,12 @@ class _Conversation:
         command = message.command
         counts = [command.number(e, 0) for e in (c.REMAINING, c.COMPLETED, c.FAILED, c.WARNINGS)]
         if any(counts):
-            self.outcome.announced = max(self.outcome.announced or 0, sum(counts))
+            self._outcome.announced = max(self._outcome.announced or 0, sum(counts))
         status = command.number(c.STATUS)
         if codes.category(status) is codes.StatusCategory.PENDING:
             return False
-        self.outcome.status = status
-        self.outcome.failed_uids = tuple(u for u in failed_uids(message.data_set, transfer_syntax) if is_uid(u))
+        self._outcome.status = status
+        self._outcome.failed_uids = tuple(u for u in failed_uids(message.data_set, transfer_syntax) if is_uid(u))
         return True
 
 

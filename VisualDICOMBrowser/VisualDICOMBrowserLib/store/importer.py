@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, StorageError, UsageError, VisualDicomError
+from ..domain.errors import BadData, StorageError, UsageError
 from ..domain.results import Failure, ImportResult
 from .files import PartFile, storage_error
 from .headers import Header, read_header
@@ -41,8 +41,7 @@ class Importer:
         """Import files, and folders with all that is below them.
 
         :raises UsageError: a path that does not exist.
-        :raises StorageError: the disk is full; what was imported before stays.
-        :raises Cancelled: on request; likewise.
+        :raises Cancelled: on request; what was imported before stays.
         """
         started = time.monotonic()
         for path in paths:
@@ -83,9 +82,7 @@ class Importer:
         try:
             header = read_header(path)
             pending = self._linked(path, header) if self._link else self._copied(path, header)
-        except BadData as error:
-            self._rejected.append(Failure(str(path), str(error)))
-        except StorageError as error:
+        except (BadData, StorageError) as error:
             self._rejected.append(Failure(str(path), str(error)))
         else:
             self._paths[header.sop_uid] = path
@@ -125,8 +122,3 @@ class _Sink:
     def write(self, data: bytes) -> int:
         self._part.write(data)
         return len(data)
-
-
-def worst(failures: Sequence[VisualDicomError]) -> VisualDicomError | None:
-    """Return the first error that stops everything, such as a full disk."""
-    return next((error for error in failures if isinstance(error, StorageError)), None)

@@ -1,0 +1,127 @@
+"""The configuration file: which servers there are. JSON, written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from ..domain.errors import StorageError, UsageError
+from ..domain.servers import Server
+
+_VERSION = 1
+_MAX_BYTES = 4 * 1024 * 1024
+_APPLICATION = "visual-dicom-browser"
+
+
+def default_configuration_file() -> Path:
+    """Return the file in the user's own configuration folder."""
+    import platformdirs  # noqa: PLC0415 - not in Slicer, which names its own file
+
+    return Path(platformdirs.user_config_dir(_APPLICATION, appauthor=False)) / "config.json"
+
+
+def default_database_folder() -> Path:
+    """Return the database folder in the user's own data folder."""
+    import platformdirs  # noqa: PLC0415
+
+    return Path(platformdirs.user_data_dir(_APPLICATION, appauthor=False)) / "database"
+
+
+class Configuration:
+    """Reads and changes a configuration file. A missing file has no servers; it appears with the first one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def servers(self) -> list[Server]:
+        """Return the configured servers in the order they were added.
+
+        :raises UsageError: the file is not a configuration.
+        """
+        return list(self._read().values())
+
+    def server(self, name: str) -> Server:
+        """Return one server.
+
+        :raises UsageError: there is none of that name; the sentence says which there are.
+        """
+        servers = self._read()
+        if name not in servers:
+            known = ", ".join(servers) or "none; add one with: servers add"
+            raise UsageError(f"There is no server {name!r}. Configured: {known}.")
+        return servers[name]
+
+    def add(self, server: Server) -> None:
+        """Add a server, or replace the one of the same name.
+
+        :raises UsageError: its proxy is not configured.
+        """
+        with self._lock:
+            servers = self._read()
+            if server.proxy is not None and server.proxy not in servers:
+                raise UsageError(f"The proxy {server.proxy!r} is not a configured server; add it first.")
+            servers[server.name] = server
+            self._write(servers)
+
+    def remove(self, name: str) -> None:
+        """Remove a server.
+
+        :raises UsageError: there is none of that name, or another one needs it as its proxy.
+        """
+        with self._lock:
+            servers = self._read()
+            if name not in servers:
+                raise UsageError(f"There is no server {name!r}.")
+            users = [s.name for s in servers.values() if s.proxy == name]
+            if users:
+                raise UsageError(f"The server {name!r} is the proxy of {', '.join(users)}.")
+            del servers[name]
+            self._write(servers)
+
+    def _read(self) -> dict[str, Server]:
+        try:
+            with self.path.open("rb") as file:
+                raw = file.read(_MAX_BYTES)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise UsageError(f"The configuration file {self.path} cannot be read: {error.strerror}.") from error
+        return _servers(raw, self.path)
+
+    def _write(self, servers: dict[str, Server]) -> None:
+        document = {"version": _VERSION, "servers": [server.to_dict() for server in servers.values()]}
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).replace(self.path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            message = f"The configuration file {self.path} cannot be written: {error.strerror}."
+            raise StorageError(message) from error
+
+
+def _servers(raw: bytes, path: Path) -> dict[str, Server]:
+    try:
+        document: Any = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"The configuration file {path} is not valid JSON.") from error
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        raise UsageError(f"The configuration file {path} has a version that this program does not know.")
+    entries = document.get("servers", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(f"The configuration file {path} has no list of servers.")
+    servers = [Server.from_dict(entry) for entry in entries]
+    return {server.name: server for server in servers}

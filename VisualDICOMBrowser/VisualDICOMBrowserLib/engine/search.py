@@ -1,0 +1,145 @@
+"""Searching servers and this computer at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..dimse.find import Finder
+from ..dimse.identifier import Keys
+from ..domain.cancel import CancelToken
+from ..domain.filters import DateRange, QueryFilter
+from ..domain.model import Instance, Level, Patient, Series, Study
+from ..domain.servers import Server
+from ..store.catalogue import Catalogue
+
+#: Most series of a study, and most instances of a series, that are asked for.
+_MAX_SERIES = 10_000
+_MAX_INSTANCES = 100_000
+
+
+@dataclass
+class Findings:
+    """What one server, or this computer, has of what was searched for.
+
+    :ivar truncated: there is more than the limit let through.
+    """
+
+    patients: list[Patient] = field(default_factory=list)
+    studies: list[Study] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
+    truncated: bool = False
+
+
+def search_server(server: Server, query: QueryFilter, level: Level, token: CancelToken) -> Findings:
+    """Search one server down to ``level``, over one association.
+
+    Nothing below ``level`` is asked for, with one exception: where modalities are searched for and the server
+    does not tell those of a study, its series are looked at.
+
+    :raises PeerError: the server did not answer, or refused.
+    """
+    with Finder.connect(server, token) as finder:
+        search = _ServerSearch(finder, query, token)
+        if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
+            return search.patients()
+        return search.descend(level)
+
+
+class _ServerSearch:
+    def __init__(self, finder: Finder, query: QueryFilter, token: CancelToken) -> None:
+        self._finder = finder
+        self._query = query
+        self._token = token
+        self._found = Findings()
+
+    def patients(self) -> Findings:
+        patients, self._found.truncated = self._finder.patients(_patient_keys(self._query), self._query.limit)
+        self._found.patients = [p for p in patients if self._query.matches_patient(p)]
+        return self._found
+
+    def descend(self, level: Level) -> Findings:
+        seen: set[str] = set()
+        # Peers differ in what they make of several modalities in one key: one question for each is safe.
+        for modality in self._query.modalities or ("",):
+            keys = {**_study_keys(self._query), "ModalitiesInStudy": modality}
+            studies, truncated = self._finder.studies(keys, self._query.limit)
+            self._found.truncated |= truncated
+            for study in studies:
+                self._token.check()
+                if study.study_uid not in seen and self._query.matches_study(study):
+                    seen.add(study.study_uid)
+                    self._take_study(study, level)
+        self._found.patients = [study.patient for study in self._found.studies]
+        return self._found
+
+    def _take_study(self, study: Study, level: Level) -> None:
+        must_look = bool(self._query.series_uid) or bool(self._query.modalities and not study.modalities)
+        if level < Level.SERIES and not must_look:
+            self._found.studies.append(study)
+            return
+        series = self._series_of(study)
+        if not series and must_look:
+            return
+        modalities = study.modalities or tuple(sorted({s.modality for s in series if s.modality}))
+        self._found.studies.append(replace(study, modalities=modalities))
+        if level >= Level.SERIES:
+            self._found.series += series
+        if level >= Level.IMAGE:
+            for found in series:
+                self._take_instances(found)
+
+    def _series_of(self, study: Study) -> list[Series]:
+        keys: Keys = {"SeriesInstanceUID": self._query.series_uid} if self._query.series_uid else {}
+        if len(self._query.modalities) == 1:
+            keys["Modality"] = self._query.modalities[0]
+        series, truncated = self._finder.series(study.study_uid, keys, _MAX_SERIES)
+        self._found.truncated |= truncated
+        return [s for s in series if self._query.matches_series(s)]
+
+    def _take_instances(self, series: Series) -> None:
+        instances, truncated = self._finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)
+        self._found.instances += instances
+        self._found.truncated |= truncated
+
+
+def _patient_keys(query: QueryFilter) -> Keys:
+    return {"PatientID": query.patient_id, "PatientName": query.name_pattern}
+
+
+def _study_keys(query: QueryFilter) -> Keys:
+    keys: Keys = {
+        **_patient_keys(query),
+        "AccessionNumber": query.accession_number,
+        "StudyDescription": query.description_pattern,
+        "StudyInstanceUID": query.study_uid,
+    }
+    if query.study_date != DateRange():
+        keys["StudyDate"] = query.study_date.dicom()
+    return keys
+
+
+def search_local(catalogue: Catalogue, query: QueryFilter, level: Level) -> Findings:
+    """Search what is on this computer."""
+    found = Findings()
+    for study in catalogue.local_studies():
+        if query.matches_study(study):
+            if len(found.studies) >= query.limit:
+                found.truncated = True
+                break
+            found.studies.append(study)
+    if level >= Level.SERIES or query.series_uid:
+        _take_local_series(catalogue, query, level, found)
+    found.patients = [study.patient for study in found.studies]
+    return found
+
+
+def _take_local_series(catalogue: Catalogue, query: QueryFilter, level: Level, found: Findings) -> None:
+    series = catalogue.local_series(study.study_uid for study in found.studies)
+    found.series = [s for s in series if query.matches_series(s)]
+    if query.series_uid:
+        holders = {s.study_uid for s in found.series}
+        found.studies = [study for study in found.studies if study.study_uid in holders]
+    if level >= Level.IMAGE:
+        files = catalogue.local_files(Level.SERIES, [s.series_uid for s in found.series])
+        found.instances = [file.instance for file in files]

@@ -1,0 +1,210 @@
+"""Patients, studies, series and instances from servers and from this computer, merged into one tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..domain.filters import fold
+from ..domain.model import Instance, Level, Patient, Series, Study
+from ..domain.people import same_person
+
+
+@dataclass
+class _SeriesNode:
+    series: Series
+    servers: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    unknown_count: bool = False
+    local: int = 0
+    images: dict[str, _ImageNode] = field(default_factory=dict)
+
+
+@dataclass
+class _ImageNode:
+    instance: Instance
+    servers: list[str] = field(default_factory=list)
+    local: bool = False
+
+
+@dataclass
+class _StudyNode:
+    study: Study
+    servers: list[str] = field(default_factory=list)
+    series: dict[str, _SeriesNode] = field(default_factory=dict)
+
+
+@dataclass
+class _PatientNode:
+    patient: Patient
+    studies: dict[str, _StudyNode] = field(default_factory=dict)
+
+
+class PatientTree:
+    """Merges records: persons by :func:`~..domain.people.same_person`, all else by UID.
+
+    ``server`` is a server's name, or None for what is on this computer.
+    """
+
+    def __init__(self) -> None:
+        self._patients: dict[str, list[_PatientNode]] = {}
+        self._studies: dict[str, _StudyNode] = {}
+        self._series: dict[str, _SeriesNode] = {}
+
+    def add_patient(self, patient: Patient) -> None:
+        """Add a person, or complete a known one."""
+        self._patient_node(patient)
+
+    def add_study(self, study: Study, server: str | None) -> None:
+        """Add a study below its patient; a known study stays with the patient it was first found with."""
+        node = self._studies.get(study.study_uid)
+        if node is None:
+            node = _StudyNode(study)
+            self._studies[study.study_uid] = node
+            self._patient_node(study.patient).studies[study.study_uid] = node
+        else:
+            modalities = tuple(dict.fromkeys((*node.study.modalities, *study.modalities)))
+            node.study = replace(_completed(node.study, study), modalities=modalities, patient=node.study.patient)
+        _note_server(node.servers, server)
+
+    def add_series(self, series: Series, server: str | None) -> None:
+        """Add a series below its study, which must be there; ``instance_count`` of a local one is what is here."""
+        node = self._series.get(series.series_uid)
+        if node is None:
+            node = _SeriesNode(series)
+            self._series[series.series_uid] = node
+            self._studies[series.study_uid].series[series.series_uid] = node
+        else:
+            node.series = _completed(node.series, series)
+        if server is None:
+            node.local = series.instance_count or 0
+        elif series.instance_count is None:
+            node.unknown_count = True
+        else:
+            node.counts.append(series.instance_count)
+        _note_server(node.servers, server)
+
+    def add_instance(self, instance: Instance, server: str | None) -> None:
+        """Add an instance below its series, which must be there."""
+        images = self._series[instance.series_uid].images
+        node = images.setdefault(instance.sop_uid, _ImageNode(instance))
+        node.instance = _completed(node.instance, instance)
+        node.local = node.local or server is None
+        _note_server(node.servers, server)
+
+    @property
+    def study_uids(self) -> list[str]:
+        """All studies."""
+        return list(self._studies)
+
+    @property
+    def series_uids(self) -> list[str]:
+        """All series."""
+        return list(self._series)
+
+    def note_local_counts(self, counts: dict[str, int]) -> None:
+        """Set how many instances of series are here, however the series were found."""
+        for series_uid, count in counts.items():
+            self._series[series_uid].local = count
+
+    def to_list(self, level: Level) -> list[dict[str, Any]]:
+        """Return the tree down to a level as plain values, as ``query --json`` prints it: patients by name, studies
+        from the newest on, series and instances by number.
+        """
+        nodes = [node for bucket in self._patients.values() for node in bucket]
+        nodes.sort(key=lambda n: (fold(n.patient.name), n.patient.patient_id))
+        return [_patient_dict(node, level) for node in nodes]
+
+    def _patient_node(self, patient: Patient) -> _PatientNode:
+        bucket = self._patients.setdefault(patient.patient_id.strip(), [])
+        for node in bucket:
+            if same_person(node.patient, patient):
+                node.patient = _completed(node.patient, patient)
+                return node
+        bucket.append(_PatientNode(patient))
+        return bucket[-1]
+
+
+def _note_server(servers: list[str], server: str | None) -> None:
+    if server is not None and server not in servers:
+        servers.append(server)
+
+
+def _completed(known: Any, other: Any) -> Any:
+    """Return ``known`` with its empty fields taken from ``other``, a record of the same kind."""
+    missing = {
+        name: value
+        for name, value in vars(other).items()
+        if value not in ("", None, ()) and getattr(known, name) in ("", None, ())
+    }
+    return replace(known, **missing) if missing else known
+
+
+def _patient_dict(node: _PatientNode, level: Level) -> dict[str, Any]:
+    patient = node.patient
+    values: dict[str, Any] = {
+        "patient_id": patient.patient_id,
+        "name": patient.name,
+        "birth_date": patient.birth_date,
+        "sex": patient.sex,
+    }
+    if level >= Level.STUDY:
+        studies = sorted(node.studies.values(), key=lambda n: (n.study.date, n.study.time), reverse=True)
+        values["studies"] = [_study_dict(study, level) for study in studies]
+    return values
+
+
+def _study_dict(node: _StudyNode, level: Level) -> dict[str, Any]:
+    study = node.study
+    modalities = (*study.modalities, *(n.series.modality for n in node.series.values()))
+    values: dict[str, Any] = {
+        "study_uid": study.study_uid,
+        "date": study.date,
+        "time": study.time,
+        "description": study.description,
+        "accession_number": study.accession_number,
+        "modalities": sorted({m for m in modalities if m}),
+        "servers": node.servers,
+    }
+    if level >= Level.SERIES:
+        values["series"] = [_series_dict(n, level) for n in _by_number(node.series.values())]
+    return values
+
+
+def _by_number(nodes: Iterable[_SeriesNode]) -> list[_SeriesNode]:
+    return sorted(nodes, key=lambda n: (n.series.number is None, n.series.number or 0, n.series.series_uid))
+
+
+def _series_dict(node: _SeriesNode, level: Level) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "series_uid": node.series.series_uid,
+        "number": node.series.number,
+        "modality": node.series.modality,
+        "description": node.series.description,
+        "instances": _instance_count(node),
+        "local_instances": node.local,
+        "servers": node.servers,
+    }
+    if level >= Level.IMAGE:
+        images = sorted(node.images.values(), key=lambda n: (n.instance.number or 0, n.instance.sop_uid))
+        values["images"] = [
+            {
+                "sop_uid": n.instance.sop_uid,
+                "number": n.instance.number,
+                "sop_class_uid": n.instance.sop_class,
+                "local": n.local,
+                "servers": n.servers,
+            }
+            for n in images
+        ]
+    return values
+
+
+def _instance_count(node: _SeriesNode) -> int | None:
+    """Return how many instances the series has; None if a server has it and none said how many."""
+    if node.images:
+        return max(len(node.images), *node.counts, 0)
+    if node.unknown_count and not node.counts:
+        return None
+    return max([*node.counts, node.local])
