@@ -137,8 +137,7 @@ class _Host:
         if not isinstance(error, VisualDicomError):
             _log.error("The engine could not start: %s", where(error))
         detail = ErrorDetail.of(error)
-        self._outbox.reply(Goodbye(detail.message, detail))
-        self._outbox.close(_LAST_WORDS_S)
+        self._outbox.close(_LAST_WORDS_S, Goodbye(detail.message, detail))
 
     def _serve(self, calls: Calls) -> _Stop:
         while True:
@@ -160,8 +159,7 @@ class _Host:
         except Exception as error:
             _log.error("The engine could not be closed properly: %s", where(error))
             code = 1
-        self._outbox.reply(Goodbye(stop.reason))
-        self._outbox.close(_LAST_WORDS_S)
+        self._outbox.close(_LAST_WORDS_S, Goodbye(stop.reason))
         return code
 
     def _forward(self, name: str, subject: str, data: Any) -> None:

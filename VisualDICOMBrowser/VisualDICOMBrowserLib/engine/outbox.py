@@ -57,6 +57,7 @@ class Outbox:
         self._numbers = itertools.count()
         self._event_bytes = 0
         self._lost = 0
+        self._last: bytes | None = None
         self._hurry = 0
         self._writing = False
         self._closed = False
@@ -109,10 +110,15 @@ class Outbox:
             finally:
                 self._hurry -= 1
 
-    def close(self, timeout: float) -> bool:
-        """Take no more, write what is there, end the thread; False if that takes longer than ``timeout`` seconds."""
+    def close(self, timeout: float, last: Message | None = None) -> bool:
+        """Take no more, write what is there and then ``last``, end the thread.
+
+        :returns: False if that takes longer than ``timeout`` seconds, or the pipe broke.
+        """
+        last_line = None if last is None else encode(last)
         with self._changed:
             self._closed = True
+            self._last = last_line
             self._hurry += 1
             self._changed.notify_all()
         if self._thread is not threading.current_thread():
@@ -170,7 +176,8 @@ class Outbox:
                     self._writing = True
                     return line
                 if self._closed:
-                    return None
+                    line, self._last = self._last, None
+                    return line
                 self._changed.notify_all()
                 self._clock.wait(self._changed, self._due[0][0] if self._due else None)
 

@@ -68,9 +68,10 @@ def test_a_damaged_field_is_a_message_or_a_typed_error(message, data):
     values = json.loads(encode(message))
     values[data.draw(st.sampled_from(sorted(values)))] = data.draw(JSON)
     try:
-        assert isinstance(decode(json.dumps(values).encode()), (Hello, Request, Response, Event, Goodbye))
-    except MessageError as error:
-        assert str(error).endswith(".")
+        damaged = decode(json.dumps(values).encode())
+    except MessageError:
+        return
+    assert decode(encode(damaged)) == damaged
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,6 @@ def test_lines_come_out_however_the_stream_is_cut(lines, size):
 
 def test_a_line_that_never_ends_is_given_up():
     splitter = LineSplitter()
+    assert splitter.feed(b"x" * MAX_LINE) == []
     with pytest.raises(MessageError):
-        for _ in range(20):
-            splitter.feed(b"x" * (1024 * 1024))
+        splitter.feed(b"x")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from VisualDICOMBrowserLib.domain.errors import (
 )
 from VisualDICOMBrowserLib.engine.child import SubprocessTransport
 from VisualDICOMBrowserLib.engine.client import EngineClient, engine_command, engine_environment
-from VisualDICOMBrowserLib.engine.messages import Request, encode
+from VisualDICOMBrowserLib.engine.messages import Event, Goodbye, Request, Response, decode, encode
+from VisualDICOMBrowserLib.engine.parent import _poll, wait_for_exit
 
 ENGINE = """
 import ctypes, logging, os, sys, threading, time
@@ -56,10 +58,9 @@ class Engine:
         for done in range(count): self.callback("progress", "job 1", {"done": done + 1})
         return time.monotonic()
     def flood(self, count, size):
-        start = time.monotonic()
         for number in range(count): self.callback("changed", f"series {number}", "x" * size)
-        self.seconds = time.monotonic() - start
-    def flood_seconds(self): return self.seconds
+        print("flooded", flush=True)
+        return "done"
     def print(self):
         print("native noise")
         os.write(1, b"\\x00noise\\n")
@@ -68,7 +69,7 @@ class Engine:
         print("last words", flush=True)
         os._exit(7)
 
-METHODS = {name: Method(name) for name in ("damaged", "bug", "huge", "strange", "print", "crash", "flood_seconds")}
+METHODS = {name: Method(name) for name in ("damaged", "bug", "huge", "strange", "print", "crash")}
 METHODS["add"] = Method("add", {"a": number, "b": number})
 METHODS["refuse"] = Method("refuse", {"status": number})
 METHODS["sleep"] = Method("sleep", cancellable=True)
@@ -128,13 +129,17 @@ def is_gone(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def wait_until_gone(pid: int, seconds: float) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not is_gone(pid):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
+
+
+def wait_until_gone(pid: int, seconds: float) -> bool:
+    return wait_for(lambda: is_gone(pid), seconds)
 
 
 def test_the_engine_says_who_it_is(client):
@@ -212,17 +217,21 @@ def test_native_noise_on_descriptor_1_goes_to_the_log(client, bench):
 
 
 def test_a_client_that_does_not_read_does_not_block_the_engine(bench):
-    reading = threading.Event()
-    transport = bench.transport()
-    client = EngineClient(transport)
-    blocked = client.on_event(lambda _: reading.wait(30))
-    with client:
-        flood = client.call_async("flood", {"count": 3000, "size": 1000})
-        transport.write_line(encode(Request(9000, "flood", {"count": 100, "size": 1000})))
-        reading.set()
-        blocked()
-        flood.result(20)
-        assert client.call("flood_seconds", timeout=20) < 5
+    with bench.log.open("wb") as log:
+        process = subprocess.Popen(
+            bench.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=engine_environment()
+        )
+    with process:
+        process.stdin.write(encode(Request(1, "flood", {"count": 3000, "size": 1000})))
+        process.stdin.flush()
+        assert wait_for(lambda: b"flooded" in bench.log.read_bytes(), 20)
+        assert process.stdout.readline().startswith(b'{"type":"hello"')
+        process.stdin.close()
+        lines = process.stdout.read().splitlines()
+    messages = [decode(line) for line in lines]
+    assert sum(isinstance(message, Event) for message in messages) == 3000
+    assert [message.result for message in messages if isinstance(message, Response)] == ["done"]
+    assert isinstance(messages[-1], Goodbye)
 
 
 def test_the_engine_ends_when_its_input_does(bench):
@@ -335,6 +344,28 @@ def test_garbage_from_the_client_ends_the_engine(bench):
         assert client._transport.wait(NOTICE_S)
         with pytest.raises(LocalError, match="not JSON"):
             client.call("add", {"a": 1, "b": 1})
+
+
+@pytest.mark.parametrize("wait", [wait_for_exit, _poll])
+def test_the_end_of_another_process_is_noticed(wait):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    watcher = threading.Thread(target=wait, args=(process.pid,), daemon=True)
+    watcher.start()
+    watcher.join(0.2)
+    assert watcher.is_alive()
+    process.communicate(b"\n")
+    watcher.join(5)
+    assert not watcher.is_alive()
+
+
+@pytest.mark.parametrize("wait", [wait_for_exit, _poll])
+def test_a_process_that_is_already_gone_is_not_waited_for(wait):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    watcher = threading.Thread(target=wait, args=(process.pid,), daemon=True)
+    watcher.start()
+    watcher.join(5)
+    assert not watcher.is_alive()
 
 
 def test_the_command_names_the_folder_and_this_process(tmp_path):
