@@ -46,8 +46,9 @@ class EngineCall(futures.Future[Any]):
 class EngineClient:
     """A client of one engine process.
 
-    As a context manager it starts the engine and waits for it. Callbacks run where the transport reads; with
-    :class:`.SubprocessTransport` that is a thread of its own, which must not call :meth:`call` or :meth:`close`.
+    As a context manager it starts the engine and waits for it. Callbacks run where the transport reads: for
+    :class:`.SubprocessTransport` on a thread of its own, for one over an event loop on that loop's thread. That
+    thread must not wait (:meth:`wait_ready`, :meth:`call`), but use the futures; a reading thread must not close.
     """
 
     def __init__(self, transport: Transport) -> None:

@@ -114,8 +114,8 @@ class _Host:
         except Exception as error:
             self._say_why_not(error)
             return 1
-        unsubscribe = engine.subscribe(self._forward)
         self._outbox.reply(Hello(os.getpid(), __version__, database))
+        unsubscribe = engine.subscribe(self._forward)  # after the greeting, which no event may overtake
         calls = Calls(engine, methods, self._outbox.reply)
         stop = self._serve(calls)
         unsubscribe()

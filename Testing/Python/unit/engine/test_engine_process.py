@@ -368,6 +368,45 @@ def test_a_process_that_is_already_gone_is_not_waited_for(wait):
     assert not watcher.is_alive()
 
 
+MAIN_WITH_A_SMALL_ENGINE = """
+import sys, types
+from VisualDICOMBrowserLib.engine.__main__ import leave, main
+
+class Engine:
+    def __init__(self, database, config=None):
+        self.database, self.config = database, config
+    def subscribe(self, callback):
+        callback("opened", str(self.database), None)
+        return lambda: None
+    def close(self): print("closed")
+    def servers(self): return [self.config]
+
+sys.modules["VisualDICOMBrowserLib.engine.engine"] = types.SimpleNamespace(Engine=Engine)
+leave(main(sys.argv[1:]))
+"""
+
+
+def test_the_program_hosts_the_engine_of_a_folder_and_logs_where_it_is_told(bench, tmp_path):
+    command = [sys.executable, "-c", MAIN_WITH_A_SMALL_ENGINE]
+    command += ["--database", str(tmp_path), "--config", "servers.json", "--log", str(tmp_path / "own.log")]
+    opened = threading.Event()
+    client = EngineClient(SubprocessTransport(command, bench.log, engine_environment()))
+    client.on_event(lambda event: opened.set())
+    with client:
+        assert client.hello.database == str(tmp_path)
+        assert client.call("servers", timeout=10) == ["servers.json"]
+        assert opened.wait(5)
+    assert "closed" in (tmp_path / "own.log").read_text()
+    assert bench.log.read_bytes() == b""
+
+
+def test_the_program_without_a_folder_is_used_wrongly():
+    command = [sys.executable, "-m", "VisualDICOMBrowserLib.engine"]
+    done = subprocess.run(command, capture_output=True, env=engine_environment(), timeout=30, check=False)
+    assert done.returncode == 2
+    assert b"--database" in done.stderr
+
+
 def test_the_command_names_the_folder_and_this_process(tmp_path):
     command = engine_command("python", tmp_path, tmp_path / "servers.json")
     assert command[1:3] == ["-m", "VisualDICOMBrowserLib.engine"]
