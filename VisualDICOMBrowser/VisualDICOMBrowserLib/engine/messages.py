@@ -12,7 +12,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Union
+from typing import Any, NoReturn, TypeAlias
 
 from ..domain import errors
 from ..domain.errors import InternalError, LocalError, OperationRefused, VisualDicomError
@@ -113,7 +113,7 @@ class Goodbye:
     error: ErrorDetail | None = None
 
 
-Message = Union[Hello, Request, Response, Event, Goodbye]  # noqa: UP007  evaluated at run time by 3.10 too
+Message: TypeAlias = Hello | Request | Response | Event | Goodbye
 
 _TYPES: dict[str, type[Message]] = {
     "hello": Hello,
