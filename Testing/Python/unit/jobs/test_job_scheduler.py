@@ -1,0 +1,547 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+
+import pytest
+from VisualDICOMBrowserLib.domain.errors import (
+    BadData,
+    Cancelled,
+    ConnectionLost,
+    InternalError,
+    LocalError,
+    ServerUnreachable,
+    UsageError,
+)
+from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
+from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
+from VisualDICOMBrowserLib.jobs.job import Outcome
+from VisualDICOMBrowserLib.jobs.lanes import Limits
+from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore
+from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
+from VisualDICOMBrowserLib.jobs.scheduler import Scheduler
+from VisualDICOMBrowserLib.jobs.states import IllegalTransition, JobState
+
+DEADLINE_S = 10
+
+
+class Stage:
+    """A scheduler whose workers do what the job's ``act`` names, and everything that was heard of it."""
+
+    def __init__(self, **options) -> None:
+        self.clock = SimulatedClock()
+        self.store = InMemoryJobQueueStore()
+        self.changed = threading.Condition()
+        self.steps = []
+        self.reports = []
+        self.acts = {}
+        self.most = Counter()
+        self.running = Counter()
+        options = {"clock": self.clock, "retry": RetryStrategy(random=lambda: 0.5), **options}
+        self.scheduler = Scheduler(
+            dict.fromkeys(JobKind, self.work),
+            listener=self.listen,
+            on_progress=self.reports.append,
+            store=self.store,
+            **options,
+        )
+
+    def listen(self, step) -> None:
+        with self.changed:
+            self.steps.append(step)
+            self.changed.notify_all()
+
+    def work(self, description, context):
+        keys = ("all", description.server)
+        with self.changed:
+            for key in keys:
+                self.running[key] += 1
+                self.most[key] = max(self.most[key], self.running[key])
+        try:
+            act = self.acts.get(description.job_id)
+            return act(context) if act else None
+        finally:
+            with self.changed:
+                self.running.subtract(keys)
+
+    def submit(self, job_id, act=None, kind=JobKind.FIND, server="A", priority=Priority.USER):
+        if act is not None:
+            self.acts[job_id] = act
+        return self.scheduler.submit(JobDescription(job_id, kind, server, priority=priority))
+
+    def wait_for(self, job_id, state) -> None:
+        def seen():
+            return any(step.job.job_id == job_id and step.new is state for step in self.steps)
+
+        with self.changed:
+            assert self.changed.wait_for(seen, DEADLINE_S), f"{job_id} did not become {state.value}"
+
+    def wait_for_steps(self, job_id, *states) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.story(job_id) == list(states), DEADLINE_S), self.story(job_id)
+
+    def story(self, job_id):
+        return [step.new for step in self.steps if step.job.job_id == job_id]
+
+
+class Gate:
+    """Work that goes on until it is let through."""
+
+    def __init__(self, result=None) -> None:
+        self.entered = threading.Event()
+        self.open = threading.Event()
+        self.result = result
+
+    def __call__(self, context):
+        self.entered.set()
+        with context.token.calling(self.open.set):
+            assert self.open.wait(DEADLINE_S)
+        context.token.check()
+        return self.result
+
+    def wait(self) -> None:
+        assert self.entered.wait(DEADLINE_S)
+
+
+class Stubborn(Gate):
+    """Work that does not listen to its token."""
+
+    def __call__(self, context):
+        self.entered.set()
+        assert self.open.wait(DEADLINE_S)
+        return self.result
+
+
+def failing(*errors):
+    """Raise the given errors one try after the other, then succeed."""
+    left = list(errors)
+
+    def act(context):
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return act
+
+
+@pytest.fixture
+def stage():
+    stage = Stage()
+    yield stage
+    assert stage.scheduler.close(DEADLINE_S)
+
+
+QUEUED, RUNNING, WAITING = JobState.QUEUED, JobState.RUNNING, JobState.WAITING
+
+
+def test_a_job_runs_and_gives_its_result(stage):
+    handle = stage.submit("1", lambda context: 42)
+    assert handle.result(DEADLINE_S) == 42
+    stage.wait_for_steps("1", QUEUED, RUNNING, JobState.COMPLETED)
+    assert [step.old for step in stage.steps] == [None, QUEUED, RUNNING]
+    record = handle.record()
+    assert (record.state, record.tries) == (JobState.COMPLETED, 1)
+    assert record.started is not None
+    assert record.ended is not None
+
+
+def test_waiting_for_a_job_is_bounded(stage):
+    handle = stage.submit("1", Gate())
+    assert handle.wait(0.01) is None
+    with pytest.raises(TimeoutError):
+        handle.result(0.01)
+
+
+def test_an_incomplete_job_keeps_its_result_and_says_what_is_missing(stage):
+    handle = stage.submit("1", lambda context: context.incomplete(["1.2.3"], "One image is missing."))
+    outcome = handle.wait(DEADLINE_S)
+    assert outcome == Outcome(["1.2.3"], JobState.INCOMPLETE, "One image is missing.")
+    assert handle.result() == ["1.2.3"]
+
+
+def test_a_failed_job_raises_the_workers_error(stage):
+    error = BadData("Damaged.")
+    handle = stage.submit("1", failing(error))
+    with pytest.raises(BadData) as caught:
+        handle.result(DEADLINE_S)
+    assert caught.value is error
+    assert handle.record().reason == "Damaged."
+
+
+def test_a_bug_in_a_worker_is_an_internal_error_and_nothing_of_its_text_is_logged(stage, caplog):
+    with caplog.at_level(logging.ERROR):
+        handle = stage.submit("1", failing(ValueError("DOE^JANE")))
+        with pytest.raises(InternalError) as caught:
+            handle.result(DEADLINE_S)
+    assert "ValueError in act" in caplog.text
+    assert "DOE" not in caplog.text + str(caught.value)
+    caplog.clear()
+
+
+def test_a_worker_that_exits_the_thread_fails_its_job_only(stage, caplog):
+    with pytest.raises(InternalError):
+        stage.submit("1", failing(SystemExit())).result(DEADLINE_S)
+    assert stage.submit("2", lambda context: 1).result(DEADLINE_S) == 1
+    caplog.clear()
+
+
+def test_a_transient_failure_is_tried_again_after_1_2_and_4_seconds(stage):
+    handle = stage.submit("1", failing(*[ServerUnreachable("No answer.")] * 3))
+    story = [QUEUED, RUNNING, WAITING]
+    for delay in (1, 2, 4):
+        stage.wait_for_steps("1", *story)
+        assert handle.record().retry_at.monotonic == pytest.approx(stage.clock.monotonic() + delay)
+        stage.clock.advance(delay - 0.01)
+        stage.submit(f"meanwhile {delay}").result(DEADLINE_S)
+        assert handle.record().state is WAITING
+        stage.clock.advance(0.01)
+        story += [QUEUED, RUNNING, WAITING]
+        if delay == 4:
+            story[-1] = JobState.COMPLETED
+    assert handle.result(DEADLINE_S) == "done"
+    stage.wait_for_steps("1", *story)
+    assert handle.record().tries == 4
+
+
+def test_after_the_last_retry_the_job_fails_until_the_user_retries(stage):
+    handle = stage.submit("1", failing(*[ConnectionLost("Cut.")] * 5))
+    for tries in range(1, 4):
+        stage.wait_for_steps("1", QUEUED, *[RUNNING, WAITING, QUEUED] * (tries - 1), RUNNING, WAITING)
+        stage.clock.advance(4)
+    with pytest.raises(ConnectionLost):
+        handle.result(DEADLINE_S)
+    assert handle.record().tries == 4
+    handle.retry()
+    stage.wait_for_steps(
+        "1", *[QUEUED, RUNNING, WAITING] * 3, QUEUED, RUNNING, JobState.FAILED, QUEUED, RUNNING, WAITING
+    )
+    stage.clock.advance(1)
+    assert handle.result(DEADLINE_S) == "done"
+
+
+def test_an_incomplete_outcome_with_a_transient_error_is_tried_again(stage):
+    outcomes = [Outcome("half", JobState.INCOMPLETE, "Half.", ConnectionLost("Cut.")), "all"]
+    handle = stage.submit("1", lambda context: outcomes.pop(0))
+    stage.wait_for("1", WAITING)
+    stage.clock.advance(1)
+    assert handle.result(DEADLINE_S) == "all"
+
+
+def test_a_waiting_job_holds_up_nobody(stage):
+    stage.submit("1", failing(ServerUnreachable("No answer.")))
+    stage.wait_for("1", WAITING)
+    for number in range(2, 6):
+        stage.submit(str(number), lambda context: None).result(DEADLINE_S)
+
+
+def test_a_retry_is_due_even_while_every_thread_made_so_far_is_busy(stage):
+    handle = stage.submit("1", failing(ServerUnreachable("No answer.")))
+    stage.wait_for("1", WAITING)
+    gate = Gate()
+    stage.submit("2", gate, server="B")
+    gate.wait()
+    stage.clock.advance(1)
+    assert handle.result(DEADLINE_S) == "done"
+    gate.open.set()
+
+
+def test_a_dead_server_does_not_delay_others(stage):
+    dead = [Gate() for _ in range(30)]
+    for number, gate in enumerate(dead):
+        stage.submit(f"dead {number}", gate, server="dead", priority=Priority.VISIBLE_THUMBNAIL)
+    dead[1].wait()
+    for number in range(20):
+        stage.submit(f"alive {number}", server="B", priority=Priority.REST).result(DEADLINE_S)
+    assert stage.most["dead"] == 2
+    for gate in dead:
+        gate.open.set()
+
+
+def test_a_search_is_answered_while_retrieves_of_the_same_server_run(stage):
+    gates = [Gate(), Gate()]
+    for number, gate in enumerate(gates):
+        stage.submit(f"retrieve {number}", gate, kind=JobKind.RETRIEVE)
+    gates[0].wait()
+    stage.submit("find").result(DEADLINE_S)
+    assert not gates[1].entered.is_set()
+    for gate in gates:
+        gate.open.set()
+
+
+def test_limits_are_never_exceeded():
+    stage = Stage(limits=Limits(total=3, per_server=2, servers={"B": 1}))
+    with stage.scheduler:
+        handles = [
+            stage.submit(str(number), lambda context: context.token.wait(0.001), server="ABC"[number % 3])
+            for number in range(120)
+        ]
+        for handle in handles:
+            assert handle.wait(DEADLINE_S).state is JobState.COMPLETED
+        workers = [t.name for t in threading.enumerate() if t.name.startswith("jobs-worker")]
+    assert stage.most["all"] <= 3
+    assert stage.most["A"] <= 2
+    assert stage.most["B"] == 1
+    assert len(workers) <= 3
+
+
+def test_what_becomes_visible_is_promoted():
+    stage = Stage(limits=Limits(total=1))
+    with stage.scheduler:
+        gate = Gate()
+        stage.submit("first", gate)
+        gate.wait()
+        handles = [stage.submit(str(number), priority=Priority.REST) for number in range(3)]
+        handles[2].set_priority(Priority.VISIBLE_THUMBNAIL)
+        gate.open.set()
+        for handle in handles:
+            handle.wait(DEADLINE_S)
+        started = [step.job.job_id for step in stage.steps if step.new is RUNNING]
+    assert started == ["first", "2", "0", "1"]
+
+
+def test_a_queued_job_is_cancelled_at_once(stage):
+    gates = [Gate(), Gate()]
+    for number, gate in enumerate(gates):
+        stage.submit(f"gate {number}", gate)
+        gate.wait()
+    handle = stage.submit("1", lambda context: pytest.fail("it ran"))
+    assert handle.cancel()
+    assert not handle.cancel()
+    with pytest.raises(Cancelled):
+        handle.result(0)
+    for gate in gates:
+        gate.open.set()
+
+
+def test_a_running_job_is_cancelled_through_its_token(stage):
+    gate = Gate()
+    handle = stage.submit("1", gate)
+    gate.wait()
+    assert handle.cancel()
+    assert handle.wait(DEADLINE_S).state is JobState.CANCELLED
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_stays_so(stage):
+    handle = stage.submit("1", failing(ServerUnreachable("No answer.")))
+    stage.wait_for("1", WAITING)
+    assert handle.cancel()
+    assert handle.wait(0).state is JobState.CANCELLED
+    stage.clock.advance(10)
+    stage.submit("2").result(DEADLINE_S)
+    assert handle.record().state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize("broken", [ConnectionLost("The socket was shut."), OSError(9, "Bad file descriptor")])
+def test_whatever_breaks_after_a_cancellation_is_the_cancellation(stage, caplog, broken):
+    def act(context):
+        context.token.wait(DEADLINE_S)
+        raise broken
+
+    handle = stage.submit("1", act)
+    stage.wait_for("1", RUNNING)
+    handle.cancel()
+    assert handle.wait(DEADLINE_S).state is JobState.CANCELLED
+    caplog.clear()
+
+
+def test_work_that_was_done_when_the_cancellation_came_is_completed(stage):
+    handle = stage.submit("1", lambda context: context.token.wait(DEADLINE_S))
+    stage.wait_for("1", RUNNING)
+    handle.cancel()
+    assert handle.wait(DEADLINE_S).state is JobState.COMPLETED
+
+
+def test_a_worker_that_does_not_let_go_is_left_behind_after_2_seconds(stage, caplog):
+    stubborn = Stubborn("too late")
+    handle = stage.submit("1", stubborn)
+    stubborn.wait()
+    handle.cancel()
+    stage.clock.advance(1.9)
+    assert handle.wait(0.02) is None
+    stage.clock.advance(0.1)
+    assert handle.wait(DEADLINE_S).state is JobState.CANCELLED
+    assert "did not stop in time" in caplog.text
+    stubborn.open.set()
+    stage.submit("2").result(DEADLINE_S)
+    assert handle.record().state is JobState.CANCELLED
+    assert handle.wait(0).result is None
+    caplog.clear()
+
+
+def test_a_worker_left_behind_keeps_its_place_and_cannot_disturb_the_retry(caplog):
+    stage = Stage(limits=Limits(per_server=1))
+    with stage.scheduler:
+        stubborn = Stubborn("old")
+        handle = stage.submit("1", stubborn)
+        stubborn.wait()
+        handle.cancel()
+        stage.clock.advance(2)
+        handle.wait(DEADLINE_S)
+        stage.acts["1"] = lambda context: "new"
+        handle.retry()
+        assert handle.wait(0.02) is None
+        stubborn.open.set()
+        assert handle.result(DEADLINE_S) == "new"
+        assert stage.most["A"] == 1
+    caplog.clear()
+
+
+def test_only_ended_jobs_that_are_not_completed_can_be_retried(stage):
+    done = stage.submit("1")
+    done.result(DEADLINE_S)
+    with pytest.raises(IllegalTransition):
+        done.retry()
+    gate = Gate()
+    running = stage.submit("2", gate)
+    with pytest.raises(IllegalTransition):
+        running.retry()
+    gate.open.set()
+
+
+def test_progress_is_in_the_record_and_told(stage):
+    gate = Gate()
+
+    def act(context):
+        for done in range(1, 4):
+            context.progress(done, 10, done * 1000)
+        return gate(context)
+
+    handle = stage.submit("1", act)
+    gate.wait()
+    record = handle.record()
+    assert (record.done, record.total, record.bytes) == (3, 10, 3000)
+    assert stage.reports[-1].done == 3
+    gate.open.set()
+
+
+def test_an_indexing_job_waits_for_its_rows_without_holding_a_place():
+    stage = Stage(limits=Limits(total=1))
+    with stage.scheduler:
+        handle = stage.submit("1", lambda context: Outcome("files", JobState.INDEXING, "Files are safe."))
+        stage.wait_for("1", JobState.INDEXING)
+        stage.submit("2").result(DEADLINE_S)
+        with pytest.raises(IllegalTransition):
+            stage.scheduler.index_done("1", Outcome(state=RUNNING))
+        stage.scheduler.index_done("1", Outcome("rows", JobState.COMPLETED))
+        assert handle.result(DEADLINE_S) == "rows"
+
+
+def test_a_worker_cannot_return_a_state_that_is_no_outcome(stage):
+    with pytest.raises(InternalError, match="cannot end a job as waiting"):
+        stage.submit("1", lambda context: Outcome(state=WAITING)).result(DEADLINE_S)
+
+
+def test_a_listener_may_submit_and_cancel(stage):
+    chained = []
+
+    def listen(step):
+        Stage.listen(stage, step)
+        if step.new is JobState.COMPLETED and step.job.job_id == "1":
+            chained.append(stage.submit("2", Gate()))
+            stage.scheduler.cancel("2")
+
+    stage.scheduler._listener = listen
+    stage.submit("1").result(DEADLINE_S)
+    stage.wait_for("2", JobState.CANCELLED)
+    assert [step.at.monotonic for step in stage.steps] == sorted(step.at.monotonic for step in stage.steps)
+
+
+def test_a_listener_that_fails_harms_nobody(stage, caplog):
+    def listen(step):
+        raise ValueError("DOE^JANE")
+
+    stage.scheduler._listener = listen
+    assert stage.submit("1", lambda context: 1).result(DEADLINE_S) == 1
+    stage.scheduler.close()
+    assert "A listener of job events failed: ValueError" in caplog.text
+    assert "DOE" not in caplog.text
+    caplog.clear()
+
+
+def test_jobs_are_told_apart_and_unknown_ones_refused(stage):
+    stage.submit("1").result(DEADLINE_S)
+    with pytest.raises(InternalError, match="already"):
+        stage.submit("1")
+    with pytest.raises(UsageError):
+        stage.scheduler.cancel("2")
+    with pytest.raises(UsageError):
+        stage.scheduler.record("2")
+    assert stage.scheduler.forget("1")
+    assert stage.scheduler.records() == []
+
+
+def test_a_kind_that_nobody_does_is_refused():
+    with Scheduler({}) as scheduler, pytest.raises(InternalError, match="Nobody"):
+        scheduler.submit(JobDescription("1", JobKind.FIND))
+
+
+def test_the_history_is_bounded():
+    stage = Stage(history=3)
+    with stage.scheduler:
+        for number in range(6):
+            stage.submit(str(number)).result(DEADLINE_S)
+        assert [record.job_id for record in stage.scheduler.records()] == ["3", "4", "5"]
+
+
+def test_the_store_holds_what_needs_attention(stage):
+    stage.submit("find", kind=JobKind.FIND).result(DEADLINE_S)
+    stage.submit("good", kind=JobKind.RETRIEVE).result(DEADLINE_S)
+    stage.submit("bad", failing(BadData("Damaged.")), kind=JobKind.RETRIEVE).wait(DEADLINE_S)
+    stage.wait_for("bad", JobState.FAILED)
+    assert [record.job_id for record in stage.store.records()] == ["bad"]
+    assert stage.store.load_unfinished() == []
+    stage.scheduler.forget("bad")
+    assert stage.store.records() == []
+
+
+@pytest.fixture
+def closed_stage():
+    """A stage that was closed while jobs were running, queued, waiting, and cancelled by the user."""
+    stage = Stage()
+    gate = Gate()
+    stage.submit("running", gate, kind=JobKind.RETRIEVE)
+    gate.wait()
+    stage.submit("queued", kind=JobKind.RETRIEVE)
+    stage.submit("waiting", failing(ConnectionLost("Cut.")), kind=JobKind.RETRIEVE, server="B")
+    stage.wait_for("waiting", WAITING)
+    stage.submit("unwanted", kind=JobKind.RETRIEVE).cancel()
+    assert stage.scheduler.close(DEADLINE_S)
+    return stage
+
+
+def test_close_cancels_everything_and_leaves_it_unfinished_in_the_store(closed_stage):
+    assert {record.state for record in closed_stage.scheduler.records()} == {JobState.CANCELLED}
+    states = {record.job_id: record.state for record in closed_stage.store.load_unfinished()}
+    assert states == {"running": RUNNING, "queued": QUEUED, "waiting": WAITING}
+
+
+def test_a_closed_scheduler_takes_no_more(closed_stage):
+    with pytest.raises(LocalError, match="closing"):
+        closed_stage.submit("late")
+    with pytest.raises(LocalError, match="closing"):
+        closed_stage.scheduler.retry("unwanted")
+
+
+def test_unfinished_work_goes_on_in_the_next_process(closed_stage, stage):
+    for record in closed_stage.store.load_unfinished():
+        handle = stage.scheduler.restore(record)
+        assert handle.wait(DEADLINE_S).state is JobState.COMPLETED
+        assert handle.record().created.wall == record.created.wall
+    with pytest.raises(IllegalTransition):
+        stage.scheduler.restore(handle.record())
+
+
+def test_close_is_bounded_when_a_worker_hangs(caplog):
+    stage = Stage()
+    stubborn = Stubborn()
+    handle = stage.submit("1", stubborn)
+    stubborn.wait()
+    start = time.monotonic()
+    assert not stage.scheduler.close(0.1)
+    assert time.monotonic() - start < 2
+    assert handle.wait(0).state is JobState.CANCELLED
+    stubborn.open.set()
+    assert stage.scheduler.close(DEADLINE_S)
+    caplog.clear()

@@ -1,0 +1,198 @@
+"""The engine process: serves an engine over two descriptors until its client is gone.
+
+The way out is certain: whoever notices the end (standard input closed, parent gone, pipe broken, a signal) arms
+a watchdog in C, which ends the process even if closing the engine hangs with the interpreter's lock held.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from .. import __version__
+from ..domain.errors import VisualDicomError
+from ..jobs.attempt import where
+from .calls import MAX_OPEN, Calls
+from .messages import ErrorDetail, Event, Goodbye, Hello, LineSplitter, MessageError, Request, decode
+from .methods import METHODS, Method
+from .outbox import Outbox
+from .parent import wait_for_exit
+
+_log = logging.getLogger(__name__)
+
+#: From the moment the end is noticed, in seconds; together with noticing it stays below the 5 s promised.
+DIE_AFTER_S = 4.0
+
+_LAST_WORDS_S = 0.5
+_CHUNK = 65536
+
+
+class HostedEngine(Protocol):
+    """What the host itself needs of an engine; the rest is in the table of methods."""
+
+    def subscribe(self, callback: Callable[[str, str, Any], None]) -> Callable[[], None]:
+        """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
+
+    def close(self) -> None:
+        """Cancel, persist, release."""
+
+
+@dataclass(frozen=True)
+class _Stop:
+    reason: str
+    code: int = 0
+
+
+def claim_stdio(log: Path | None = None) -> tuple[int, int]:
+    """Take standard input and output for the protocol, and return their new descriptors.
+
+    Descriptor 1 then leads where 2 leads, because native decoders print; with ``log`` both lead into that file.
+    Descriptor 0 is empty. The new descriptors are not inherited by children.
+    """
+    stdin_fd, stdout_fd = os.dup(0), os.dup(1)
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        msvcrt.setmode(stdin_fd, os.O_BINARY)
+        msvcrt.setmode(stdout_fd, os.O_BINARY)
+    _point(0, os.open(os.devnull, os.O_RDONLY))
+    if log is not None:
+        _point(2, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return stdin_fd, stdout_fd
+
+
+def _point(descriptor: int, opened: int) -> None:
+    os.dup2(opened, descriptor)
+    os.close(opened)
+
+
+def run_host(
+    make_engine: Callable[[], HostedEngine],
+    stdin_fd: int,
+    stdout_fd: int,
+    parent_pid: int,
+    *,
+    database: str = "",
+    methods: Mapping[str, Method] = METHODS,
+) -> int:
+    """Serve until the client is gone, and return the exit code.
+
+    Call it on the main thread and leave the process with it: the watchdog it armed cannot know of anything after.
+
+    :param make_engine: makes the engine, after the watch over client and parent has begun.
+    :param parent_pid: the process whose end ends this one.
+    :param database: told to the client.
+    """
+    return _Host(stdin_fd, stdout_fd, parent_pid).run(make_engine, database, methods)
+
+
+class _Host:
+    def __init__(self, stdin_fd: int, stdout_fd: int, parent_pid: int) -> None:
+        self._stdin_fd = stdin_fd
+        self._parent_pid = parent_pid
+        self._alarm = threading.Lock()  # held from the first alarm on: a second one would put the end off
+        self._inbox: SimpleQueue[Request | _Stop] = SimpleQueue()
+        self._outbox = Outbox(
+            lambda line: _write_all(stdout_fd, line), lambda _: self._stop("The client does not listen any more.")
+        )
+
+    def run(self, make_engine: Callable[[], HostedEngine], database: str, methods: Mapping[str, Method]) -> int:
+        self._watch()
+        try:
+            engine = make_engine()
+        except Exception as error:
+            self._say_why_not(error)
+            return 1
+        self._outbox.reply(Hello(os.getpid(), __version__, database))
+        unsubscribe = engine.subscribe(self._forward)  # after the greeting, which no event may overtake
+        calls = Calls(engine, methods, self._outbox.reply)
+        stop = self._serve(calls)
+        unsubscribe()
+        return self._end(engine, calls, stop)
+
+    def _watch(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the client too; it decides
+        signal.signal(signal.SIGTERM, lambda *_: self._stop("The engine was asked to end."))
+        for target in (self._read, self._watch_parent):
+            threading.Thread(target=target, name=f"engine-{target.__name__.strip('_')}", daemon=True).start()
+
+    def _stop(self, reason: str, code: int = 0) -> None:
+        """Begin the end. Called from any thread, and more than once: the first alarm stays set."""
+        if self._alarm.acquire(blocking=False):
+            faulthandler.dump_traceback_later(DIE_AFTER_S, exit=True, file=2)
+        self._inbox.put(_Stop(reason, code))
+
+    def _say_why_not(self, error: Exception) -> None:
+        if not isinstance(error, VisualDicomError):
+            _log.error("The engine could not start: %s", where(error))
+        detail = ErrorDetail.of(error)
+        self._outbox.close(_LAST_WORDS_S, Goodbye(detail.message, detail))
+
+    def _serve(self, calls: Calls) -> _Stop:
+        while True:
+            item = self._inbox.get()
+            if isinstance(item, _Stop):
+                return item
+            try:
+                calls.start(item)
+            except MessageError as error:
+                self._stop(str(error), code=1)
+            if self._outbox.replies_waiting > MAX_OPEN:
+                self._stop("The client asks without listening to the answers.", code=1)
+
+    def _end(self, engine: HostedEngine, calls: Calls, stop: _Stop) -> int:
+        code = stop.code
+        calls.cancel_all()
+        try:
+            engine.close()
+        except Exception as error:
+            _log.error("The engine could not be closed properly: %s", where(error))
+            code = 1
+        self._outbox.close(_LAST_WORDS_S, Goodbye(stop.reason))
+        return code
+
+    def _forward(self, name: str, subject: str, data: Any) -> None:
+        try:
+            self._outbox.post(Event(subject, name, data))
+        except MessageError as error:
+            _log.error("An event could not be sent: %s", where(error))
+
+    def _read(self) -> None:
+        splitter = LineSplitter()
+        try:
+            while chunk := os.read(self._stdin_fd, _CHUNK):
+                for line in splitter.feed(chunk):
+                    self._receive(line)
+        except MessageError as error:
+            self._stop(str(error), code=1)
+        except OSError as error:
+            self._stop(f"Standard input cannot be read ({type(error).__name__}).", code=1)
+        else:
+            self._stop("The client closed the connection.")
+
+    def _receive(self, line: bytes) -> None:
+        message = decode(line)
+        if not isinstance(message, Request):
+            raise MessageError("The client sent something that is no request.")
+        self._inbox.put(message)
+
+    def _watch_parent(self) -> None:
+        wait_for_exit(self._parent_pid)
+        self._stop("The parent process is gone.")
+
+
+def _write_all(descriptor: int, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

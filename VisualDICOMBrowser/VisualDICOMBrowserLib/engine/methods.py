@@ -1,0 +1,151 @@
+"""Which of the engine's methods a client may call, and how their parameters and results cross the pipe.
+
+:data:`METHODS` is the whole list. Each parameter has a reader, which turns JSON into what the method takes
+and raises ``ValueError``, ``TypeError``, ``KeyError`` or a :class:`.UsageError` on anything else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import InternalError, UsageError
+from ..domain.filters import DateRange, QueryFilter
+from ..domain.model import Level, Target
+
+Reader = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One callable method.
+
+    :param attribute: its name on the engine.
+    :param params: the readers of its keyword parameters; others are refused, missing ones are left to the method.
+    :param cancellable: whether it takes the keyword ``token``, a :class:`.CancelToken`.
+    """
+
+    attribute: str
+    params: Mapping[str, Reader] = field(default_factory=dict)
+    cancellable: bool = False
+
+    def call(self, engine: Any, params: Mapping[str, Any], token: CancelToken) -> Any:
+        """Call the method and return its result as JSON values.
+
+        :raises UsageError: a parameter is unknown or cannot be read.
+        """
+        arguments = {name: self._read(name, value) for name, value in params.items()}
+        if self.cancellable:
+            arguments["token"] = token
+        return plain(getattr(engine, self.attribute)(**arguments))
+
+    def _read(self, name: str, value: Any) -> Any:
+        reader = self.params.get(name)
+        if reader is None:
+            raise UsageError(f"{self.attribute} has no such parameter.")
+        try:
+            return reader(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"The parameter {name} of {self.attribute} has a wrong value.") from error
+
+
+def text(value: Any) -> str:
+    """Read a text."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def flag(value: Any) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise TypeError("not true or false")
+    return value
+
+
+def number(value: Any) -> int:
+    """Read a whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("not a whole number")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Read a list of texts."""
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(text(item) for item in value)
+
+
+def paths(value: Any) -> list[Path]:
+    """Read a list of paths."""
+    return [Path(item) for item in texts(value)]
+
+
+def level(value: Any) -> Level:
+    """Read ``patient``, ``study``, ``series`` or ``image``."""
+    return Level.from_word(text(value))
+
+
+def target(value: Any) -> Target:
+    """Read ``{"level": …, "uids": […]}``."""
+    return Target(level(value["level"]), texts(value["uids"]))
+
+
+def query_filter(value: Any) -> QueryFilter:
+    """Read an object with fields of :class:`.QueryFilter`; the dates as one text."""
+    if not isinstance(value, dict):
+        raise TypeError("not a filter")
+    arguments: dict[str, Any] = {name: _FILTER_READERS[name](item) for name, item in value.items()}
+    return QueryFilter(**arguments)
+
+
+_FILTER_READERS: Mapping[str, Reader] = {
+    **{f.name: text for f in dataclasses.fields(QueryFilter)},
+    "study_date": lambda days: DateRange.parse(text(days)),
+    "modalities": texts,
+    "limit": number,
+}
+
+
+def optional(reader: Reader) -> Reader:
+    """Return a reader that also takes null, as None."""
+    return lambda value: None if value is None else reader(value)
+
+
+METHODS: Mapping[str, Method] = {
+    "servers": Method("servers"),
+    "echo": Method("echo", {"server": text}, cancellable=True),
+    "query": Method("query", {"filter": query_filter, "level": level, "servers": optional(texts)}, cancellable=True),
+    "local": Method("local", {"filter": query_filter, "level": level}),
+    "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
+    "import_paths": Method("import_paths", {"paths": paths}, cancellable=True),
+    "remove": Method("remove", {"target": target}),
+    "verify": Method("verify", cancellable=True),
+    "thumbnail": Method("thumbnail", {"series_uid": text, "size": number}, cancellable=True),
+}
+
+
+def plain(value: Any) -> Any:
+    """Return a result as JSON values: records by their ``to_dict()``, enumerations by value, paths as texts.
+
+    :raises InternalError: there is no such form of it.
+    """
+    if value is None or (isinstance(value, (str, bool, int, float)) and not isinstance(value, Enum)):
+        return value
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, Path):
+        return str(value)
+    raise InternalError(f"A result of the type {type(value).__name__} cannot leave the engine.")

@@ -1,0 +1,53 @@
+"""Where jobs outlive the process."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from .description import JobRecord
+
+
+class JobQueueStore(Protocol):
+    """The persistent queue: what still needs somebody's attention.
+
+    The scheduler saves each durable job (``JobKind.durable``) when it is submitted and at each transition, from
+    several threads but never from two at once, and deletes it once it is completed or forgotten. What
+    it cancels because the program closes it leaves as it was, so that it is offered again.
+    """
+
+    def save(self, record: JobRecord) -> None:
+        """Insert or replace the record with its ``job_id``."""
+
+    def load_unfinished(self) -> list[JobRecord]:
+        """Return the records in a state that is not terminal, oldest first."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove a record; unknown ones are no error."""
+
+
+class InMemoryJobQueueStore:
+    """A queue that lives as long as the process, for temporary databases."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: dict[str, JobRecord] = {}
+
+    def save(self, record: JobRecord) -> None:
+        """Insert or replace the record."""
+        with self._lock:
+            self._records[record.job_id] = record
+
+    def load_unfinished(self) -> list[JobRecord]:
+        """Return what is not in a terminal state, oldest first."""
+        return [record for record in self.records() if not record.state.terminal]
+
+    def delete(self, job_id: str) -> None:
+        """Remove a record."""
+        with self._lock:
+            self._records.pop(job_id, None)
+
+    def records(self) -> list[JobRecord]:
+        """Return all records, oldest first."""
+        with self._lock:
+            return sorted(self._records.values(), key=lambda record: record.created.wall)

@@ -1,0 +1,442 @@
+"""Runs jobs on threads, within limits, with retries and cancellation.
+
+One lock guards all notes on jobs; workers, listener, store and cancel callbacks run outside it. Threads sleep on
+conditions: worker threads until there is something they may run, one timer thread until a retry is due or a
+cancelled worker has had its time. Nothing polls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import TracebackType
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import InternalError, LocalError, UsageError
+from .attempt import Worker, attempt, where
+from .clock import Clock, SystemClock
+from .description import JobDescription, JobKind, JobRecord, Priority, Stamp
+from .job import Job, JobContext, JobHandle, JobTransition, Outcome
+from .lanes import Lanes, Limits
+from .mailbox import Mailbox
+from .queue import InMemoryJobQueueStore, JobQueueStore
+from .retry import RetryStrategy
+from .states import JobEvent, JobState, transition
+from .timers import Timers
+
+_log = logging.getLogger(__name__)
+
+_END_EVENTS = {
+    JobState.COMPLETED: JobEvent.FINISH,
+    JobState.INCOMPLETE: JobEvent.FALL_SHORT,
+    JobState.FAILED: JobEvent.FAIL,
+    JobState.CANCELLED: JobEvent.CANCEL,
+    JobState.INDEXING: JobEvent.INDEX,
+}
+
+
+def _ignore(_: object) -> None:
+    """Be the listener of those who need none."""
+
+
+class Scheduler:
+    """The job engine.
+
+    :param workers: what does the work of each kind.
+    :param limits: how many jobs may run at once.
+    :param listener: called with each transition, in order, one at a time, on whichever thread caused it; it may
+        submit and cancel, but not wait.
+    :param on_progress: called likewise with the newest record of a job that made progress.
+    :param store: where durable jobs are kept.
+    :param cancel_grace_s: how long a cancelled worker may take to return before the job is cancelled without
+        it. Such a worker keeps its place within the limits until it returns.
+    :param history: how many ended jobs are remembered.
+    """
+
+    def __init__(
+        self,
+        workers: Mapping[JobKind, Worker],
+        limits: Limits | None = None,
+        retry: RetryStrategy | None = None,
+        clock: Clock | None = None,
+        listener: Callable[[JobTransition], None] = _ignore,
+        *,
+        on_progress: Callable[[JobRecord], None] = _ignore,
+        store: JobQueueStore | None = None,
+        cancel_grace_s: float = 2.0,
+        history: int = 1000,
+    ) -> None:
+        self._workers = dict(workers)
+        self._retry = retry or RetryStrategy()
+        self._clock = clock or SystemClock()
+        self._listener = listener
+        self._on_progress = on_progress
+        self._store = store or InMemoryJobQueueStore()
+        self._cancel_grace_s = cancel_grace_s
+        self._history = history
+        self._lock = threading.Lock()
+        self._work_ready = threading.Condition(self._lock)
+        self._job_ended = threading.Condition(self._lock)
+        self._lanes = Lanes(limits or Limits())
+        self._jobs: dict[str, Job] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+        self._mailbox = Mailbox()
+        self._timers = Timers(self._clock, "jobs-timers")
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    # What users do
+
+    def submit(self, description: JobDescription) -> JobHandle:
+        """Queue a job.
+
+        :raises LocalError: the scheduler is closed.
+        :raises InternalError: there is such a job already, or nobody for its kind.
+        """
+        with self._lock:
+            job = self._admit(description, JobState.QUEUED)
+            self._announce(job, None, "")
+            self._enqueue(job)
+        self._mailbox.drain()
+        return JobHandle(self, job)
+
+    def restore(self, record: JobRecord) -> JobHandle:
+        """Queue a job again that another process left unfinished.
+
+        :raises IllegalTransition: it had ended.
+        :raises LocalError: as :meth:`submit`.
+        """
+        transition(record.state, JobEvent.RECOVER)
+        with self._lock:
+            job = self._admit(record.description, record.state)
+            job.created = dataclasses.replace(job.created, wall=record.created.wall)
+            job.done, job.total, job.moved = record.done, record.total, record.bytes
+            self._step(job, JobEvent.RECOVER, "Taken up again after a restart.")
+            self._enqueue(job)
+        self._mailbox.drain()
+        return JobHandle(self, job)
+
+    def cancel(self, job_id: str) -> bool:
+        """See :meth:`.JobHandle.cancel`.
+
+        :raises UsageError: there is no such job.
+        """
+        with self._lock:
+            job = self._job(job_id)
+            if job.state.terminal:
+                return False
+            job.cancel_asked = True
+            token = self._begin_cancel(job, "Cancelled.")
+        _raise_flag(token)
+        self._mailbox.drain()
+        return True
+
+    def retry(self, job_id: str) -> None:
+        """See :meth:`.JobHandle.retry`.
+
+        :raises UsageError: there is no such job.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            job = self._job(job_id)
+            transition(job.state, JobEvent.RETRY)
+            job.renew()
+            self._ended.pop(job_id, None)
+            self._step(job, JobEvent.RETRY)
+            self._enqueue(job)
+        self._mailbox.drain()
+
+    def set_priority(self, job_id: str, priority: Priority) -> None:
+        """See :meth:`.JobHandle.set_priority`.
+
+        :raises UsageError: there is no such job.
+        """
+        with self._lock:
+            job = self._job(job_id)
+            if job.description.priority is priority:
+                return
+            job.description = dataclasses.replace(job.description, priority=priority)
+            if job.state is JobState.QUEUED:
+                self._lanes.discard(job_id)
+                self._enqueue(job)
+
+    def index_done(self, job_id: str, outcome: Outcome) -> None:
+        """End a job that is indexing: its rows were seen (completed), or are missing (incomplete, failed).
+
+        :raises UsageError: there is no such job.
+        :raises IllegalTransition: it is not indexing, or the outcome is no end of it.
+        """
+        with self._lock:
+            job = self._job(job_id)
+            event = _END_EVENTS.get(outcome.state, JobEvent.START)
+            transition(job.state, event)
+            job.outcome = outcome
+            self._step(job, event, outcome.reason)
+        self._mailbox.drain()
+
+    def forget(self, job_id: str) -> bool:
+        """Remove an ended job from memory and store; False if it has not ended.
+
+        :raises UsageError: there is no such job.
+        """
+        with self._lock:
+            job = self._job(job_id)
+            if not job.state.terminal:
+                return False
+            del self._jobs[job_id]
+            self._ended.pop(job_id, None)
+            self._mailbox.post(partial(self._store.delete, job_id))
+        self._mailbox.drain()
+        return True
+
+    def record(self, job_id: str) -> JobRecord:
+        """Return a snapshot of a job.
+
+        :raises UsageError: there is no such job.
+        """
+        with self._lock:
+            return self._job(job_id).record()
+
+    def records(self) -> list[JobRecord]:
+        """Return snapshots of all jobs that are remembered, oldest first."""
+        with self._lock:
+            return [job.record() for job in self._jobs.values()]
+
+    def close(self, grace_s: float = 3.0) -> bool:
+        """Cancel everything, take no more, and wait up to ``grace_s`` seconds of real time for the workers.
+
+        Durable jobs that the user did not cancel stay unfinished in the store.
+
+        :returns: whether all threads are gone. Threads are daemons: one that hangs does not keep the process.
+        """
+        deadline = time.monotonic() + grace_s
+        with self._lock:
+            self._closed = True
+            unfinished = [job for job in self._jobs.values() if not job.state.terminal]
+            for job in unfinished:
+                job.suspended = not job.cancel_asked
+            tokens = [self._begin_cancel(job, "The program closes.") for job in unfinished]
+            self._work_ready.notify_all()
+            threads = list(self._threads)
+        for token in tokens:
+            _raise_flag(token)
+        self._mailbox.drain()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._timers.close()
+        for job in unfinished:
+            self._give_up(job, job.context)
+        timers_gone = self._timers.join(max(0.1, deadline - time.monotonic()))
+        return timers_gone and not any(thread.is_alive() for thread in threads)
+
+    # What handles need
+
+    def wait_for(self, job: Job, timeout: float | None) -> Outcome | None:
+        """See :meth:`.JobHandle.wait`."""
+        with self._lock:
+            ended = self._job_ended.wait_for(lambda: job.state.terminal, timeout)
+            return job.outcome if ended else None
+
+    def snapshot(self, job: Job) -> JobRecord:
+        """See :meth:`.JobHandle.record`."""
+        with self._lock:
+            return job.record()
+
+    # Steps, with the lock held
+
+    def _admit(self, description: JobDescription, state: JobState) -> Job:
+        self._refuse_if_closed()
+        if description.job_id in self._jobs:
+            raise InternalError(f"There is a job {description.job_id} already.")
+        if description.kind not in self._workers:
+            raise InternalError(f"Nobody does jobs of the kind {description.kind.value}.")
+        job = Job(description, state, self._now())
+        self._jobs[description.job_id] = job
+        return job
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LocalError("The engine is closing and takes no more work.")
+
+    def _job(self, job_id: str) -> Job:
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise UsageError("There is no such job.") from None
+
+    def _now(self) -> Stamp:
+        return Stamp(self._clock.monotonic(), self._clock.wall())
+
+    def _enqueue(self, job: Job) -> None:
+        self._lanes.put(job.description)
+        self._tend()
+
+    def _step(self, job: Job, event: JobEvent, reason: str = "") -> None:
+        """Move a job along the table and tell everybody; raises before anything is changed."""
+        old, job.state = job.state, transition(job.state, event)
+        job.reason = reason
+        if job.state is not JobState.WAITING:
+            job.retry_at = None
+        if job.state.terminal:
+            self._note_end(job)
+        self._announce(job, old, reason, save=not (job.suspended and event is JobEvent.CANCEL))
+
+    def _note_end(self, job: Job) -> None:
+        job.ended = self._now()
+        job.outcome = dataclasses.replace(job.outcome, state=job.state, reason=job.reason)
+        self._job_ended.notify_all()
+        self._ended[job.description.job_id] = None
+        while len(self._ended) > self._history:
+            oldest, _ = self._ended.popitem(last=False)
+            del self._jobs[oldest]
+
+    def _announce(self, job: Job, old: JobState | None, reason: str, *, save: bool = True) -> None:
+        record = job.record()
+        if save and record.description.kind.durable:
+            self._mailbox.post(partial(self._persist, record))
+        self._mailbox.post(partial(self._listener, JobTransition(record, old, record.state, reason, self._now())))
+
+    def _tend(self) -> None:
+        """See to it that somebody takes what may run. Who takes it calls this again for the next."""
+        if self._closed or self._lanes.peek() is None:
+            return
+        if self._idle:
+            self._work_ready.notify()
+        elif len(self._threads) < self._lanes.limits.total:
+            name = f"jobs-worker-{len(self._threads) + 1}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _begin_cancel(self, job: Job, reason: str) -> CancelToken | None:
+        """Cancel what no worker has; return the token to raise, outside the lock, for what one has."""
+        context = job.context
+        if context is None:
+            self._lanes.discard(job.description.job_id)
+            self._step(job, JobEvent.CANCEL, reason)
+            return None
+        when = self._clock.monotonic() + self._cancel_grace_s
+        self._timers.call_at(when, partial(self._give_up, job, context))
+        return context.token
+
+    # On worker threads
+
+    def _work(self) -> None:
+        taken = self._next()
+        while taken is not None:
+            place, job, context = taken
+            worker = self._workers[job.description.kind]
+            self._conclude(place, job, context, attempt(worker, job.description, context))
+            taken = self._next()
+
+    def _next(self) -> tuple[int, Job, JobContext] | None:
+        with self._lock:
+            while not self._closed:
+                taken = self._lanes.take()
+                if taken is not None:
+                    started = taken[0], *self._start(self._jobs[taken[1].job_id])
+                    break
+                self._idle += 1
+                self._work_ready.wait()
+                self._idle -= 1
+            else:
+                return None
+        self._mailbox.drain()
+        return started
+
+    def _start(self, job: Job) -> tuple[Job, JobContext]:
+        job.tries += 1
+        job.started = job.started or self._now()
+        job.context = JobContext(partial(self._progress, job))
+        self._step(job, JobEvent.START)
+        self._tend()
+        return job, job.context
+
+    def _conclude(self, place: int, job: Job, context: JobContext, outcome: Outcome) -> None:
+        with self._lock:
+            self._lanes.release(place)
+            if job.context is context:
+                job.context = None
+                self._settle(job, outcome, cancelled=context.token.cancelled)
+            self._tend()
+        self._mailbox.drain()
+
+    def _settle(self, job: Job, outcome: Outcome, *, cancelled: bool) -> None:
+        if cancelled and outcome.state is not JobState.COMPLETED:
+            outcome = Outcome(outcome.result, JobState.CANCELLED, outcome.reason, outcome.error)
+        elif outcome.error is not None:
+            decision = self._retry.decide(outcome.error, job.tries)
+            if decision.delay is not None:
+                self._postpone(job, decision.delay, decision.reason)
+                return
+        job.outcome = outcome
+        self._step(job, _END_EVENTS[outcome.state], outcome.reason)
+
+    def _postpone(self, job: Job, delay: float, reason: str) -> None:
+        now = self._now()
+        retry_at = Stamp(now.monotonic + delay, now.wall + delay)
+        job.retry_at = retry_at
+        self._step(job, JobEvent.POSTPONE, reason)
+        self._timers.call_at(retry_at.monotonic, partial(self._wake, job, retry_at))
+
+    def _progress(self, job: Job, context: JobContext, done: int, total: int | None, moved: int) -> None:
+        with self._lock:
+            if job.context is not context:
+                return
+            job.done, job.total, job.moved = done, total, moved
+            if not job.report_posted:
+                job.report_posted = True
+                self._mailbox.post(partial(self._report, job))
+        self._mailbox.drain()
+
+    # On the timer thread, or whichever drains the mailbox
+
+    def _wake(self, job: Job, retry_at: Stamp) -> None:
+        with self._lock:
+            if job.retry_at is not retry_at or self._closed:
+                return
+            self._step(job, JobEvent.WAKE)
+            self._enqueue(job)
+        self._mailbox.drain()
+
+    def _give_up(self, job: Job, context: JobContext | None) -> None:
+        """End a cancelled job whose worker did not let go; what the worker brings later is ignored."""
+        with self._lock:
+            if context is None or job.context is not context:
+                return
+            job.context = None
+            _log.warning("A worker (%s) did not stop in time when cancelled.", job.description.kind.value)
+            self._step(job, JobEvent.CANCEL, "Cancelled; the work did not stop in time and was left behind.")
+        self._mailbox.drain()
+
+    def _report(self, job: Job) -> None:
+        with self._lock:
+            job.report_posted = False
+            record = job.record()
+        self._on_progress(record)
+
+    def _persist(self, record: JobRecord) -> None:
+        if record.state is JobState.COMPLETED:
+            self._store.delete(record.job_id)
+        else:
+            self._store.save(record)
+
+
+def _raise_flag(token: CancelToken | None) -> None:
+    try:
+        if token is not None:
+            token.cancel()
+    except Exception as error:
+        _log.error("A cancel callback failed: %s", where(error))
