@@ -13,7 +13,7 @@ from ..dimse.identifier import Keys
 from ..dimse.models import STUDY_ROOT_GET
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, NoCommonContext, PeerError, StorageError, UsageError
+from ..domain.errors import NoCommonContext, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import Failure, RetrieveResult
 from ..domain.servers import RetrieveMethod, Server
@@ -44,6 +44,10 @@ class Retrieval:
 
     :param skip_studies: studies that another server provides.
     :ivar plan: what the server announced, once it was asked.
+    :ivar received: SOP Instance UIDs that came and were stored.
+    :ivar bytes: bytes of data sets that came.
+    :ivar reasons: why instances did not come, by SOP Instance UID.
+    :ivar problem: a sentence on why the last attempt ended early, or empty.
     """
 
     server: Server
@@ -53,19 +57,19 @@ class Retrieval:
     skip_studies: frozenset[str] = frozenset()
     received: set[str] = field(default_factory=set)
     bytes: int = 0
-    _reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     _announced: dict[str, int] = field(default_factory=dict)
     _here: dict[str, set[str]] = field(default_factory=dict)
-    _started: float = field(default_factory=time.monotonic)
-    _problem: str = ""
+    started: float = field(default_factory=time.monotonic)
+    problem: str = ""
 
     def attempt(self, token: CancelToken, progress: Progress) -> None:
-        """Try once. What arrives is kept, whatever happens; :meth:`result` tells the rest.
+        """Try once. What arrives is kept, whatever happens; :func:`result_of` tells the rest.
 
         :raises PeerError: the conversation broke; a retryable one is worth another attempt.
         :raises StorageError: nothing can be written.
         """
-        self._problem = ""
+        self.problem = ""
         try:
             if self.plan is None:
                 self.plan = make_plan(self.server, self.target, self.store.catalogue, token)
@@ -73,35 +77,25 @@ class Retrieval:
                 self._note_plan(self.plan)
             _Fetch(self, token, progress).run(self.plan)
         except (PeerError, StorageError) as error:
-            self._problem = str(error)
+            self.problem = str(error)
             raise
 
-    def result(self) -> RetrieveResult:
-        """Verify what is here, and say what is missing and why."""
-        series = self.plan.series if self.plan is not None else []
-        requested = sum(self._requested(s) for s in series)
-        wanted = [uid for s in series for uid in (s.instances or self._known(s))]
-        here = self.store.readable(wanted)
-        missing = tuple(uid for uid in wanted if uid not in here)
-        failed = tuple(Failure(uid, self._reasons[uid]) for uid in missing if uid in self._reasons)
-        return RetrieveResult(
-            requested=requested,
-            counted_by=max(
-                (s.counted_by for s in series), key=list(CountedBy).index, default=CountedBy.IMAGE_FIND
-            ).value,
-            received=len(self.received),
-            verified=len(set(wanted) & here),
-            missing=missing,
-            failed=failed,
-            bytes=self.bytes,
-            seconds=time.monotonic() - self._started,
-            warnings=(f"{self.server.name}: {self._problem}",) if self._problem else (),
-        )
+    @property
+    def complete_studies(self) -> frozenset[str]:
+        """Studies of which everything that was announced is here."""
+        if self.plan is None:
+            return frozenset()
+        short = {s.series.study_uid for s in self.plan.series if not self._is_complete(s)}
+        return frozenset(study.study_uid for study in self.plan.studies) - short
 
-    def _requested(self, series: SeriesPlan) -> int:
+    def _is_complete(self, series: SeriesPlan) -> bool:
+        wanted = series.instances or self.known(series)
+        return len(self.store.readable(wanted)) >= max(1, self.requested(series))
+
+    def requested(self, series: SeriesPlan) -> int:
         return series.count if series.count is not None else self._announced.get(series.series.series_uid, 0)
 
-    def _known(self, series: SeriesPlan) -> set[str]:
+    def known(self, series: SeriesPlan) -> set[str]:
         """Return the instances of a series that the server does not list: those that came or were here."""
         uid = series.series.series_uid
         here = {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.SERIES, [uid])}
@@ -122,14 +116,45 @@ class Retrieval:
         if outcome.announced is not None and not series.instances:
             self._announced[uid] = max(self._announced.get(uid, 0), outcome.announced)
         for sop_uid, error in outcome.rejected:
-            self._reasons[sop_uid] = str(error)
+            self.reasons[sop_uid] = str(error)
         for sop_uid in outcome.failed_uids:
-            self._reasons.setdefault(sop_uid, f"The server could not send it: {codes.in_words(outcome.status)}.")
+            self.reasons.setdefault(sop_uid, f"The server could not send it: {codes.in_words(outcome.status)}.")
 
     def note_refusal(self, sop_uids: Sequence[str], reason: str) -> None:
         """Remember why the server does not send instances, unless something better is known."""
         for sop_uid in sop_uids:
-            self._reasons.setdefault(sop_uid, reason)
+            self.reasons.setdefault(sop_uid, reason)
+
+
+def result_of(retrievals: Sequence[Retrieval]) -> RetrieveResult:
+    """Verify what is here of what one or several servers announced, and say what is missing and why.
+
+    A series that several servers announced counts once.
+    """
+    store = retrievals[0].store
+    requested: dict[str, int] = {}
+    wanted: dict[str, None] = {}
+    counted_by = CountedBy.IMAGE_FIND
+    for retrieval in retrievals:
+        for plan in retrieval.plan.series if retrieval.plan is not None else ():
+            uid = plan.series.series_uid
+            requested[uid] = max(requested.get(uid, 0), retrieval.requested(plan))
+            wanted.update(dict.fromkeys(plan.instances or sorted(retrieval.known(plan))))
+            counted_by = max(counted_by, plan.counted_by, key=list(CountedBy).index)
+    here = store.readable(wanted)
+    missing = tuple(uid for uid in wanted if uid not in here)
+    reasons = {uid: reason for retrieval in retrievals for uid, reason in retrieval.reasons.items()}
+    return RetrieveResult(
+        requested=sum(requested.values()),
+        counted_by=counted_by.value,
+        received=len(set().union(*(r.received for r in retrievals))),
+        verified=len(here),
+        missing=missing,
+        failed=tuple(Failure(uid, reasons[uid]) for uid in missing if uid in reasons),
+        bytes=sum(r.bytes for r in retrievals),
+        seconds=time.monotonic() - min(r.started for r in retrievals),
+        warnings=tuple(f"{r.server.name}: {r.problem}" for r in retrievals if r.problem),
+    )
 
 
 class _Fetch:
@@ -189,19 +214,16 @@ class _Fetch:
     def _is_short(self, plan: SeriesPlan, missing: set[str]) -> bool:
         if plan.instances:
             return bool(missing)
-        announced = self._retrieval._requested(plan)
-        return announced == 0 or len(self._retrieval._known(plan)) < announced
+        announced = self._retrieval.requested(plan)
+        return announced == 0 or len(self._retrieval.known(plan)) < announced
 
     def _fetch_with(self, contexts: list[Proposal], wanted: list[tuple[SeriesPlan, set[str]]]) -> None:
         server = self._retrieval.server
-        try:
-            with Association.request(server, [Proposal(STUDY_ROOT_GET), *contexts], self._token) as association:
-                if not any(c.abstract_syntax == STUDY_ROOT_GET for c in association.contexts.values()):
-                    raise NoCommonContext(f"{server.name} does not offer C-GET.")
-                for plan, missing in wanted:
-                    self._fetch_series(association, plan, missing)
-        except Cancelled:
-            raise
+        with Association.request(server, [Proposal(STUDY_ROOT_GET), *contexts], self._token) as association:
+            if not any(c.abstract_syntax == STUDY_ROOT_GET for c in association.contexts.values()):
+                raise NoCommonContext(f"{server.name} does not offer C-GET.")
+            for plan, missing in wanted:
+                self._fetch_series(association, plan, missing)
 
     def _fetch_series(self, association: Association, plan: SeriesPlan, missing: set[str]) -> None:
         if plan.whole and len(missing) == len(plan.instances):

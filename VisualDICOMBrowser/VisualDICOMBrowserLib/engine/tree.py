@@ -109,8 +109,9 @@ class PatientTree:
             self._series[series_uid].local = count
 
     def to_list(self, level: Level) -> list[dict[str, Any]]:
-        """Return the tree down to a level as plain values, as ``query --json`` prints it: patients by name, studies
-        from the newest on, series and instances by number.
+        """Return the tree down to a level as plain values, as ``query --json`` prints it.
+
+        Patients are sorted by name, studies from the newest on, series and instances by number.
         """
         nodes = [node for bucket in self._patients.values() for node in bucket]
         nodes.sort(key=lambda n: (fold(n.patient.name), n.patient.patient_id))

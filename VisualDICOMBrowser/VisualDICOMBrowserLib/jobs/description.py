@@ -30,12 +30,18 @@ class JobKind(Enum):
         return self in _BULK
 
     @property
+    def retried(self) -> bool:
+        """Whether a failure that may pass is tried again; where somebody waits for the answer, it is told at once."""
+        return self not in _ANSWERS
+
+    @property
     def durable(self) -> bool:
         """Whether the work is worth taking up again after a crash or a restart."""
         return self in _DURABLE
 
 
 _BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY})
+_ANSWERS = frozenset({JobKind.ECHO, JobKind.FIND})
 _DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT})
 
 

@@ -376,7 +376,7 @@ class Scheduler:
     def _settle(self, job: Job, outcome: Outcome, *, cancelled: bool) -> None:
         if cancelled and outcome.state is not JobState.COMPLETED:
             outcome = Outcome(outcome.result, JobState.CANCELLED, outcome.reason, outcome.error)
-        elif outcome.error is not None:
+        elif outcome.error is not None and job.description.kind.retried:
             decision = self._retry.decide(outcome.error, job.tries)
             if decision.delay is not None:
                 self._postpone(job, decision.delay, decision.reason)

@@ -234,6 +234,26 @@ class Catalogue:
             )
         return (rows[0][0], rows[0][1]) if rows else None
 
+    def servers_of_series(self, series_uid: str) -> list[str]:
+        """Return the names of the servers that said they have a series."""
+        return [r[0] for r in self._rows("SELECT server FROM series_servers WHERE series_uid = ?", (series_uid,))]
+
+    # Jobs
+
+    def save_job(self, job_id: str, state: str, created: float, record: str) -> None:
+        """Insert or replace a job of the persistent queue; ``record`` is its JSON text."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", (job_id, state, created, record))
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job from the persistent queue."""
+        with self._writing() as db:
+            db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+    def jobs(self) -> list[str]:
+        """Return the JSON texts of all jobs in the persistent queue, oldest first."""
+        return [r[0] for r in self._rows("SELECT record FROM jobs ORDER BY created")]
+
     # Thumbnails
 
     def set_thumbnail(self, series_uid: str, sop_uid: str, file: str, placeholder: bool, reason: str) -> None:

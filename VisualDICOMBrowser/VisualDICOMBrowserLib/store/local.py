@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -37,7 +37,9 @@ class LocalStore:
         self._lock = lock
         self._ctk = ctk
         self._removal = threading.Lock()
-        self._writer = StoreWriter(folder, catalogue, ctk) if lock.held else None
+        self._writer = StoreWriter(folder, catalogue, ctk, self._tell) if lock.held else None
+        #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
+        self.on_stored: Callable[[frozenset[str]], None] | None = None
 
     @classmethod
     def open(cls, root: Path, *, read_only: bool = False) -> LocalStore:
@@ -99,6 +101,10 @@ class LocalStore:
         self.require_writable()
         assert self._writer is not None
         return self._writer
+
+    def _tell(self, series_uids: frozenset[str]) -> None:
+        if self.on_stored is not None:
+            self.on_stored(series_uids)
 
     def require_writable(self) -> None:
         """Return quietly if this store may write.

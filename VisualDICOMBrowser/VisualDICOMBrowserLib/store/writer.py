@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,9 +76,19 @@ class Batch:
 
 
 class StoreWriter:
-    """Commits instances on its own thread; :meth:`put` may be called from any number of threads."""
+    """Commits instances on its own thread; :meth:`put` may be called from any number of threads.
 
-    def __init__(self, folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
+    :param on_stored: called on that thread with the Series Instance UIDs of each group that was committed.
+    """
+
+    def __init__(
+        self,
+        folder: DatabaseFolder,
+        catalogue: Catalogue,
+        ctk: CtkDatabase,
+        on_stored: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._on_stored = on_stored
         self._folder = folder
         self._catalogue = catalogue
         self._ctk = ctk
@@ -134,6 +144,8 @@ class StoreWriter:
         else:
             for pending, batch in placed:
                 batch._settle(pending.header.sop_uid, "stored")
+            if placed:
+                self._on_stored(frozenset(pending.header.series_uid for pending, _ in placed))
 
     def _without_duplicates(self, group: Sequence[tuple[Pending, Batch]]) -> list[tuple[Pending, Batch]]:
         """Settle what is local already, or twice in the group: the first is kept."""

@@ -1,0 +1,453 @@
+"""The engine: one object that owns network, jobs and store, and does everything the product does.
+
+Example::
+
+    from VisualDICOMBrowserLib import Engine
+    from VisualDICOMBrowserLib.domain.filters import QueryFilter
+    from VisualDICOMBrowserLib.domain.model import Level, Target
+
+    with Engine("database", "config.json") as engine:
+        found = engine.query(QueryFilter(patient_name="doe"), Level.SERIES)
+        result = engine.retrieve(Target(Level.PATIENT, (found.patients[0]["patient_id"],)))
+        print(result.verified, "of", result.requested)
+
+Threads: every method may be called from any thread and blocks until its work is done; the work itself runs as a job
+on the engine's own threads. ``token`` cancels it from elsewhere. Callbacks given to :meth:`Engine.subscribe`
+run on the engine's threads and must return at once.
+
+Events, as ``callback(name, subject, data)``:
+
+==================  ===================  ============================================================================
+name                subject              data
+==================  ===================  ============================================================================
+``job``             job id               the job's record, with ``old`` state; for each transition
+``progress``        job id               the job's record, when it got on
+``series-changed``  Series Instance UID  ``{"local_instances": n}``, when instances of it were stored
+==================  ===================  ============================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..dimse.echo import echo
+from ..dimse.quiet import silence_pynetdicom
+from ..domain.cancel import CancelToken
+from ..domain.errors import Cancelled, InternalError, PeerError, StorageError, UsageError, VisualDicomError
+from ..domain.filters import QueryFilter
+from ..domain.model import Level, Target
+from ..domain.results import (
+    EchoResult,
+    ImportResult,
+    QueryResult,
+    RemoveResult,
+    RetrieveResult,
+    ThumbnailResult,
+    VerifyResult,
+)
+from ..domain.servers import RetrieveMethod, Server
+from ..imaging.children import Decoder
+from ..jobs.description import JobDescription, JobKind, JobRecord
+from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
+from ..jobs.lanes import Limits
+from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
+from ..jobs.scheduler import Scheduler
+from ..jobs.states import JobState
+from ..store.importer import Importer
+from ..store.local import LocalStore
+from .configuration import Configuration, default_configuration_file
+from .job_queue import CatalogueJobQueue
+from .retrieve import Retrieval, require_get, result_of
+from .search import Findings, search_local, search_server
+from .thumbnails import fetch_middle, local_thumbnail
+from .tree import PatientTree
+
+_log = logging.getLogger(__name__)
+
+Subscriber = Callable[[str, str, Any], None]
+
+#: How often a waiting caller looks up, in seconds: on Windows a wait without end cannot be interrupted.
+_LOOK_UP_S = 0.5
+
+
+class Engine:
+    """See the module.
+
+    :param database: the database folder; made if need be.
+    :param config: the configuration file; the user's own if None.
+    :param read_only: do not write in the folder. It is read-only as well if another engine holds it.
+    :raises SchemaMismatch: the folder holds a database of another version.
+    :raises StorageError: the folder cannot be used.
+    """
+
+    def __init__(self, database: Path | str, config: Path | str | None = None, *, read_only: bool = False) -> None:
+        silence_pynetdicom()
+        self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
+        self._store = LocalStore.open(Path(database), read_only=read_only)
+        self._store.on_stored = self._tell_stored
+        self._decoder = Decoder()
+        self._subscribers: list[Subscriber] = []
+        self._lock = threading.Lock()
+        self._retrievals: dict[str, Retrieval] = {}
+        self._tasks: dict[str, Callable[[JobContext], Any]] = {}
+        self._scheduler = Scheduler(
+            dict.fromkeys(JobKind, self._work),
+            Limits(servers=self._server_limits()),
+            listener=self._on_transition,
+            on_progress=lambda record: self._emit("progress", record.job_id, record.to_dict()),
+            store=self._job_store(),
+        )
+
+    def _server_limits(self) -> dict[str, int]:
+        try:
+            return {server.name: server.max_associations for server in self.configuration.servers()}
+        except UsageError:
+            return {}  # local work goes on with a broken configuration; whoever needs a server is told
+
+    def _job_store(self) -> JobQueueStore:
+        return InMemoryJobQueueStore() if self.read_only else CatalogueJobQueue(self._store.catalogue)
+
+    def close(self) -> None:
+        """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
+        self._scheduler.close(2.0)
+        self._decoder.close()
+        self._store.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written in the folder."""
+        return self._store.read_only
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
+        with self._lock:
+            self._subscribers.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if callback in self._subscribers:
+                    self._subscribers.remove(callback)
+
+        return unsubscribe
+
+    def jobs(self) -> list[JobRecord]:
+        """Return the jobs of this engine, oldest first."""
+        return self._scheduler.records()
+
+    # Servers
+
+    def servers(self) -> list[Server]:
+        """Return the configured servers."""
+        return self.configuration.servers()
+
+    def echo(self, server: str, *, token: CancelToken | None = None) -> EchoResult:
+        """Try whether a server answers.
+
+        :raises UsageError: there is no such server.
+        """
+        chosen = self.configuration.server(server)
+        started = time.monotonic()
+        try:
+            self._do(JobKind.ECHO, lambda context: echo(chosen, context.token), server=server, token=token)
+        except PeerError as error:
+            return EchoResult(server, False, round(time.monotonic() - started, 3), str(error))
+        return EchoResult(server, True, round(time.monotonic() - started, 3), "The server answers.")
+
+    # Searching
+
+    def query(
+        self,
+        filter: QueryFilter | None = None,  # noqa: A002 - the word users and messages know it by
+        level: Level = Level.STUDY,
+        servers: Sequence[str] | None = None,
+        *,
+        token: CancelToken | None = None,
+    ) -> QueryResult:
+        """Search servers (all of them if None) and this computer, and merge what they know.
+
+        A server that fails makes the result incomplete, not wrong: its error is among the warnings.
+
+        :raises UsageError: there is no such server.
+        """
+        query = self._with_parents(filter or QueryFilter())
+        names = dict.fromkeys(servers) if servers is not None else None
+        chosen = self.servers() if names is None else [self.configuration.server(name) for name in names]
+        handles = [self._submit_find(server, query, level) for server in chosen]
+        tree = PatientTree()
+        warnings, errors = [], []
+        for server, handle in zip(chosen, handles, strict=True):
+            try:
+                found: Findings = self._outcome(handle, token)
+            except PeerError as error:
+                errors.append(f"{server.name}: {error}")
+            else:
+                self._merge(tree, found, server.name, level)
+                if found.truncated:
+                    warnings.append(_too_many(server.name, query.limit))
+        local = self._add_local(tree, query, level)
+        if local.truncated:
+            warnings.append(_too_many("This computer", query.limit))
+        return QueryResult(
+            patients=tuple(tree.to_list(level)),
+            complete=not warnings and not errors,
+            warnings=(*errors, *warnings),
+            servers_asked=len(chosen),
+            servers_failed=len(errors),
+        )
+
+    def local(self, filter: QueryFilter | None = None, level: Level = Level.SERIES) -> QueryResult:  # noqa: A002
+        """Return what is on this computer."""
+        query = self._with_parents(filter or QueryFilter())
+        tree = PatientTree()
+        found = self._add_local(tree, query, level)
+        warnings = (_too_many("This computer", query.limit),) if found.truncated else ()
+        return QueryResult(tuple(tree.to_list(level)), complete=not warnings, warnings=warnings)
+
+    def _with_parents(self, query: QueryFilter) -> QueryFilter:
+        """Narrow the search for a series to its study, where that is known."""
+        parents = self._store.catalogue.parents(Level.SERIES, query.series_uid) if query.series_uid else None
+        return replace(query, study_uid=parents[0]) if parents and not query.study_uid else query
+
+    def _submit_find(self, server: Server, query: QueryFilter, level: Level) -> JobHandle:
+        def find(context: JobContext) -> Findings:
+            found = search_server(server, query, level, context.token)
+            if not self.read_only:
+                self._store.catalogue.note_found(server.name, found.studies, found.series, found.instances)
+            return found
+
+        return self._submit(JobKind.FIND, find, server=server.name)
+
+    def _add_local(self, tree: PatientTree, query: QueryFilter, level: Level) -> Findings:
+        self._store.refresh()
+        found = search_local(self._store.catalogue, query, level)
+        self._merge(tree, found, None, level)
+        tree.note_local_counts(self._store.catalogue.local_counts(tree.series_uids))
+        return found
+
+    @staticmethod
+    def _merge(tree: PatientTree, found: Findings, server: str | None, level: Level) -> None:
+        for patient in found.patients:
+            tree.add_patient(patient)
+        if level >= Level.STUDY:
+            for study in found.studies:
+                tree.add_study(study, server)
+        for series in found.series if level >= Level.SERIES else ():
+            tree.add_series(series, server)
+        for instance in found.instances if level >= Level.IMAGE else ():
+            tree.add_instance(instance, server)
+
+    # Fetching
+
+    def retrieve(
+        self, target: Target, server: str | None = None, *, token: CancelToken | None = None
+    ) -> RetrieveResult:
+        """Fetch what is not here yet of a target, and verify all of it.
+
+        :param server: where from; None asks all servers in the order of the configuration, each for the studies
+            that those before it did not provide.
+        :raises UsageError: no such server, or one that cannot be retrieved from by C-GET.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        self._store.require_writable()
+        done: list[Retrieval] = []
+        for chosen in self._sources(server):
+            complete = frozenset[str]().union(*(r.complete_studies for r in done))
+            retrieval = Retrieval(chosen, target, self._store, skip_studies=complete)
+            done.append(retrieval)
+            self._run_retrieval(retrieval, token)
+            if target.level is not Level.PATIENT and result_of(done).complete:
+                break
+        return result_of(done)
+
+    def _sources(self, server: str | None) -> list[Server]:
+        if server is not None:
+            chosen = self.configuration.server(server)
+            require_get(chosen)
+            return [chosen]
+        servers = self.servers()
+        if not servers:
+            raise UsageError("There is no server to retrieve from; add one with: servers add.")
+        usable = [s for s in servers if s.retrieve is RetrieveMethod.GET and s.proxy is None]
+        if not usable:
+            require_get(servers[0])
+        return usable
+
+    def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> None:
+        """Run a retrieve as a job; what went wrong is in the retrieval."""
+
+        def work(context: JobContext) -> Outcome:
+            try:
+                retrieval.attempt(context.token, context.progress)
+            except (PeerError, StorageError) as error:
+                return Outcome(retrieval, JobState.FAILED, str(error), error)
+            result = result_of([retrieval])
+            if result.complete or not result.requested:
+                return Outcome(retrieval)
+            return context.incomplete(retrieval, f"{result.requested - result.verified} instances are missing.")
+
+        target = retrieval.target
+        params = {"level": target.level.name.lower(), "uids": list(target.uids)}
+        handle = self._submit(JobKind.RETRIEVE, work, server=retrieval.server.name, params=params)
+        outcome = self._wait(handle, token)
+        if outcome.state is JobState.CANCELLED:
+            raise Cancelled
+        if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
+            raise outcome.error
+
+    def thumbnail(
+        self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None
+    ) -> ThumbnailResult:
+        """Return a picture of a series: of what is here, else of its middle instance, which is fetched alone.
+
+        :raises UsageError: nobody knows the series.
+        :raises PeerError: the instance could not be had.
+        """
+        self._store.require_writable()
+        made: ThumbnailResult | None = self._do(
+            JobKind.THUMBNAIL, lambda _: local_thumbnail(self._store, self._decoder, series_uid), token=token
+        )
+        if made is not None:
+            return made
+        names = [server] if server is not None else self._store.catalogue.servers_of_series(series_uid)
+        if not names:
+            raise UsageError("This series is not here, and no server is known to have it; search for it first.")
+        source = self.configuration.server(names[0])
+        require_get(source)
+
+        def fetch(context: JobContext) -> ThumbnailResult:
+            fetch_middle(self._store, source, series_uid, context.token)
+            fetched = local_thumbnail(self._store, self._decoder, series_uid)
+            if fetched is None:
+                raise PeerError(f"{source.name} did not send an instance of this series.")
+            return fetched
+
+        result: ThumbnailResult = self._do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
+        return result
+
+    # Local content
+
+    def import_paths(
+        self, paths: Sequence[Path], link: bool = False, *, token: CancelToken | None = None
+    ) -> ImportResult:
+        """Import files, and folders with all that is below them.
+
+        :param link: leave the files where they are instead of copying them.
+        :raises UsageError: a path that does not exist.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        self._store.require_writable()
+        for path in paths:
+            if not path.exists():
+                raise UsageError(f"There is no file or folder {path}.")
+
+        def work(context: JobContext) -> ImportResult:
+            return Importer(self._store, link=link, token=context.token, progress=context.progress).run(paths)
+
+        params = {"paths": [str(path) for path in paths], "link": link}
+        result: ImportResult = self._do(JobKind.IMPORT, work, params=params, token=token)
+        return result
+
+    def remove(self, target: Target) -> RemoveResult:
+        """Remove what a target names from this computer, never from a server; linked files stay where they are.
+
+        :raises FolderInUse: another engine holds the folder.
+        """
+        self._store.require_writable()
+        result: RemoveResult = self._do(JobKind.REMOVE, lambda _: self._store.remove(target))
+        return result
+
+    def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
+        """Check that every row has a readable file, and every file a row."""
+        result: VerifyResult = self._do(JobKind.VERIFY, lambda _: self._store.verify(), token=token)
+        return result
+
+    # Jobs
+
+    def _do(
+        self,
+        kind: JobKind,
+        task: Callable[[JobContext], Any],
+        *,
+        server: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        token: CancelToken | None = None,
+    ) -> Any:
+        """Run a task as a job, and return its result or raise its error."""
+        return self._outcome(self._submit(kind, task, server=server, params=params), token)
+
+    def _submit(
+        self,
+        kind: JobKind,
+        task: Callable[[JobContext], Any],
+        *,
+        server: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> JobHandle:
+        job_id = uuid.uuid4().hex
+        self._tasks[job_id] = task
+        return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}))
+
+    def _work(self, description: JobDescription, context: JobContext) -> Any:
+        return self._tasks[description.job_id](context)
+
+    def _wait(self, handle: JobHandle, token: CancelToken | None) -> Outcome:
+        with (token or CancelToken()).calling(handle.cancel_quietly):
+            while (outcome := handle.wait(_LOOK_UP_S)) is None:
+                pass
+        return outcome
+
+    def _outcome(self, handle: JobHandle, token: CancelToken | None) -> Any:
+        outcome = self._wait(handle, token)
+        if outcome.state is JobState.CANCELLED:
+            raise Cancelled
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.state is not JobState.COMPLETED:
+            raise InternalError(outcome.reason or "The job did not complete.")
+        return outcome.result
+
+    # Events
+
+    def _on_transition(self, step: JobTransition) -> None:
+        if step.new.terminal:
+            self._tasks.pop(step.job.job_id, None)
+        self._emit("job", step.job.job_id, {**step.job.to_dict(), "old": step.old.value if step.old else None})
+
+    def _tell_stored(self, series_uids: frozenset[str]) -> None:
+        for series_uid, count in self._store.catalogue.local_counts(series_uids).items():
+            self._emit("series-changed", series_uid, {"local_instances": count})
+
+    def _emit(self, name: str, subject: str, data: Any) -> None:
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for callback in subscribers:
+            try:
+                callback(name, subject, data)
+            except Exception as error:
+                # Somebody else's fault, and no reason to lose the job whose event it was.
+                _log.error("A subscriber failed: %s", type(error).__name__)
+
+
+def _too_many(where: str, limit: int) -> str:
+    return f"{where}: more than {limit} matches exist; narrow the search or raise the limit."
+
+
+def is_usage_problem(error: VisualDicomError) -> bool:
+    """Tell whether an error is about wrong words or configuration."""
+    return isinstance(error, UsageError)
