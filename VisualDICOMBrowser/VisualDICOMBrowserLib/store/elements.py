@@ -256,9 +256,11 @@ def _keep(values: dict[int, RawElement], tag: int, found: RawElement) -> None:
 
 def _check_rest(source: Source, position: int) -> None:
     """Accept the exact end, or zeros up to it, as tapes and some archives leave them."""
+    if position == source.size:
+        return
     source.fill(position, _MAX_PADDING + 1)
     rest = source.data[position - source.base :] if position < source.end else b""
-    if len(rest) != source.size - position or rest.strip(b"\0"):
+    if len(rest) != source.size - position or len(rest) > _MAX_PADDING or rest.strip(b"\0"):
         raise BadData(_CUT_OFF)
 
 

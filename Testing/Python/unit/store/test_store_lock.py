@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 import VisualDICOMBrowserLib
 from VisualDICOMBrowserLib.domain.errors import FolderInUse, StorageError
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -96,19 +95,22 @@ def test_a_forked_child_does_not_keep_the_folder(folder):
     lock = FolderLock(folder)
     lock.acquire()
     read, write = os.pipe()
+    ready, is_ready = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
+        os.write(is_ready, b".")
         os.read(read, 1)  # until the parent closes its end
         os._exit(0)
     try:
+        assert os.read(ready, 1) == b"."
         os.close(lock._descriptor)  # as the death of the parent would
         lock._descriptor = None
         with FolderLock(folder) as again:
             assert again.held
     finally:
-        os.close(write)
-        os.close(read)
+        for descriptor in (write, read, ready, is_ready):
+            os.close(descriptor)
         os.waitpid(child, 0)
 
 
