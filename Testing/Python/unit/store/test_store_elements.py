@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -278,6 +279,29 @@ def test_other_files_are_not_dicom(data, tmp_path):
         scan_bytes(data, WANTED)
     with pytest.raises(BadData):
         _scan_on_disk(tmp_path, data)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="not a regular file"):
+        scan_file(tmp_path / "pipe", WANTED)
+
+
+def test_a_file_of_meta_information_only_is_refused_soon():
+    endless = element(0x00020102, "OB", bytes(100)) * 100_000
+    with pytest.raises(BadData, match="more elements"):
+        scan_bytes(meta(EXPLICIT_LITTLE) + endless, WANTED)
+
+
+def test_long_private_meta_information_is_skipped():
+    data = meta(EXPLICIT_LITTLE, element(0x00020102, "OB", bytes(200_000))) + dataset(MARK)
+    assert scan_bytes(data, WANTED).values[LAST].value == b"seen"
+
+
+def test_an_empty_transfer_syntax_counts_as_none():
+    data = bytes(128) + b"DICM" + element(0x00020010, "UI") + dataset()
+    assert scan_bytes(data, WANTED).transfer_syntax == EXPLICIT_LITTLE
 
 
 def test_what_cannot_be_read_is_a_storage_error(tmp_path):

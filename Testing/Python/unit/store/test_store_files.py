@@ -72,6 +72,25 @@ def test_two_writers_of_one_file_do_not_disturb_each_other(final):
     assert _names(final.parent) == ["image.dcm"]
 
 
+def test_leaving_the_block_after_a_commit_does_not_take_the_next_writers_file(final):
+    with PartFile(final) as first:
+        first.commit()
+        second = PartFile(final)
+    second.write(b"second")
+    second.commit()
+    assert final.read_bytes() == b"second"
+
+
+def test_a_name_is_free_again_after_a_failure(tmp_path):
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            PartFile(tmp_path / "file" / "image.dcm")
+    (tmp_path / "file").unlink()
+    with PartFile(tmp_path / "file" / "image.dcm") as part:
+        assert part.part.name == "image.dcm.part"
+
+
 def test_many_threads_may_write_the_same_file(final):
     failures: list[Exception] = []
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -120,9 +121,18 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
         FolderLock(DatabaseFolder(tmp_path / "file" / "database")).acquire()
 
 
+def test_a_file_system_without_locks_is_not_taken_for_another_engine(folder, monkeypatch):
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("VisualDICOMBrowserLib.store.lock._try_lock", fail)
+    with pytest.raises(StorageError, match="Could not lock the database folder: No locks available"):
+        FolderLock(folder).acquire()
+
+
 def test_a_full_disk_does_not_prevent_taking_the_folder(folder, monkeypatch):
     def fail(*_args: object) -> int:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("VisualDICOMBrowserLib.store.lock.os.write", fail)
     with FolderLock(folder) as lock:
