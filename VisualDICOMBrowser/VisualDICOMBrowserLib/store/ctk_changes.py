@@ -105,7 +105,9 @@ def local_images(connection: sqlite3.Connection, sop_uids: Iterable[str]) -> set
 
 def add_instances(connection: sqlite3.Connection, items: Sequence[tuple[StoredInstance, str]]) -> None:
     """Add images with their names as stored, and the series, studies and patients that they need."""
-    sizes = {item.header.series_uid: displayed_size(item.header) for item, _ in reversed(items)}
+    sizes: dict[str, str | None] = {}
+    for item, _ in items:
+        sizes.setdefault(item.header.series_uid, displayed_size(item.header))
     _add_series(connection, [item.header for item, _ in items])
     added, displayed = insert_timestamp(), display_timestamp()
     connection.executemany(
@@ -118,7 +120,9 @@ def add_instances(connection: sqlite3.Connection, items: Sequence[tuple[StoredIn
 
 def _add_series(connection: sqlite3.Connection, headers: Sequence[Header]) -> None:
     """Add from the bottom up, so that nothing is added above what is known already."""
-    first = {header.series_uid: header for header in reversed(headers)}
+    first: dict[str, Header] = {}
+    for header in headers:
+        first.setdefault(header.series_uid, header)
     known = {row[0] for row in fetch_in(connection, _KNOWN_SERIES, first)}
     missing = [header for uid, header in first.items() if uid not in known]
     _add_studies(connection, missing)
@@ -127,7 +131,9 @@ def _add_series(connection: sqlite3.Connection, headers: Sequence[Header]) -> No
 
 
 def _add_studies(connection: sqlite3.Connection, headers: Sequence[Header]) -> None:
-    first = {header.study_uid: header for header in reversed(headers)}
+    first: dict[str, Header] = {}
+    for header in headers:
+        first.setdefault(header.study_uid, header)
     known = {row[0] for row in fetch_in(connection, _KNOWN_STUDIES, first)}
     for uid, header in first.items():
         if uid not in known:

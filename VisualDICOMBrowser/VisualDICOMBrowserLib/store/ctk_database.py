@@ -18,6 +18,8 @@ from .files import storage_error
 from .layout import DatabaseFolder
 from .sqlite import LIST, connect, fetch_in, storage_errors, transaction
 
+__all__ = ["CtkContent", "CtkDatabase", "RemovedRows", "StoredInstance"]
+
 _ADD_TAGS = "INSERT OR REPLACE INTO TagCache (SOPInstanceUID, Tag, Value) VALUES (?, ?, ?)"
 _REMOVE_TAGS = f"DELETE FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
 

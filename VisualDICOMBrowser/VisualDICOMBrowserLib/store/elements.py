@@ -8,6 +8,7 @@ there, but for zero padding. What is not a well-formed DICOM file raises ``BadDa
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ _MAX_PADDING = 1 << 20
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_DATA = 0x7FE00010
-_TRANSFER_SYNTAX = 0x00020010
+_GROUP_LENGTH, _TRANSFER_SYNTAX = 0x00020000, 0x00020010
+_MAX_META_ELEMENTS = 1000
 
 # PS3.5, 7.1.2: these have a length of two bytes, all others two reserved bytes and a length of four.
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -83,17 +85,15 @@ def scan_file(path: Path, wanted: Collection[int]) -> Elements:
     :raises BadData: not a whole DICOM file.
     :raises StorageError: the file cannot be read.
     """
+    if "\0" in str(path):
+        raise StorageError("Could not read the file: there is none of this name.")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise StorageError("Could not read the file: it is not a regular file.")
         with path.open("rb", buffering=0) as stream:
             return _scan(FileSource(stream, os.fstat(stream.fileno()).st_size), wanted)
-    except (OSError, ValueError) as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: OSError | ValueError) -> StorageError:
-    if isinstance(error, OSError):
-        return storage_error(error, "read the file")
-    return StorageError("Could not read the file: its name holds a NUL character.")
+    except OSError as error:
+        raise storage_error(error, "read the file") from error
 
 
 def scan_bytes(data: bytes, wanted: Collection[int]) -> Elements:
@@ -112,13 +112,14 @@ def scan_dataset(dataset: bytes, transfer_syntax: str, wanted: Collection[int]) 
 def _scan(source: Source, wanted: Collection[int]) -> Elements:
     start = 132 if source.data[128:132] == b"DICM" else 0
     meta: dict[int, RawElement] = {}
-    offset = _read_meta(source, start, meta)
-    if _TRANSFER_SYNTAX in meta:
-        transfer_syntax = clean_uid(meta[_TRANSFER_SYNTAX].value)
-    else:
-        transfer_syntax = _recognised(_peek(source, offset))
+    offset = _read_meta(source, start, meta, wanted)
+    transfer_syntax = _stated_syntax(meta) or _recognised(_peek(source, offset))
     values = {tag: value for tag, value in meta.items() if tag in wanted}
     return _scan_dataset(source, offset, transfer_syntax, values, wanted)
+
+
+def _stated_syntax(meta: Mapping[int, RawElement]) -> str:
+    return clean_uid(meta[_TRANSFER_SYNTAX].value) if _TRANSFER_SYNTAX in meta else ""
 
 
 def _peek(source: Source, position: int) -> bytes:
@@ -138,30 +139,29 @@ def _recognised(head: bytes) -> str:
     raise BadData("This is not a DICOM file.")
 
 
-def _read_meta(source: Source, position: int, values: dict[int, RawElement]) -> int:
+def _read_meta(source: Source, position: int, values: dict[int, RawElement], wanted: Collection[int]) -> int:
     """Read group 0002, always Explicit VR Little Endian (PS3.10, 7.1), and return where it ends.
 
     It ends with the group. The group length, often wrong, counts only before a deflated data set, whose first
     bytes may look like anything.
     """
     declared_end = -1
-    while True:
+    for _ in range(_MAX_META_ELEMENTS):
         head = _peek(source, position)
-        if head[:2] != b"\x02\0" or len(head) < 8 or (position == declared_end and _is_deflated(values)):
+        is_end = position == declared_end and _stated_syntax(values) in DEFLATED
+        if head[:2] != b"\x02\0" or len(head) < 8 or is_end:
             return position
         element, vr, length = _META_HEAD.unpack_from(head, 2)
         start = position + 8
         if vr not in _SHORT:
             start, length = _other_length(source, position, vr, "<")
-        value = _value(source, start, length)
-        if element == 0:
-            declared_end = start + length + int.from_bytes(value[:4], "little")
-        values[0x00020000 | element] = RawElement(vr.decode("latin-1"), value)
+        tag = 0x00020000 | element
+        if tag == _GROUP_LENGTH:
+            declared_end = start + length + int.from_bytes(_value(source, start, length)[:4], "little")
+        elif tag == _TRANSFER_SYNTAX or tag in wanted:
+            values[tag] = RawElement(vr.decode("latin-1"), _value(source, start, length))
         position = start + length
-
-
-def _is_deflated(values: Mapping[int, RawElement]) -> bool:
-    return _TRANSFER_SYNTAX in values and clean_uid(values[_TRANSFER_SYNTAX].value) in DEFLATED
+    raise BadData(_TOO_MANY)
 
 
 class _Coding(NamedTuple):
@@ -256,9 +256,11 @@ def _keep(values: dict[int, RawElement], tag: int, found: RawElement) -> None:
 
 def _check_rest(source: Source, position: int) -> None:
     """Accept the exact end, or zeros up to it, as tapes and some archives leave them."""
+    if position == source.size:
+        return
     source.fill(position, _MAX_PADDING + 1)
     rest = source.data[position - source.base :] if position < source.end else b""
-    if len(rest) != source.size - position or rest.strip(b"\0"):
+    if len(rest) != source.size - position or len(rest) > _MAX_PADDING or rest.strip(b"\0"):
         raise BadData(_CUT_OFF)
 
 
@@ -284,28 +286,25 @@ def _skip_undefined(source: Source, position: int, outermost: _Container, budget
         if len(head) < 8:
             raise BadData(_CUT_OFF)
         group, element, length = struct.unpack_from(coding.order + "HHL", head)
-        tag = group << 16 | element
-        start = position + 8
-        if kind == _ELEMENTS and tag != _ITEM_END:
-            vr, start, length = _nested_head(source, position, coding, head)
-            inner = _container(tag, vr, coding)
-        elif kind != _ELEMENTS and tag == _ITEM:
-            inner = _Container(_ELEMENTS, coding.as_found(_peek(source, start)))
-        elif tag in (_ITEM_END, _SEQUENCE_END) and (kind == _ELEMENTS) == (tag == _ITEM_END):
+        tag, vr, start = group << 16 | element, b"", position + 8
+        if tag == (_ITEM_END if kind == _ELEMENTS else _SEQUENCE_END):
             stack.pop()
             if not stack:
                 return start
-            position = start
-            continue
-        else:
+            length = 0
+        elif kind == _ELEMENTS:
+            vr, start, length = _nested_head(source, position, coding, head)
+        elif tag != _ITEM or (kind == _FRAGMENTS and length == _UNDEFINED):
             raise BadData("A sequence in the file is damaged.")
-        if length != _UNDEFINED:
-            position = start + length
-            continue
-        if kind == _FRAGMENTS or len(stack) == MAX_DEPTH:
-            raise BadData("A sequence in the file is damaged, or nested beyond all measure.")
-        stack.append(inner)
         position = start
+        if length != _UNDEFINED:
+            position += length
+        elif len(stack) == MAX_DEPTH:
+            raise BadData("The sequences in the file are nested beyond all measure.")
+        elif kind == _ELEMENTS:
+            stack.append(_container(tag, vr, coding))
+        else:
+            stack.append(_Container(_ELEMENTS, coding.as_found(_peek(source, start))))
     raise BadData(_TOO_MANY)
 
 

@@ -53,11 +53,15 @@ class PartFile:
         self.size = 0
         self._synced = False
         self.part = self._claim_name()
+        self._claimed = True
+        self._descriptor: int | None = None
         try:
-            self._descriptor: int | None = self._open()
+            self._descriptor = self._open()
         except OSError as error:
-            self._release_name()
             raise storage_error(error, "create the file") from error
+        finally:
+            if self._descriptor is None:
+                self._release_name()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append ``data``, without a buffer of its own."""
@@ -111,9 +115,8 @@ class PartFile:
 
     def discard(self) -> None:
         """Drop the file; nothing happens after a commit. What cannot be deleted keeps the suffix ``.part``."""
-        with self._live_lock:
-            if self.part not in self._live:
-                return
+        if not self._claimed:
+            return
         try:
             self._close()
             unlink_with_retry(self.part)
@@ -141,6 +144,7 @@ class PartFile:
         return part
 
     def _release_name(self) -> None:
+        self._claimed = False
         with self._live_lock:
             self._live.discard(self.part)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import md5
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from ..domain.errors import BadData
 
@@ -87,7 +87,7 @@ class DatabaseFolder:
 
         :raises BadData: the name is empty, or relative and leads out of the folder.
         """
-        if _is_absolute(stored):
+        if Path(stored).is_absolute():
             return Path(stored)
         path = self._inside(self.root / stored)
         if path is None:
@@ -108,11 +108,6 @@ class DatabaseFolder:
         except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL character
             return None
         return resolved if self.root in resolved.parents else None
-
-
-def _is_absolute(stored: str) -> bool:
-    # A folder written on Windows may be read on Linux: its linked files are absolute there, not below the folder here.
-    return Path(stored).is_absolute() or PureWindowsPath(stored).is_absolute()
 
 
 def _hashed(study_uid: str, series_uid: str, sop_uid: str) -> str:

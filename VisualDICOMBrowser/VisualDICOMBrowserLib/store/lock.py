@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -16,6 +17,8 @@ from .files import storage_error
 from .layout import DatabaseFolder
 
 _MAX_HOLDER_BYTES = 4096
+# What POSIX and Windows say of a lock that another one holds; anything else is a file system without locks.
+_TAKEN = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +74,8 @@ class FolderLock:
         except OSError as error:
             who = _holder(descriptor)
             os.close(descriptor)
+            if error.errno not in _TAKEN:
+                raise storage_error(error, "lock the database folder") from error
             raise FolderInUse(f"{self._folder.root} is in use by {who}.") from error
         self._descriptor = descriptor
         _held.add(self)

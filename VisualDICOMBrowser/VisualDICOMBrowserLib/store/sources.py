@@ -45,7 +45,7 @@ class FileSource(Source):
             return
         piece = _READ_ON if self.base <= position <= self.end else _AFTER_JUMP
         self._stream.seek(position)
-        self.data = _read_fully(self._stream, max(piece, count))
+        self.data = _read_fully(self._stream, min(max(piece, count), max(0, self.size - position)))
         self.base = position
         self.end = position + len(self.data)
 

@@ -50,10 +50,10 @@ def to_text(value: bytes, vr: str, encodings: Sequence[str], *, little_endian: b
         return _numbers(value, _BINARY[vr], little_endian)
     text = _decoded(value, encodings if vr in _ENCODED else (_ASCII,), vr == "PN")
     if vr in _SINGLE_VALUED:
-        return _clean(text).rstrip()
+        return _clean(text).rstrip(" ")
     if "\\" in text:
-        return "\\".join(_clean(part).strip() for part in text.split("\\"))
-    return _clean(text).strip()
+        return "\\".join(_clean(part).strip(" ") for part in text.split("\\"))
+    return _clean(text).strip(" ")
 
 
 def _clean(text: str) -> str:

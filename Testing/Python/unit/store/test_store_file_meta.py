@@ -4,12 +4,10 @@ from io import BytesIO
 
 import pydicom
 import pytest
-
+from unit.store.dicom_bytes import CT, EXPLICIT_LITTLE, dataset
 from VisualDICOMBrowserLib.domain.errors import BadData
 from VisualDICOMBrowserLib.domain.uids import is_uid
 from VisualDICOMBrowserLib.store.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_head
-
-from unit.store.dicom_bytes import CT, EXPLICIT_LITTLE, dataset
 
 
 @pytest.mark.parametrize("sop_uid", ["1.2.3.40", "1.2.3.4"])

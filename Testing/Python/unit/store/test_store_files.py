@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.store import files
 from VisualDICOMBrowserLib.store.files import PartFile, fsync_folder, replace_with_retry, unlink_with_retry
@@ -15,6 +14,10 @@ from VisualDICOMBrowserLib.store.files import PartFile, fsync_folder, replace_wi
 @pytest.fixture
 def final(tmp_path: Path) -> Path:
     return tmp_path / "new" / "folder" / "image.dcm"
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_appears_under_its_name_only_when_committed(final):
@@ -26,14 +29,14 @@ def test_a_file_appears_under_its_name_only_when_committed(final):
         assert part.commit() == final
     assert final.read_bytes() == b"abcdef"
     assert part.size == 6
-    assert os.listdir(final.parent) == ["image.dcm"]
+    assert _names(final.parent) == ["image.dcm"]
 
 
 def test_leaving_the_block_without_commit_leaves_nothing(final):
-    with pytest.raises(ValueError, match="peer"), PartFile(final) as part:
+    with pytest.raises(ValueError, match="peer"), PartFile(final) as part:  # noqa: PT012
         part.write(b"abc")
         raise ValueError("peer went away")
-    assert os.listdir(final.parent) == []
+    assert _names(final.parent) == []
 
 
 def test_a_part_left_by_a_crash_is_replaced(final):
@@ -43,7 +46,7 @@ def test_a_part_left_by_a_crash_is_replaced(final):
         part.write(b"new")
         part.commit()
     assert final.read_bytes() == b"new"
-    assert os.listdir(final.parent) == ["image.dcm"]
+    assert _names(final.parent) == ["image.dcm"]
 
 
 def test_a_part_that_is_a_symbolic_link_is_not_followed(final, tmp_path):
@@ -66,7 +69,26 @@ def test_two_writers_of_one_file_do_not_disturb_each_other(final):
         second.commit()
         first.commit()
     assert final.read_bytes() == b"first"
-    assert os.listdir(final.parent) == ["image.dcm"]
+    assert _names(final.parent) == ["image.dcm"]
+
+
+def test_leaving_the_block_after_a_commit_does_not_take_the_next_writers_file(final):
+    with PartFile(final) as first:
+        first.commit()
+        second = PartFile(final)
+    second.write(b"second")
+    second.commit()
+    assert final.read_bytes() == b"second"
+
+
+def test_a_name_is_free_again_after_a_failure(tmp_path):
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            PartFile(tmp_path / "file" / "image.dcm")
+    (tmp_path / "file").unlink()
+    with PartFile(tmp_path / "file" / "image.dcm") as part:
+        assert part.part.name == "image.dcm.part"
 
 
 def test_many_threads_may_write_the_same_file(final):
@@ -87,7 +109,7 @@ def test_many_threads_may_write_the_same_file(final):
         thread.join(30)
     assert failures == []
     assert len(set(final.read_bytes())) == 1
-    assert os.listdir(final.parent) == ["image.dcm"]
+    assert _names(final.parent) == ["image.dcm"]
 
 
 def test_commit_syncs_once_and_only_what_came_since(final, monkeypatch):
@@ -133,7 +155,7 @@ def test_a_full_disk_is_said_in_plain_words_and_leaves_no_part(final, monkeypatc
         part.commit()
     assert str(caught.value) == "The disk is full."
     monkeypatch.undo()
-    assert os.listdir(final.parent) == []
+    assert _names(final.parent) == []
 
 
 def test_an_error_never_names_the_file(tmp_path):
@@ -151,7 +173,7 @@ def test_a_failed_commit_leaves_the_old_file_and_no_part(final, monkeypatch):
     with pytest.raises(StorageError, match="No permission to rename the file"), PartFile(final) as part:
         part.commit()
     assert final.read_bytes() == b"old"
-    assert os.listdir(final.parent) == ["image.dcm"]
+    assert _names(final.parent) == ["image.dcm"]
 
 
 def test_a_file_cannot_be_written_after_its_commit(final):

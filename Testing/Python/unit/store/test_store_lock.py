@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -8,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 import VisualDICOMBrowserLib
 from VisualDICOMBrowserLib.domain.errors import FolderInUse, StorageError
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -96,19 +96,22 @@ def test_a_forked_child_does_not_keep_the_folder(folder):
     lock = FolderLock(folder)
     lock.acquire()
     read, write = os.pipe()
+    ready, is_ready = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
+        os.write(is_ready, b".")
         os.read(read, 1)  # until the parent closes its end
         os._exit(0)
     try:
+        assert os.read(ready, 1) == b"."
         os.close(lock._descriptor)  # as the death of the parent would
         lock._descriptor = None
         with FolderLock(folder) as again:
             assert again.held
     finally:
-        os.close(write)
-        os.close(read)
+        for descriptor in (write, read, ready, is_ready):
+            os.close(descriptor)
         os.waitpid(child, 0)
 
 
@@ -118,9 +121,18 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
         FolderLock(DatabaseFolder(tmp_path / "file" / "database")).acquire()
 
 
+def test_a_file_system_without_locks_is_not_taken_for_another_engine(folder, monkeypatch):
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("VisualDICOMBrowserLib.store.lock._try_lock", fail)
+    with pytest.raises(StorageError, match="Could not lock the database folder: No locks available"):
+        FolderLock(folder).acquire()
+
+
 def test_a_full_disk_does_not_prevent_taking_the_folder(folder, monkeypatch):
     def fail(*_args: object) -> int:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("VisualDICOMBrowserLib.store.lock.os.write", fail)
     with FolderLock(folder) as lock:
