@@ -141,7 +141,7 @@ def font_folders() -> list[Path]:
 
 
 def system_fonts(folders: Sequence[Path]) -> Iterator[FontFile]:
-    """Yield usable fonts of the folders, the preferred first, Pillow's own last. Files are read as they are asked for."""
+    """Yield usable fonts, the preferred first, Pillow's own last; files are read as they are asked for."""
     for path in _by_preference(folders):
         characters = read_characters(path)
         if characters and _loads(path):
@@ -216,7 +216,9 @@ def _format_4(data: bytes, table: int) -> Iterator[int]:
     ends = table + 14
     starts, deltas, offsets = (ends + 2 + doubled * step for step in (1, 2, 3))
     for index in range(0, doubled, 2):
-        end, start, delta, offset = (struct.unpack_from(">H", data, at + index)[0] for at in (ends, starts, deltas, offsets))
+        end, start, delta, offset = (
+            struct.unpack_from(">H", data, at + index)[0] for at in (ends, starts, deltas, offsets)
+        )
         for code in range(start, min(end, 0xFFFE) + 1):
             glyph = code
             if offset:

@@ -18,6 +18,10 @@ class NotShowable(BadData):
     """Sound data that this program cannot turn into a picture (yet). ``str()`` says why."""
 
 
+class NoPicture(NotShowable):
+    """An object that is not a picture in the first place."""
+
+
 @dataclass(frozen=True)
 class PixelLayout:
     """The numbers of the Image Pixel module.

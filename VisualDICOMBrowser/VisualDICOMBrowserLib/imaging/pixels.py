@@ -13,7 +13,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from ..domain.errors import BadData
-from .layout import NotShowable, PixelLayout, read_layout, whole
+from .layout import NoPicture, NotShowable, PixelLayout, read_layout, whole
 from .luts import palette_tables
 from .source import UNDEFINED_LENGTH, DicomImage, distrust, open_image
 
@@ -77,7 +77,7 @@ def read_frame(path: Path, index: int | None = None) -> Frame:
 def decode_frame(image: DicomImage, index: int | None = None) -> Frame:
     """Read one frame of an open file; see :func:`read_frame`."""
     if image.element is None:
-        raise NotShowable("The object holds no picture.")
+        raise NoPicture("The object holds no picture.")
     decoder = DECODERS.get(image.transfer_syntax)
     if decoder is None:
         raise NotShowable(f"This transfer syntax cannot be shown yet: {_syntax_name(image.transfer_syntax)}.")
@@ -109,7 +109,7 @@ def decode_native(image: DicomImage, layout: PixelLayout, index: int) -> NDArray
     raw = _read_bits(image, layout, first_bit, first_bit + layout.frame_bits)
     if layout.bits_allocated == 1:
         bits: NDArray[np.uint8] = np.unpackbits(raw, bitorder="little")[first_bit % 8 :]
-        return bits[: layout.frame_bits].reshape(layout.rows, layout.columns)
+        return _shaped(bits[: layout.frame_bits], layout)
     values = raw.view(_sample_type(layout, image.big_endian))
     return _stored_values(_shaped(values, layout), layout)
 
@@ -130,7 +130,7 @@ def _read_swapped(image: DicomImage, start: int, stop: int) -> NDArray[np.uint8]
     """Read bytes that big endian stores as 16-bit words: each pair is the other way round."""
     begin, end = start // 2 * 2, min((stop + 1) // 2 * 2, image.available)
     data = image.read_value(begin, end) + b"\0" * ((end - begin) % 2)
-    swapped = np.frombuffer(data, np.uint16).byteswap().view(np.uint8)
+    swapped: NDArray[np.uint8] = np.frombuffer(data, np.uint16).byteswap().view(np.uint8)
     return swapped[start - begin : stop - begin]
 
 
@@ -145,7 +145,7 @@ def _shaped(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
     if layout.subsampled:
         # Y1 Y2 Cb Cr stands for the pixels (Y1 Cb Cr) (Y2 Cb Cr)
         values = values.reshape(-1, 4)[:, [0, 2, 3, 1, 2, 3]]
-    if layout.planar and not layout.subsampled:
+    elif layout.planar:
         return values.reshape(3, layout.rows, layout.columns).transpose(1, 2, 0)
     return values.reshape(layout.rows, layout.columns, 3)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +43,30 @@ KINDS = {
     "SR": "Structured report",
 }
 
+# The same by SOP class (PS3.4, B.5), for objects that carry the modality of the pictures they belong to. A UID
+# here stands for all that begin with it.
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_KINDS_BY_CLASS = {
+    _STORAGE + "4.2": "Spectroscopy",
+    _STORAGE + "9.": "Waveform",
+    _STORAGE + "11.": "Presentation state",
+    _STORAGE + "66": "Raw data",
+    _STORAGE + "66.1": "Registration",
+    _STORAGE + "66.2": "Fiducials",
+    _STORAGE + "66.3": "Registration",
+    _STORAGE + "66.4": "Segmentation",
+    _STORAGE + "66.5": "Surface",
+    _STORAGE + "66.6": "Tractography",
+    _STORAGE + "67": "Value mapping",
+    _STORAGE + "88.": "Structured report",
+    _STORAGE + "88.59": "Key images",
+    _STORAGE + "104.1": "Document",
+    _STORAGE + "104.2": "Document",
+    _STORAGE + "104.3": "3D model",
+    _STORAGE + "104.4": "3D model",
+    _STORAGE + "104.5": "3D model",
+}
+
 _FILL = (58, 66, 80, 255)
 _EDGE = (104, 116, 136, 255)
 _BAR = (122, 162, 212, 255)
@@ -68,6 +91,12 @@ class ThumbnailOutcome:
     height: int
 
 
+def kind_of(modality: str, sop_class: str = "") -> str:
+    """Return in a word or two what an object is that is not a picture; empty if it may be one."""
+    prefixes = [uid for uid in _KINDS_BY_CLASS if sop_class.startswith(uid)]
+    return KINDS.get(modality) or (_KINDS_BY_CLASS[max(prefixes, key=len)] if prefixes else "")
+
+
 def draw_placeholder(
     modality: str, destination: Path, subtitle: str = "", *, reason: str = "", size: int = THUMBNAIL_SIZE
 ) -> ThumbnailOutcome:
@@ -76,7 +105,7 @@ def draw_placeholder(
     :param subtitle: by default what the modality stands for.
     :raises StorageError: the file cannot be written.
     """
-    tile = _tile(_short(modality) or "?", subtitle or KINDS.get(modality, NO_PICTURE), size)
+    tile = _tile(_short(modality) or "?", subtitle or kind_of(modality) or NO_PICTURE, size)
     write_png(tile, destination)
     return ThumbnailOutcome(True, reason, size, size)
 
@@ -91,7 +120,7 @@ def write_png(picture: Image.Image, destination: Path) -> None:
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
             picture.save(part, "PNG")
-            os.replace(part, destination)
+            part.replace(destination)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -107,27 +136,25 @@ def _tile(title: str, subtitle: str, size: int) -> Image.Image:
     large = size * _OVERSAMPLING
     tile = Image.new("RGBA", (large, large), (0, 0, 0, 0))
     canvas = ImageDraw.Draw(tile)
-    inset = large // 32
+    inset, bar = large // 32, large // 10
     canvas.rounded_rectangle(
         (inset, inset, large - 1 - inset, large - 1 - inset), large // 12, _FILL, _EDGE, max(1, large // 128)
     )
-    _centred(canvas, title, large, large * 0.52, large // 4, _TITLE)
-    bar = large // 10
-    canvas.rounded_rectangle(
-        (large / 2 - bar, large * 0.595, large / 2 + bar, large * 0.612), large // 100, _BAR
-    )
-    _centred(canvas, subtitle, large, large * 0.73, large // 11, _SUBTITLE)
+    canvas.rounded_rectangle((large / 2 - bar, large * 0.595, large / 2 + bar, large * 0.612), large // 100, _BAR)
+    _centred(tile, title, (large * 0.52, large // 4), _TITLE)
+    _centred(tile, subtitle, (large * 0.73, large // 11), _SUBTITLE)
     return tile.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _centred(
-    canvas: ImageDraw.ImageDraw, text: str, width: int, baseline: float, font_size: int, colour: tuple[int, ...]
-) -> None:
-    """Draw a line in the middle, smaller than ``font_size`` if it would not fit otherwise."""
+def _centred(tile: Image.Image, text: str, line: tuple[float, int], colour: tuple[int, ...]) -> None:
+    """Draw a line of text in the middle.
+
+    :param line: its baseline and its size in pixels; smaller if it would not fit otherwise.
+    """
     pen = system_typesetter()
-    room = width * 0.8
-    length = pen.width(text, font_size)
-    if length > room:
-        font_size = max(8, int(font_size * room / length))
-        length = pen.width(text, font_size)
-    pen.draw(canvas, ((width - length) / 2, baseline), text, font_size, colour)
+    baseline, size = line
+    room = tile.width * 0.8
+    if pen.width(text, size) > room:
+        size = max(8, int(size * room / pen.width(text, size)))
+    start = (tile.width - pen.width(text, size)) / 2
+    pen.draw(ImageDraw.Draw(tile), (start, baseline), text, size, colour)

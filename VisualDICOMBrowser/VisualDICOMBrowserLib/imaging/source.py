@@ -136,7 +136,7 @@ def open_image(path: Path) -> Iterator[DicomImage]:
 
 
 def _parse(file: _BoundedReader) -> DicomImage:
-    read_preamble(file, force=True)
+    preamble = read_preamble(file, force=True)
     meta = read_dataset(file, False, True, stop_when=_after_meta, defer_size=MAX_ELEMENT)
     read_dataset(file, True, True, stop_when=_after_command, defer_size=MAX_ELEMENT)
     syntax = str(meta.get("TransferSyntaxUID") or _guess_syntax(file))
@@ -148,7 +148,7 @@ def _parse(file: _BoundedReader) -> DicomImage:
     header = read_dataset(
         stream, syntax == uid.ImplicitVRLittleEndian, not big_endian, stop_when=finder, defer_size=MAX_ELEMENT
     )
-    if not header and finder.element is None:
+    if preamble is None and "SOPClassUID" not in header:
         raise BadData("The file is not DICOM, or it is damaged.")
     return DicomImage(header, syntax, big_endian, stream, stream.seek(0, io.SEEK_END), finder.element)
 

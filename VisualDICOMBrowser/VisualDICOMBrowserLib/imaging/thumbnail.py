@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,16 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from ..domain.errors import BadData
-from .layout import NotShowable, first_value
+from .layout import NoPicture, NotShowable, first_value
 from .pixels import Frame, decode_frame
 from .placeholder import (
     DAMAGED,
-    KINDS,
     NO_PICTURE,
     NOT_SHOWN,
     THUMBNAIL_SIZE,
     ThumbnailOutcome,
     draw_placeholder,
+    kind_of,
     write_png,
 )
 from .source import DicomImage, distrust, open_image
@@ -46,12 +46,15 @@ def render_thumbnail(
     :param modality: for the placeholder of a file that cannot even say what it is.
     :raises StorageError: the source cannot be read or the destination not written.
     """
+    kind = ""
     try:
         with open_image(source) as image:
-            modality = _modality(image.header) or modality
+            with distrust("The file is damaged."):
+                modality = _text(image.header, "Modality") or modality
+                kind = kind_of(modality, _text(image.header, "SOPClassUID"))
             picture = _picture(image, modality, size)
     except NotShowable as error:
-        subtitle = KINDS.get(modality) or NOT_SHOWN
+        subtitle = kind or (NO_PICTURE if isinstance(error, NoPicture) else NOT_SHOWN)
         return draw_placeholder(modality, destination, subtitle, reason=str(error), size=size)
     except BadData as error:
         return draw_placeholder(modality, destination, DAMAGED, reason=str(error), size=size)
@@ -59,14 +62,55 @@ def render_thumbnail(
     return ThumbnailOutcome(False, "", *picture.size)
 
 
-def _modality(header: Dataset) -> str:
-    with distrust("The file is damaged."):
-        return str(first_value(header, "Modality") or "").strip()
+def _text(header: Dataset, keyword: str) -> str:
+    return str(first_value(header, keyword) or "").strip()
 
 
 def _picture(image: DicomImage, modality: str, size: int) -> Image.Image:
     if modality in _NEVER_RENDERED:
-        raise NotShowable("Segmentations have no thumbnail.")
-    frame = thinned(decode_frame(image))
+        raise NoPicture("Segmentations have no thumbnail.")
+    frame = _thinned(decode_frame(image))
     shown = colour_picture(frame) if frame.coloured else grey_picture(frame, modality)
     return fit(shown, pixel_aspect(frame), size)
+
+
+def _thinned(frame: Frame) -> Frame:
+    rows, columns = frame.pixels.shape[:2]
+    step = math.ceil(math.sqrt(rows * columns / MAX_PIXELS))
+    return replace(frame, pixels=frame.pixels[::step, ::step]) if step > 1 else frame
+
+
+def pixel_aspect(frame: Frame) -> float:
+    """Return how many times higher than wide a pixel is; 1 where nobody says, or nothing sensible.
+
+    All the elements give the distance between rows first, then that between columns (PS3.3, 10.7.1.3).
+    """
+    item = frame.group("PixelMeasuresSequence")
+    with distrust("The picture's pixel spacing is damaged."):
+        for keyword in _SPACINGS:
+            pair = item.get(keyword)
+            if pair is not None and not isinstance(pair, str) and len(pair) == 2:
+                return _sane_aspect(float(pair[0]), float(pair[1]))
+    return 1.0
+
+
+def _sane_aspect(height: float, width: float) -> float:
+    if not (0 < height < math.inf and 0 < width < math.inf):
+        return 1.0
+    return height / width if 1 / _MAX_ASPECT <= height / width <= _MAX_ASPECT else 1.0
+
+
+def fit(shown: NDArray[np.uint8], aspect: float, size: int) -> Image.Image:
+    """Scale a picture so that its longer side is ``size`` pixels long.
+
+    :param shown: shape (rows, columns) or (rows, columns, 3).
+    :param aspect: height of a pixel over its width.
+    """
+    rows, columns = shown.shape[:2]
+    height, width = rows * aspect, float(columns)
+    scale = size / max(height, width)
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    smaller = target[0] < columns or target[1] < rows
+    method = Image.Resampling.LANCZOS if smaller else Image.Resampling.BICUBIC
+    # The gap makes Pillow average whole blocks first where a picture is much too large: faster, as good.
+    return Image.fromarray(np.ascontiguousarray(shown)).resize(target, method, reducing_gap=3.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +44,13 @@ class Window:
 def _linear(values: Values, centre: float, width: float) -> Values:
     if width == 1:
         return (values > centre - 0.5).astype(np.float32)
-    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+    shades: Values = np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+    return shades
 
 
 def _linear_exact(values: Values, centre: float, width: float) -> Values:
-    return np.clip((values - centre) / width + 0.5, 0, 1)
+    shades: Values = np.clip((values - centre) / width + 0.5, 0, 1)
+    return shades
 
 
 def _sigmoid(values: Values, centre: float, width: float) -> Values:
@@ -80,7 +81,8 @@ def grey_picture(frame: Frame, modality: str) -> NDArray[np.uint8]:
             shades = default_shades(values, modality, padding_mask(frame))
         if frame.layout.photometric == "MONOCHROME1" or modality == "PT":  # PET is read black on white
             shades = 1 - shades
-        return np.floor(np.nan_to_num(shades) * 255 + 0.5).astype(np.uint8)
+        picture: NDArray[np.uint8] = np.floor(np.nan_to_num(shades) * 255 + 0.5).astype(np.uint8)
+        return picture
 
 
 def colour_picture(frame: Frame) -> NDArray[np.uint8]:
@@ -118,7 +120,8 @@ def _object_shades(frame: Frame, values: Values) -> Values | None:
         return None
     table = sequence_table(tables[0], signed=bool(values.min() < 0), big_endian=frame.big_endian)
     top = float(max(1, table.entries.max()))
-    return table.apply(np.nan_to_num(values)).astype(np.float32) / np.float32(top)
+    shades: Values = table.apply(np.nan_to_num(values)).astype(np.float32) / np.float32(top)
+    return shades
 
 
 def object_window(item: Dataset) -> Window | None:
@@ -167,7 +170,8 @@ def default_shades(values: Values, modality: str, padding: NDArray[np.bool_] | N
     if modality == "CT" and _within(counted, *CT_WINDOW):
         return Window(*CT_WINDOW).apply(values)
     low, high = _percentiles(counted, PET_PERCENTILES if modality == "PT" else PERCENTILES)
-    return np.clip((values - low) / max(high - low, np.float32(1e-30)), 0, 1)
+    shades: Values = np.clip((values - low) / max(high - low, np.float32(1e-30)), 0, 1)
+    return shades
 
 
 def _sample(values: Values) -> Values:
