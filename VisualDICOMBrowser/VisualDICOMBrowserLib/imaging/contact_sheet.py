@@ -75,18 +75,24 @@ def display_name(name: str, patient_id: str, typesetter: Typesetter | None = Non
     where no group can be drawn.
     """
     pen = typesetter or system_typesetter()
-    groups = [_spoken(group) for group in name.split("=")[:2]]
+    groups = [_spoken(group, mark) for group, mark in zip(name.split("="), (", ", " "), strict=False)]
     usable = [group for group in groups if group and pen.covers(group)]
     if not usable:
         return pen.drawable(patient_id)
     return usable[0] if len(usable) == 1 else f"{usable[0]} ({usable[1]})"
 
 
-def _spoken(group: str) -> str:
-    """Turn ``Family^Given^Middle^Prefix^Suffix`` into "Family, Given Middle"."""
+def _spoken(group: str, mark: str) -> str:
+    """Turn ``Family^Given^Middle^Prefix^Suffix`` into "Family, Given Middle", with that ``mark`` in between."""
     parts = [" ".join(part.split()) for part in group.split("^")]
     rest = " ".join(part for part in parts[1:] if part)
-    return ", ".join(part for part in (parts[0], rest) if part)
+    return mark.join(part for part in (parts[0], rest) if part)
+
+
+def _printable(pen: Typesetter, text: str) -> str:
+    """Return a line without what cannot be drawn; of a raw DICOM name then only the alphabetic group."""
+    line = " ".join(text.split())
+    return pen.drawable(line if pen.covers(line) else line.partition("=")[0] or line)
 
 
 def _sections(cells: Sequence[SheetCell | SheetSection]) -> Iterator[SheetSection]:
@@ -125,7 +131,7 @@ class _Sheet:
     ) -> None:
         self._sections = sections
         self._pen = pen
-        self._title = pen.drawable(title)
+        self._title = _printable(pen, title)
         self._footer = footer
         widest = max((len(section.cells) for section in sections), default=1)
         # A sheet of two cells is not four columns too wide, but wide enough for its title.
@@ -160,7 +166,7 @@ class _Sheet:
 
     def _draw_section(self, picture: Image.Image, canvas: ImageDraw.ImageDraw, section: SheetSection, y: int) -> int:
         if section.heading:
-            self._text(canvas, (_MARGIN, y + _HEADING + 4), self._pen.drawable(section.heading), _HEADING, _PLAIN)
+            self._text(canvas, (_MARGIN, y + _HEADING + 4), _printable(self._pen, section.heading), _HEADING, _PLAIN)
             rule = y + _HEADING + 14
             canvas.line((_MARGIN, rule, self.width - _MARGIN - 1, rule), _RULE)
             y += _heading_height()
@@ -185,7 +191,7 @@ class _Sheet:
             picture.paste(thumbnail, (left + offset[0], top + offset[1]), thumbnail)
         for index, line in enumerate(cell.lines):
             baseline = top + _PICTURE + (index + 1) * _LINE
-            text = self._pen.cut(self._pen.drawable(line), _CAPTION, _PICTURE)
+            text = self._pen.cut(_printable(self._pen, line), _CAPTION, _PICTURE)
             self._pen.draw(canvas, (left, baseline), text, _CAPTION, _MUTED if index else _BRIGHT)
 
     def _centred(self, canvas: ImageDraw.ImageDraw, text: str, at: tuple[int, int]) -> None:

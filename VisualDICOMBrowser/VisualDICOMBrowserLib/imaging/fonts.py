@@ -10,6 +10,7 @@ import os
 import re
 import struct
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -37,7 +38,7 @@ _MAX_OTHERS = 40
 _LAST_CHARACTER = 0x10FFFF
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FontFile:
     """A font file (the first face of a collection) and the characters it draws; no path: Pillow's own font."""
 
@@ -157,10 +158,14 @@ def _by_preference(folders: Sequence[Path]) -> list[Path]:
         for name in names
         if Path(name).suffix.lower() in _SUFFIXES
     ]
-    ranked = sorted((_rank(path.stem.lower()), path.stem.lower(), path) for path in found)
+    ranked = sorted((_rank(_stem(path)), _stem(path), path) for path in found)
     preferred = [path for rank, _, path in ranked if rank < len(_PREFERRED)]
     others = [path for rank, stem, path in ranked if rank == len(_PREFERRED) and not _UNWANTED.search(stem)]
     return preferred + others[:_MAX_OTHERS]
+
+
+def _stem(path: Path) -> str:
+    return unicodedata.normalize("NFC", path.stem).lower()  # macOS may take names apart
 
 
 def _rank(stem: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,20 +62,21 @@ class Frame:
         return self.header
 
 
-def read_frame(path: Path, index: int | None = None) -> Frame:
+def read_frame(path: Path, index: int | None = None, *, max_pixels: int | None = None) -> Frame:
     """Read one frame of a file.
 
     :param index: of the frame, from 0; None for the one that represents the file: its Representative Frame
         Number (0028,6010), else the middle frame.
+    :param max_pixels: a larger frame is thinned by whole rows and columns until it has about so many pixels.
     :raises BadData: the file is damaged, or has no such frame.
     :raises NotShowable: it is sound, but not of a kind that can be shown; also when it has no pixels.
     :raises StorageError: it cannot be read.
     """
     with open_image(path) as image:
-        return decode_frame(image, index)
+        return decode_frame(image, index, max_pixels=max_pixels)
 
 
-def decode_frame(image: DicomImage, index: int | None = None) -> Frame:
+def decode_frame(image: DicomImage, index: int | None = None, *, max_pixels: int | None = None) -> Frame:
     """Read one frame of an open file; see :func:`read_frame`."""
     if image.element is None:
         raise NoPicture("The object holds no picture.")
@@ -86,7 +88,8 @@ def decode_frame(image: DicomImage, index: int | None = None) -> Frame:
         chosen = representative_frame(image.header, layout.frames) if index is None else index
         if not 0 <= chosen < layout.frames:
             raise BadData("The file has no such frame.")
-        pixels = _to_rgb(decoder(image, layout, chosen), layout, image)
+        step = math.ceil(math.sqrt(layout.rows * layout.columns / (max_pixels or math.inf))) or 1
+        pixels = _to_rgb(decoder(image, layout, chosen)[::step, ::step], layout, image)
     return Frame(pixels, layout, image.header, chosen, image.big_endian)
 
 
@@ -117,10 +120,10 @@ def decode_native(image: DicomImage, layout: PixelLayout, index: int) -> NDArray
 def _read_bits(image: DicomImage, layout: PixelLayout, first: int, end: int) -> NDArray[np.uint8]:
     """Read the bytes that hold bits ``first`` to ``end`` of the pixel data."""
     start, stop = first // 8, (end + 7) // 8
-    if stop - start > MAX_FRAME:
-        raise NotShowable(f"A frame of more than {MAX_FRAME >> 20} MiB cannot be shown.")
     if stop > image.available:
         raise BadData("The file ends before the picture does.")
+    if stop - start > MAX_FRAME:
+        raise NotShowable(f"A frame of more than {MAX_FRAME >> 20} MiB cannot be shown.")
     if layout.bits_allocated == 8 and image.big_endian and image.element and image.element.vr == "OW":
         return _read_swapped(image, start, stop)
     return np.frombuffer(image.read_value(start, stop), np.uint8)
@@ -144,9 +147,9 @@ def _shaped(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
         return values.reshape(layout.rows, layout.columns)
     if layout.subsampled:
         # Y1 Y2 Cb Cr stands for the pixels (Y1 Cb Cr) (Y2 Cb Cr)
-        values = values.reshape(-1, 4)[:, [0, 2, 3, 1, 2, 3]]
+        values = np.take(values.reshape(-1, 4), [0, 2, 3, 1, 2, 3], axis=1)
     elif layout.planar:
-        return values.reshape(3, layout.rows, layout.columns).transpose(1, 2, 0)
+        return np.moveaxis(values.reshape(3, layout.rows, layout.columns), 0, -1)
     return values.reshape(layout.rows, layout.columns, 3)
 
 

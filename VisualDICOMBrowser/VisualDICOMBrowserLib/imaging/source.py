@@ -7,6 +7,7 @@ data set (PS3.5, A.5) is inflated up to a limit, and whatever a parser raises be
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -105,17 +106,33 @@ class _BoundedReader(io.BufferedReader):
 def distrust(sentence: str) -> Iterator[None]:
     """Run a parser over hostile bytes: what it raises becomes :class:`.BadData` with ``sentence``.
 
-    Errors of this project and the lack of memory pass through; warnings of the parser are dropped.
+    Errors of this project and the lack of memory pass through.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence():
             yield
     except (VisualDicomError, MemoryError):
         raise
     # pydicom has no common base for what malformed values raise: struct.error, KeyError, RecursionError ...
     except Exception as error:
         raise BadData(sentence) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop pydicom's warnings and log records: they quote values, which may be a patient's.
+
+    This holds for the whole process: pictures are made one at a time, in a process of their own.
+    """
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from ..domain.errors import BadData
 from .layout import NoPicture, NotShowable, first_value
@@ -69,15 +69,9 @@ def _text(header: Dataset, keyword: str) -> str:
 def _picture(image: DicomImage, modality: str, size: int) -> Image.Image:
     if modality in _NEVER_RENDERED:
         raise NoPicture("Segmentations have no thumbnail.")
-    frame = _thinned(decode_frame(image))
+    frame = decode_frame(image, max_pixels=MAX_PIXELS)
     shown = colour_picture(frame) if frame.coloured else grey_picture(frame, modality)
     return fit(shown, pixel_aspect(frame), size)
-
-
-def _thinned(frame: Frame) -> Frame:
-    rows, columns = frame.pixels.shape[:2]
-    step = math.ceil(math.sqrt(rows * columns / MAX_PIXELS))
-    return replace(frame, pixels=frame.pixels[::step, ::step]) if step > 1 else frame
 
 
 def pixel_aspect(frame: Frame) -> float:
@@ -89,7 +83,7 @@ def pixel_aspect(frame: Frame) -> float:
     with distrust("The picture's pixel spacing is damaged."):
         for keyword in _SPACINGS:
             pair = item.get(keyword)
-            if pair is not None and not isinstance(pair, str) and len(pair) == 2:
+            if isinstance(pair, MultiValue | list) and len(pair) == 2:
                 return _sane_aspect(float(pair[0]), float(pair[1]))
     return 1.0
 

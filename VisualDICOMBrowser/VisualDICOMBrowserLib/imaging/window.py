@@ -92,7 +92,8 @@ def colour_picture(frame: Frame) -> NDArray[np.uint8]:
     if frame.layout.photometric == "PALETTE COLOR":
         return frame.pixels
     largest = float((1 << frame.layout.bits_stored) - 1)
-    scaled: NDArray[np.uint8] = (frame.pixels * (255 / largest) + 0.5).clip(0, 255).astype(np.uint8)
+    shades = frame.pixels.astype(np.float32) * np.float32(255 / largest)
+    scaled: NDArray[np.uint8] = np.clip(shades + 0.5, 0, 255).astype(np.uint8)
     return scaled
 
 
@@ -119,6 +120,7 @@ def _object_shades(frame: Frame, values: Values) -> Values | None:
     if not tables:
         return None
     table = sequence_table(tables[0], signed=bool(values.min() < 0), big_endian=frame.big_endian)
+    # The descriptor says up to which value entries go, but says 16 bits of 8-bit entries now and then.
     top = float(max(1, table.entries.max()))
     shades: Values = table.apply(np.nan_to_num(values)).astype(np.float32) / np.float32(top)
     return shades
