@@ -149,12 +149,13 @@ def _tile(title: str, subtitle: str, size: int) -> Image.Image:
 def _centred(tile: Image.Image, text: str, line: tuple[float, int], colour: tuple[int, ...]) -> None:
     """Draw a line of text in the middle.
 
-    :param line: its baseline and its size in pixels; smaller if it would not fit otherwise.
+    :param line: its baseline and its size in pixels; smaller, then cut, if it would not fit otherwise.
     """
     pen = system_typesetter()
     baseline, size = line
     room = tile.width * 0.8
     if pen.width(text, size) > room:
-        size = max(8, int(size * room / pen.width(text, size)))
+        size = max(size // 3, int(size * room / pen.width(text, size)))
+        text = pen.cut(text, size, room)
     start = (tile.width - pen.width(text, size)) / 2
     pen.draw(ImageDraw.Draw(tile), (start, baseline), text, size, colour)
