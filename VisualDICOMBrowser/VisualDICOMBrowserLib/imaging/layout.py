@@ -116,13 +116,5 @@ def _check(layout: PixelLayout) -> None:
         raise NotShowable(f"Pictures of {layout.bits_allocated} bits a sample cannot be shown.")
     if not 0 < layout.bits_stored <= layout.high_bit + 1 <= layout.bits_allocated:
         raise BadData("The picture's description is damaged: its bits do not fit each other.")
-    _check_colour(layout)
-
-
-def _check_colour(layout: PixelLayout) -> None:
     if layout.bits_allocated == 1 and layout.samples != 1:
         raise NotShowable("Colour pictures of one bit a sample cannot be shown.")
-    if layout.subsampled and (layout.bits_allocated != 8 or layout.rows * layout.columns % 2):
-        raise BadData("The picture's description is damaged: its colours do not fit its size.")
-    if layout.photometric.startswith("YBR") and layout.bits_allocated != 8:
-        raise NotShowable(f"{layout.photometric} pictures of more than 8 bits cannot be shown.")

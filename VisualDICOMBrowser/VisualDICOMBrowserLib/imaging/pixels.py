@@ -21,9 +21,10 @@ from .source import UNDEFINED_LENGTH, DicomImage, distrust, open_image
 #: Largest frame that is read, in bytes.
 MAX_FRAME = 512 << 20
 
-#: Takes an image, its layout and a frame's index from 0; returns stored values, shape (rows, columns) or
-#: (rows, columns, 3), and raises :class:`BadData`.
-FrameDecoder = Callable[[DicomImage, PixelLayout, int], NDArray[Any]]
+#: Takes an image, its layout and a frame's index from 0. Returns stored values, shape (rows, columns) or
+#: (rows, columns, 3), and their layout: decompression may change the colour space and the bits. Raises
+#: :class:`BadData`.
+FrameDecoder = Callable[[DicomImage, PixelLayout, int], tuple[NDArray[Any], PixelLayout]]
 
 _YBR_TO_RGB = np.array([[1, 1, 1], [0, -0.114 * 1.772 / 0.587, 1.772], [1.402, -0.299 * 1.402 / 0.587, 0]], np.float32)
 
@@ -89,7 +90,8 @@ def decode_frame(image: DicomImage, index: int | None = None, *, max_pixels: int
         if not 0 <= chosen < layout.frames:
             raise BadData("The file has no such frame.")
         step = math.ceil(math.sqrt(layout.rows * layout.columns / (max_pixels or math.inf))) or 1
-        pixels = _to_rgb(decoder(image, layout, chosen)[::step, ::step], layout, image)
+        stored, layout = decoder(image, layout, chosen)
+        pixels = _to_rgb(stored[::step, ::step], layout, image)
     return Frame(pixels, layout, image.header, chosen, image.big_endian)
 
 
@@ -104,17 +106,19 @@ def _syntax_name(syntax: str) -> str:
     return known.name if known in uid.AllTransferSyntaxes else "an unknown one"
 
 
-def decode_native(image: DicomImage, layout: PixelLayout, index: int) -> NDArray[Any]:
+def decode_native(image: DicomImage, layout: PixelLayout, index: int) -> tuple[NDArray[Any], PixelLayout]:
     """Read a frame of an uncompressed syntax (PS3.5, 8.1.1 and annex D); a :data:`FrameDecoder`."""
     if image.element is None or image.element.length == UNDEFINED_LENGTH:
         raise BadData("The pixel data is compressed, though the file says it is not.")
+    if layout.subsampled and (layout.bits_allocated != 8 or layout.rows * layout.columns % 2):
+        raise BadData("The picture's description is damaged: its colours do not fit its size.")
     first_bit = index * layout.frame_bits
     raw = _read_bits(image, layout, first_bit, first_bit + layout.frame_bits)
     if layout.bits_allocated == 1:
         bits: NDArray[np.uint8] = np.unpackbits(raw, bitorder="little")[first_bit % 8 :]
-        return _shaped(bits[: layout.frame_bits], layout)
+        return _shaped(bits[: layout.frame_bits], layout), layout
     values = raw.view(_sample_type(layout, image.big_endian))
-    return _stored_values(_shaped(values, layout), layout)
+    return _stored_values(_shaped(values, layout), layout), layout
 
 
 def _read_bits(image: DicomImage, layout: PixelLayout, first: int, end: int) -> NDArray[np.uint8]:
@@ -169,7 +173,7 @@ def _to_rgb(pixels: NDArray[Any], layout: PixelLayout, image: DicomImage) -> NDA
         return _from_palette(pixels, layout, image) if layout.photometric == "PALETTE COLOR" else pixels
     if layout.photometric == "RGB":
         return pixels
-    if layout.photometric in ("YBR_FULL", "YBR_FULL_422"):
+    if layout.photometric in ("YBR_FULL", "YBR_FULL_422") and pixels.dtype == np.uint8:
         return ybr_to_rgb(pixels)
     raise NotShowable("Pictures in this colour space cannot be shown yet.")
 

@@ -106,13 +106,18 @@ class _BoundedReader(io.BufferedReader):
 def distrust(sentence: str) -> Iterator[None]:
     """Run a parser over hostile bytes: what it raises becomes :class:`.BadData` with ``sentence``.
 
-    Errors of this project and the lack of memory pass through.
+    Errors of this project and the lack of memory pass through. What the system says of the file is a
+    :class:`.StorageError`.
     """
     try:
         with _silence():
             yield
     except (VisualDicomError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno is None:  # not the system's, but pydicom's way to say that a value was skipped
+            raise BadData(sentence) from error
+        raise StorageError(f"The file cannot be read: {error.strerror}.") from error
     # pydicom has no common base for what malformed values raise: struct.error, KeyError, RecursionError ...
     except Exception as error:
         raise BadData(sentence) from error

@@ -79,8 +79,8 @@ def pixel_aspect(frame: Frame) -> float:
 
     All the elements give the distance between rows first, then that between columns (PS3.3, 10.7.1.3).
     """
-    item = frame.group("PixelMeasuresSequence")
     with distrust("The picture's pixel spacing is damaged."):
+        item = frame.group("PixelMeasuresSequence")
         for keyword in _SPACINGS:
             pair = item.get(keyword)
             if isinstance(pair, MultiValue | list) and len(pair) == 2:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from VisualDICOMBrowserLib.domain.errors import StorageError
-from VisualDICOMBrowserLib.imaging import placeholder, thumbnail
+from VisualDICOMBrowserLib.imaging import placeholder, source, thumbnail
 from VisualDICOMBrowserLib.imaging.placeholder import ThumbnailOutcome, draw_placeholder, kind_of
 from VisualDICOMBrowserLib.imaging.thumbnail import fit, render_thumbnail
 
@@ -123,6 +125,32 @@ def test_a_missing_source_is_a_storage_error_and_no_placeholder(tmp_path, destin
     with pytest.raises(StorageError):
         render_thumbnail(tmp_path / "none", destination)
     assert not destination.exists()
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["emri_small.dcm", "MR_small.dcm", "vlut_04.dcm", "gdcm-US-ALOKA-16.dcm"]),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), max_size=20),
+)
+def test_flipped_header_bytes_give_a_picture_or_a_placeholder(sample, tmp_path, name, changes):
+    data = bytearray(sample(name).read_bytes())
+    start = data.find(b"\x08\x00")
+    end = max(data.rfind(b"\xe0\x7f\x10\x00"), start + 1)
+    for where, value in changes:
+        at = start + int(where * (end - start))
+        data[at : at + len(value)] = value
+    (tmp_path / "flipped").write_bytes(data)
+    outcome = render_thumbnail(tmp_path / "flipped", tmp_path / "flipped.png", size=64)
+    assert outcome.placeholder == bool(outcome.reason)
+
+
+def test_an_input_error_of_the_system_is_no_damaged_file(sample, destination, monkeypatch):
+    def fail(*_args):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(source._BoundedReader, "read", fail)
+    with pytest.raises(StorageError, match="Input/output error"):
+        render_thumbnail(sample("CT_small.dcm"), destination)
 
 
 @pytest.mark.parametrize(
