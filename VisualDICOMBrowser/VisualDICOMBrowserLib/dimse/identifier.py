@@ -15,7 +15,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from ..dicom.text import character_sets, decode_text
+from ..dicom.values import encodings_of, to_text
 from ..domain.errors import ProtocolViolation
 
 _UTF8 = "ISO_IR 192"
@@ -68,8 +68,8 @@ class Answer:
         raw = {
             keyword: value for keyword, e in elements.items() if isinstance(value := getattr(e, "value", None), bytes)
         }
-        encodings = character_sets(decode_text(raw.get("SpecificCharacterSet", b""), "CS", ()).split("\\"))
-        self._texts = {keyword: decode_text(value, _VRS[keyword], encodings) for keyword, value in raw.items()}
+        encodings = encodings_of(raw.get("SpecificCharacterSet", b""))
+        self._texts = {keyword: to_text(value, _VRS[keyword], encodings) for keyword, value in raw.items()}
         self._present = frozenset(elements)
 
     def texts(self, keyword: str) -> tuple[str, ...]:

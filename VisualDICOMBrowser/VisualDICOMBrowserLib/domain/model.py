@@ -90,3 +90,8 @@ class Target:
 
     level: Level
     uids: tuple[str, ...]
+
+
+def readable_date(date: str) -> str:
+    """Return a DICOM date for people: ``YYYY-MM-DD``; anything else as it is."""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdigit() else date

@@ -41,7 +41,7 @@ from typing import Any
 from ..dimse.echo import echo
 from ..dimse.quiet import silence_pynetdicom
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, InternalError, PeerError, StorageError, UsageError, VisualDicomError
+from ..domain.errors import Cancelled, InternalError, PeerError, StorageError, UsageError
 from ..domain.filters import QueryFilter
 from ..domain.model import Level, Target
 from ..domain.results import (
@@ -173,7 +173,7 @@ class Engine:
 
     def query(
         self,
-        filter: QueryFilter | None = None,  # noqa: A002 - the word users and messages know it by
+        filter: QueryFilter | None = None,
         level: Level = Level.STUDY,
         servers: Sequence[str] | None = None,
         *,
@@ -211,7 +211,7 @@ class Engine:
             servers_failed=len(errors),
         )
 
-    def local(self, filter: QueryFilter | None = None, level: Level = Level.SERIES) -> QueryResult:  # noqa: A002
+    def local(self, filter: QueryFilter | None = None, level: Level = Level.SERIES) -> QueryResult:
         """Return what is on this computer."""
         query = self._with_parents(filter or QueryFilter())
         tree = PatientTree()
@@ -407,7 +407,10 @@ class Engine:
         return self._tasks[description.job_id](context)
 
     def _wait(self, handle: JobHandle, token: CancelToken | None) -> Outcome:
-        with (token or CancelToken()).calling(handle.cancel_quietly):
+        def cancel() -> None:
+            handle.cancel()
+
+        with (token or CancelToken()).calling(cancel):
             while (outcome := handle.wait(_LOOK_UP_S)) is None:
                 pass
         return outcome
@@ -446,8 +449,3 @@ class Engine:
 
 def _too_many(where: str, limit: int) -> str:
     return f"{where}: more than {limit} matches exist; narrow the search or raise the limit."
-
-
-def is_usage_problem(error: VisualDicomError) -> bool:
-    """Tell whether an error is about wrong words or configuration."""
-    return isinstance(error, UsageError)

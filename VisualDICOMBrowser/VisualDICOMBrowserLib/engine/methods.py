@@ -120,14 +120,15 @@ def optional(reader: Reader) -> Reader:
 
 METHODS: Mapping[str, Method] = {
     "servers": Method("servers"),
+    "jobs": Method("jobs"),
     "echo": Method("echo", {"server": text}, cancellable=True),
     "query": Method("query", {"filter": query_filter, "level": level, "servers": optional(texts)}, cancellable=True),
     "local": Method("local", {"filter": query_filter, "level": level}),
     "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
-    "import_paths": Method("import_paths", {"paths": paths}, cancellable=True),
+    "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),
     "remove": Method("remove", {"target": target}),
     "verify": Method("verify", cancellable=True),
-    "thumbnail": Method("thumbnail", {"series_uid": text, "size": number}, cancellable=True),
+    "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
 }
 
 

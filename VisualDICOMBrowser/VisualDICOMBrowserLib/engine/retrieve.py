@@ -93,10 +93,11 @@ class Retrieval:
         return len(self.store.readable(wanted)) >= max(1, self.requested(series))
 
     def requested(self, series: SeriesPlan) -> int:
+        """Return how many instances of a series the server announced, as far as it is known by now."""
         return series.count if series.count is not None else self._announced.get(series.series.series_uid, 0)
 
     def known(self, series: SeriesPlan) -> set[str]:
-        """Return the instances of a series that the server does not list: those that came or were here."""
+        """Return the instances of a series that the server does not list: those that came, or were here."""
         uid = series.series.series_uid
         here = {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.SERIES, [uid])}
         return here | self._here.get(uid, set())

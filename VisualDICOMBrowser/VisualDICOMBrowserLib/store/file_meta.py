@@ -6,11 +6,8 @@ import re
 import struct
 
 from ..domain.errors import BadData
+from ..domain.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from ..domain.uids import is_uid
-
-#: Made from a UUID (PS3.5, B.2).
-IMPLEMENTATION_CLASS_UID = "2.25.236420385566764580166336384720893035327"
-IMPLEMENTATION_VERSION_NAME = "VISUALDICOM_0.1"
 
 _PREAMBLE = bytes(128) + b"DICM"
 # PS3.5 6.2: an AE title has 1 to 16 characters of the default repertoire without backslash, and is not blank.
@@ -47,5 +44,5 @@ def _element(number: int, vr: bytes, text: str, padding: bytes) -> bytes:
 
 _META_VERSION = struct.pack("<HH2sHL2s", 0x0002, 0x0001, b"OB", 0, 2, b"\0\1")
 _IMPLEMENTATION = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID, b"\0") + _element(
-    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME, b" "
+    0x0013, b"SH", IMPLEMENTATION_VERSION, b" "
 )

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..dicom.values import encodings_of, to_text
 from ..domain.errors import BadData
 from ..domain.uids import clean_uid, is_uid
 from .elements import Elements, RawElement, scan_dataset, scan_file
-from .values import encodings_of, to_text
 
 #: What CTK keeps of each instance in its tag cache, in its order, with the VR of PS3.6.
 CTK_TAGS: Mapping[str, str] = {

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.domain import errors
 from VisualDICOMBrowserLib.domain.errors import (
     BadData,

@@ -5,6 +5,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.engine.messages import Event, MessageError, Response, decode
 from VisualDICOMBrowserLib.engine.outbox import LOST_NAME, LOST_SUBJECT, Outbox
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock

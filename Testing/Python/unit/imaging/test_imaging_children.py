@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import VisualDICOMBrowserLib
 from PIL import Image
+
+import VisualDICOMBrowserLib
 from VisualDICOMBrowserLib.domain.errors import Cancelled, InternalError, StorageError
 from VisualDICOMBrowserLib.imaging.children import Decoder
 from VisualDICOMBrowserLib.imaging.placeholder import ThumbnailOutcome

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
+
 from VisualDICOMBrowserLib.domain.errors import BadData
 from VisualDICOMBrowserLib.imaging.luts import LookupTable, expand_segments, palette_tables, sequence_table
 from VisualDICOMBrowserLib.imaging.pixels import read_frame

@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.imaging.order import InstanceGeometry, middle_index
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

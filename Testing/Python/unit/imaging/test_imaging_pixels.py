@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import uid
 from pydicom.pixels import apply_color_lut, pixel_array
+
 from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
 from VisualDICOMBrowserLib.imaging import pixels, source
 from VisualDICOMBrowserLib.imaging.layout import NoPicture, NotShowable

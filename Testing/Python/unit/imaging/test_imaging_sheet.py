@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+
 from VisualDICOMBrowserLib.imaging import contact_sheet as sheets
 from VisualDICOMBrowserLib.imaging.contact_sheet import SheetCell, SheetSection, contact_sheet, display_name
 from VisualDICOMBrowserLib.imaging.fonts import (

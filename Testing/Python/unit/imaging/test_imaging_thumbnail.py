@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
+
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.imaging import placeholder, source, thumbnail
 from VisualDICOMBrowserLib.imaging.placeholder import ThumbnailOutcome, draw_placeholder, kind_of

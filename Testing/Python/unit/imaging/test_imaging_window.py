@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+
 from VisualDICOMBrowserLib.domain.errors import BadData
 from VisualDICOMBrowserLib.imaging.pixels import read_frame
 from VisualDICOMBrowserLib.imaging.window import (

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.domain.errors import BadData, ServerUnreachable, VisualDicomError
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Priority, Stamp
 from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore

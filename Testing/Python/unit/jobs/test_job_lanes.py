@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.domain.errors import UsageError
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
 from VisualDICOMBrowserLib.jobs.lanes import Lanes, Limits

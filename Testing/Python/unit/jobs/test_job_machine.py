@@ -9,6 +9,7 @@ from collections import Counter
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from VisualDICOMBrowserLib.domain.errors import BadData, ConnectionLost
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority

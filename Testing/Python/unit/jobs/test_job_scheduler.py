@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from VisualDICOMBrowserLib.domain.errors import (
     BadData,
     Cancelled,

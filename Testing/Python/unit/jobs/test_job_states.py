@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.domain.errors import InternalError
 from VisualDICOMBrowserLib.jobs.states import TERMINAL, TRANSITIONS, IllegalTransition, JobEvent, JobState, transition
 

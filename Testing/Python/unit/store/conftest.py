@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
 from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from VisualDICOMBrowserLib.domain.errors import BadData, SchemaMismatch, StorageError
 from VisualDICOMBrowserLib.store import ctk_content, sqlite
 from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase

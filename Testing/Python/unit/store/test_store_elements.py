@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from unit.store.dicom_bytes import (
     DEFLATED,
     EXPLICIT_BIG,

@@ -4,10 +4,12 @@ from io import BytesIO
 
 import pydicom
 import pytest
+
 from unit.store.dicom_bytes import CT, EXPLICIT_LITTLE, dataset
 from VisualDICOMBrowserLib.domain.errors import BadData
+from VisualDICOMBrowserLib.domain.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from VisualDICOMBrowserLib.domain.uids import is_uid
-from VisualDICOMBrowserLib.store.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_head
+from VisualDICOMBrowserLib.store.file_meta import file_head
 
 
 @pytest.mark.parametrize("sop_uid", ["1.2.3.40", "1.2.3.4"])
@@ -20,7 +22,7 @@ def test_the_head_reads_back_with_pydicom(sop_uid, aet):
     assert found.file_meta.MediaStorageSOPInstanceUID == sop_uid
     assert found.file_meta.TransferSyntaxUID == EXPLICIT_LITTLE
     assert found.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
-    assert found.file_meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
+    assert found.file_meta.ImplementationVersionName == IMPLEMENTATION_VERSION
     assert found.file_meta.SourceApplicationEntityTitle == aet
     assert found.SOPInstanceUID == "1.2.3.40"
 
@@ -38,7 +40,7 @@ def test_what_is_no_ae_title_is_left_out(aet):
 
 def test_our_own_names_obey_the_standard():
     assert is_uid(IMPLEMENTATION_CLASS_UID)
-    assert 1 <= len(IMPLEMENTATION_VERSION_NAME) <= 16
+    assert 1 <= len(IMPLEMENTATION_VERSION) <= 16
 
 
 @pytest.mark.parametrize("position", range(3))

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.store import files
 from VisualDICOMBrowserLib.store.files import PartFile, fsync_folder, replace_with_retry, unlink_with_retry

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_charset_files, get_testdata_files
 from pydicom.valuerep import PersonName
+
 from unit.store.dicom_bytes import CT, EXPLICIT_LITTLE, dataset, element, meta
+from VisualDICOMBrowserLib.dicom.values import encodings_of, to_text
 from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
 from VisualDICOMBrowserLib.store.headers import CTK_TAGS, OWN_TAGS, Header, read_header, read_header_bytes
-from VisualDICOMBrowserLib.store.values import encodings_of, to_text
 
 NAME, DESCRIPTION = 0x00100010, 0x00081030
 

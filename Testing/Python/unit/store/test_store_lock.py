@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import VisualDICOMBrowserLib
 from VisualDICOMBrowserLib.domain.errors import FolderInUse, StorageError
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder

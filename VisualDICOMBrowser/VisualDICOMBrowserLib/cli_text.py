@@ -1,0 +1,124 @@
+"""What commands print for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .domain.model import readable_date
+from .domain.people import display_name
+
+
+def as_text(command: str, document: Any) -> str:
+    """Return a command's document as text; empty if there is nothing to say."""
+    return _WRITERS.get(command, _plain)(document)
+
+
+def _plain(document: Any) -> str:
+    if isinstance(document, list):
+        return "\n".join(_plain(item) for item in document)
+    return "\n".join(f"{key.replace('_', ' ')}: {value}" for key, value in document.items() if value not in ([], ()))
+
+
+def _tree(document: Mapping[str, Any]) -> str:
+    lines = [line for patient in document["patients"] for line in _patient(patient)]
+    return "\n".join(lines) if lines else "Nothing found."
+
+
+def _patient(patient: Mapping[str, Any]) -> list[str]:
+    facts = [
+        f"ID {patient['patient_id']}" if patient["patient_id"] else "",
+        readable_date(patient["birth_date"]),
+        patient["sex"],
+    ]
+    lines = ["  ".join(part for part in (display_name(patient["name"]) or "(no name)", *facts) if part)]
+    for study in patient.get("studies", ()):
+        lines += _study(study)
+    return lines
+
+
+def _study(study: Mapping[str, Any]) -> list[str]:
+    where = ", ".join(study["servers"]) or "on this computer"
+    facts = (readable_date(study["date"]), "/".join(study["modalities"]), study["description"], f"[{where}]")
+    lines = ["  " + "  ".join(part for part in facts if part), f"    {study['study_uid']}"]
+    for series in study.get("series", ()):
+        lines += _series(series)
+    return lines
+
+
+def _series(series: Mapping[str, Any]) -> list[str]:
+    count = "?" if series["instances"] is None else series["instances"]
+    number = "" if series["number"] is None else f"{series['number']}:"
+    facts = (number, series["modality"], series["description"], f"({series['local_instances']}/{count} here)")
+    lines = ["      " + " ".join(part for part in facts if part), f"        {series['series_uid']}"]
+    return lines + [f"          {image['sop_uid']}" for image in series.get("images", ())]
+
+
+def _retrieved(document: Mapping[str, Any]) -> str:
+    seconds = max(document["seconds"], 0.001)
+    here = f"{document['verified']} of {document['requested']} instances are here and verified"
+    speed = f"{document['bytes'] / 1e6:.1f} MB in {document['seconds']:.1f} s ({document['bytes'] / 1e6 / seconds:.1f} MB/s)"
+    lines = [f"{here} (counted by {document['counted_by']}).", f"{document['received']} came now: {speed}."]
+    reasons = {failure["sop_uid"]: failure["reason"] for failure in document["failed"]}
+    lines += [f"  missing: {uid}  {reasons.get(uid, '')}".rstrip() for uid in document["missing"]]
+    return "\n".join(lines)
+
+
+def _imported(document: Mapping[str, Any]) -> str:
+    summary = (
+        f"{document['imported']} of {document['files']} files imported, {document['duplicates']} were here already,"
+        f" {len(document['rejected'])} rejected, in {document['seconds']:.1f} s."
+    )
+    return "\n".join([summary, *(f"  {item['path']}: {item['reason']}" for item in document["rejected"])])
+
+
+def _verified(document: Mapping[str, Any]) -> str:
+    lines = [f"{document['rows']} rows, {document['files']} files: {'all is well' if document['ok'] else 'not well'}."]
+    lines += [f"  no readable file for {uid}" for uid in document["missing"]]
+    return "\n".join(lines + [f"  no row for {path}" for path in document["orphans"]])
+
+
+def _server_lines(document: Mapping[str, Any]) -> str:
+    if "servers" not in document:
+        verb, server = next(iter(document.items()))
+        return f"{verb}: {server['name'] if isinstance(server, Mapping) else server}"
+    lines = [
+        f"{s['name']}: {s['called_aet']} at {s['host']}:{s['port']}, called as {s['calling_aet']},"
+        f" retrieve by {s['retrieve']}" + (f" through {s['proxy']}" if s["proxy"] else "")
+        for s in document["servers"]
+    ]
+    return "\n".join(lines) or "No servers are configured; add one with: servers add."
+
+
+def _echoed(document: Mapping[str, Any]) -> str:
+    return f"{document['server']}: {document['message']} ({document['seconds']:.3f} s)"
+
+
+def _demonstrated(document: Mapping[str, Any]) -> str:
+    return (
+        f"{document['patients']} patients with {document['series']} series found,"
+        f" {document['thumbnails']} thumbnails made.\n"
+        f"{document['verified']} of {document['requested']} instances of one patient fetched and verified.\n"
+        f"Contact sheet: {document['contact_sheet']}"
+    )
+
+
+def _measured(document: Any) -> str:
+    return "\n".join(
+        f"{row['case']} from {row['peer']}: ours {row['ours']:.2f} {row['unit']}, theirs {row['theirs']:.2f}"
+        f" {row['unit']}, ratio {row['ratio']:.2f}"
+        for row in document
+    )
+
+
+_WRITERS: Mapping[str, Callable[[Any], str]] = {
+    "query": _tree,
+    "list": _tree,
+    "retrieve": _retrieved,
+    "import": _imported,
+    "verify": _verified,
+    "servers": _server_lines,
+    "echo": _echoed,
+    "demo": _demonstrated,
+    "bench": _measured,
+}
