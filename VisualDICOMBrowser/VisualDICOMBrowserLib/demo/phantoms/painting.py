@@ -38,6 +38,14 @@ class Grid:
         z, y, x = (c - s * (n - 1) / 2 for c, s, n in zip(centre, spacing, shape, strict=True))
         return cls(shape, spacing, (z, y, x))
 
+    def part(self, heights: slice, every: int = 1) -> Grid:
+        """Return the grid of ``volume[heights, ::every, ::every]``."""
+        chosen = range(self.shape[0])[heights]
+        first = (self.first[0] + self.spacing[0] * chosen.start, self.first[1], self.first[2])
+        shape = (len(chosen), -(-self.shape[1] // every), -(-self.shape[2] // every))
+        spacing = (self.spacing[0] * chosen.step, self.spacing[1] * every, self.spacing[2] * every)
+        return Grid(shape, spacing, first)
+
     def axis(self, number: int) -> Floats:
         """Return the patient coordinates along one array axis."""
         steps = np.arange(self.shape[number], dtype=np.float32)

@@ -41,8 +41,8 @@ T2: dict[int, float] = {
 }  # fmt: skip
 STIR: dict[int, float] = T2 | {Tissue.FAT: 70, Tissue.MARROW: 120, Tissue.SKIN: 140, Tissue.MUSCLE: 220}
 
-#: Axis 2 (x) is the direction of the sagittal slices.
-GRID = Grid.centred((256, 256, 17), (1.1, 1.0, 4.0))
+SAGITTAL_GRID = Grid.centred((256, 256, 17), (1.1, 1.0, 4.0))
+AXIAL_GRID = Grid.centred((18, 192, 192), (4.0, 1.0, 1.0), (-92.0, 2.0, 0.0))
 _LEVELS = 7
 _PITCH = 36.0
 
@@ -62,13 +62,14 @@ class Spine:
         """Return MR magnitude: bright near the coil under the back, noise that is never negative."""
         _, y, _ = self.grid.mesh()
         shading = np.clip(0.6 + 0.4 * np.exp((y - 60) / 150), 0, 1.3)
-        clean = smooth(intensities(self.canvas.labels, values), axes=(0, 1)) * shading
+        within = (0, 1) if self.grid.spacing[2] > self.grid.spacing[0] else (1, 2)
+        clean = smooth(intensities(self.canvas.labels, values), axes=within) * shading
         return np.hypot(clean + noise(self.grid.shape, seed, sigma), noise(self.grid.shape, seed + 1, sigma))
 
 
-def build() -> Spine:
+def build(grid: Grid) -> Spine:
     """Paint the lower back, with a dry and bulging disc at the second level from below."""
-    canvas = Canvas(GRID)
+    canvas = Canvas(grid)
     _soft_tissue(canvas)
     for level in range(-1, _LEVELS):
         _vertebra(canvas, level)
@@ -83,8 +84,8 @@ def _curve(z: Floats) -> Floats:
 
 
 def _soft_tissue(canvas: Canvas) -> None:
-    z, y, _ = canvas.grid.mesh()
-    back = 84 + _curve(z) * 0.6
+    z, y, x = canvas.grid.mesh()
+    back = 84 + _curve(z) * 0.6 - (x / 34) ** 2
     front = -112 + 8 * np.cos(z / 90)
     canvas.fill(Tissue.SKIN, (y < back) & (y > front))
     canvas.fill(Tissue.FAT, (y < back - 3) & (y > front + 3))

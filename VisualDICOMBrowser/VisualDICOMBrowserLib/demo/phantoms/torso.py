@@ -92,6 +92,13 @@ class Torso:
         """Where the voxels lie."""
         return self.canvas.grid
 
+    def with_nodule(self, radius: float) -> Torso:
+        """Return the same torso with another nodule, which must not be smaller than the present one."""
+        canvas = Canvas(self.grid)
+        canvas.labels[:] = self.canvas.labels
+        canvas.ellipsoid(Tissue.NODULE, NODULE_CENTRE, (radius, radius * 0.9, radius))
+        return Torso(canvas)
+
     def attenuation(self, values: dict[int, float], slices: slice = slice(None)) -> Floats:
         """Return Hounsfield units of the chosen slices, free of noise, with soft edges."""
         hounsfield = intensities(self.canvas.labels[slices], values)
@@ -100,8 +107,8 @@ class Torso:
         return smooth(hounsfield + np.where(lung, 45 * depth, np.float32(0)))
 
 
-def build(nodule: float = 7.0) -> Torso:
-    """Paint the torso; ``nodule`` is the radius (mm) of the nodule in the left lung, 0 for none."""
+def build() -> Torso:
+    """Paint the torso, with a small nodule in the left lung and two lesions in the liver."""
     canvas = Canvas(GRID)
     rho = _outline(canvas)
     dome = _diaphragm(canvas)
@@ -113,10 +120,8 @@ def build(nodule: float = 7.0) -> Torso:
     _bronchial_tree(canvas)
     _spine(canvas)
     _ribs(canvas, rho)
-    if nodule:
-        canvas.ellipsoid(Tissue.NODULE, NODULE_CENTRE, (nodule, nodule * 0.9, nodule))
     _table(canvas)
-    return Torso(canvas)
+    return Torso(canvas).with_nodule(4.0)
 
 
 def _outline(canvas: Canvas) -> Floats:
