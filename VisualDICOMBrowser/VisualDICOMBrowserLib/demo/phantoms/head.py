@@ -85,18 +85,25 @@ class Head:
         """Return CT numbers of the whole volume."""
         return smooth(intensities(self.canvas.labels, CT_HU)) + smooth(noise(self.grid.shape, seed, sigma * 2.2))
 
-    def signal(self, values: dict[int, float], seed: int, sigma: float = 14.0) -> Floats:
-        """Return MR magnitude of the whole volume: coil shading, noise that is never negative."""
-        clean = smooth(intensities(self.canvas.labels, values)) * self._shading()
-        return np.hypot(clean + noise(self.grid.shape, seed, sigma), noise(self.grid.shape, seed + 1, sigma))
+    def signal(self, values: dict[int, float], seed: int, heights: slice = slice(None)) -> Floats:
+        """Return MR magnitude of the chosen slices: coil shading, noise that is never negative."""
+        labels = self.canvas.labels[heights]
+        clean = smooth(intensities(labels, values)) * self._shading()[heights]
+        return np.hypot(clean + noise(labels.shape, seed, 14.0), noise(labels.shape, seed + 1, 14.0))
+
+    def with_lesion(self, radius: float) -> Head:
+        """Return the same head with a ring-shaped lesion (radius in mm) in the left parietal lobe."""
+        canvas = self.canvas.copy()
+        _lesion(canvas, radius)
+        return Head(canvas)
 
     def _shading(self) -> Floats:
         z, y, x = self.grid.mesh()
         return np.asarray(1.12 - 0.0011 * y - 0.0007 * x - ((x**2 + y**2 + z**2) / 190**2) * 0.35, np.float32)
 
 
-def build(lesion: float = 13.0) -> Head:
-    """Paint the head; ``lesion`` is the radius (mm) of a ring-shaped one in the left parietal lobe, 0 for none."""
+def build() -> Head:
+    """Paint a healthy head."""
     canvas = Canvas(GRID)
     depth = _skull(canvas)
     _cortex(canvas, depth)
@@ -104,8 +111,6 @@ def build(lesion: float = 13.0) -> Head:
     _ventricles(canvas)
     _face(canvas)
     _vessels(canvas)
-    if lesion:
-        _lesion(canvas, lesion)
     return Head(canvas)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,21 @@ class Grid:
 class Canvas:
     """A volume of labels to paint on. Points are (x, y, z) in mm, as an anatomist would say them."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, labels: Labels | None = None) -> None:
         self.grid = grid
-        self.labels: Labels = np.zeros(grid.shape, np.uint8)
+        self.labels: Labels = np.zeros(grid.shape, np.uint8) if labels is None else labels
         self._axes = tuple(grid.axis(n) for n in range(3))
+
+    def copy(self) -> Canvas:
+        """Return the same picture to paint on independently."""
+        return Canvas(self.grid, self.labels.copy())
+
+    def corner(self, low: Point, high: Point) -> Canvas:
+        """Return the box between two points as a canvas of its own; what is painted there appears here too."""
+        where, x, y, z = self._window(np.asarray(low), np.asarray(high))
+        shape = (z.size, y.size, x.size)
+        first = (float(z.flat[0]), float(y.flat[0]), float(x.flat[0]))
+        return Canvas(Grid(shape, self.grid.spacing, first), self.labels[where])
 
     def fill(self, label: int, mask: Mask, only: Iterable[int] = ()) -> None:
         """Give ``label`` to the voxels of a mask (whole volume), or to those that had a label of ``only``."""
@@ -143,8 +155,18 @@ def sharpen(volume: Floats, amount: float) -> Floats:
 
 
 def noise(shape: tuple[int, ...], seed: int, sigma: float = 1.0) -> Floats:
-    """Return white Gaussian noise, the same for the same seed."""
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32) * np.float32(sigma)
+    """Return white Gaussian noise, the same for the same seed, repeating after some millions of values."""
+    pool = _noise_pool()
+    count = int(np.prod(shape))
+    start = seed * 7919 % len(pool)
+    drawn = np.resize(np.concatenate([pool[start:], pool[:start]]), count)
+    return drawn.reshape(shape) * np.float32(sigma)
+
+
+@lru_cache(maxsize=1)
+def _noise_pool() -> Floats:
+    """Drawing Gaussian numbers anew for each series would take longer than all the rest."""
+    return np.random.default_rng(0).standard_normal(2_000_003, dtype=np.float32)
 
 
 def band_noise(grid: Grid, wavelength: float, seed: int, width: float = 0.35) -> Floats:

@@ -13,17 +13,22 @@ _MU_WATER = 0.0193
 _NO_TABLE = NATIVE_HU | {Tissue.TABLE: -1000, Tissue.FOAM: -1000}
 
 
-def line_integrals(torso: Torso, axis: int) -> Floats:
-    """Return the attenuation summed along y (``axis=1``, frontal view) or x (``axis=2``, lateral), head first."""
+#: Attenuation summed along y (frontal) and along x (lateral), head first.
+Projections = tuple[Floats, Floats]
+
+
+def project(torso: Torso) -> Projections:
+    """Return the line integrals of the torso without the table, in both directions."""
     hounsfield = torso.attenuation(_NO_TABLE)
     mu = np.clip(hounsfield + 1000, 0, None) * np.float32(_MU_WATER / 1000)
     mu[hounsfield > 250] *= np.float32(1.3)  # the softer part of the spectrum, which bone stops
-    return mu.sum(axis=axis)[::-1] * np.float32(torso.grid.spacing[axis])
+    _, dy, dx = torso.grid.spacing
+    return mu.sum(axis=1)[::-1] * np.float32(dy), mu.sum(axis=2)[::-1] * np.float32(dx)
 
 
-def radiograph(torso: Torso, axis: int, size: int, seed: int) -> NDArray[np.uint16]:
+def radiograph(projection: Floats, size: int, seed: int) -> NDArray[np.uint16]:
     """Return a square 12 bit radiograph, bone bright (MONOCHROME2), of the chest."""
-    chest = line_integrals(torso, axis)[:96]
+    chest = projection[:96]
     dose = np.exp(-_enlarge(chest, size) * np.float32(0.72)) * np.float32(9e4)
     counts = np.clip(dose + np.sqrt(dose + 1) * noise(dose.shape, seed), 1, None)
     density = sharpen(-np.log(counts / np.float32(9e4)), 1.2)
@@ -33,9 +38,9 @@ def radiograph(torso: Torso, axis: int, size: int, seed: int) -> NDArray[np.uint
     return (scaled * 4095).astype(np.uint16)
 
 
-def scout(torso: Torso, size: int = 256) -> NDArray[np.int16]:
+def scout(projection: Floats, size: int = 256) -> NDArray[np.int16]:
     """Return a CT localizer radiograph, frontal, in the scanner's own units around those of CT numbers."""
-    view = smooth(_enlarge(line_integrals(torso, 1), size))
+    view = smooth(_enlarge(projection, size))
     return np.clip(view * 260 - 1000, -1024, 3000).astype(np.int16)
 
 

@@ -41,8 +41,8 @@ T2: dict[int, float] = {
 }  # fmt: skip
 STIR: dict[int, float] = T2 | {Tissue.FAT: 70, Tissue.MARROW: 120, Tissue.SKIN: 140, Tissue.MUSCLE: 220}
 
-SAGITTAL_GRID = Grid.centred((256, 256, 17), (1.1, 1.0, 4.0))
-AXIAL_GRID = Grid.centred((18, 192, 192), (4.0, 1.0, 1.0), (-92.0, 2.0, 0.0))
+SAGITTAL_GRID = Grid.centred((224, 208, 13), (1.25, 1.25, 5.0))
+AXIAL_GRID = Grid.centred((18, 176, 176), (4.0, 1.1, 1.1), (-92.0, 2.0, 0.0))
 _LEVELS = 7
 _PITCH = 36.0
 

@@ -94,8 +94,7 @@ class Torso:
 
     def with_nodule(self, radius: float) -> Torso:
         """Return the same torso with another nodule, which must not be smaller than the present one."""
-        canvas = Canvas(self.grid)
-        canvas.labels[:] = self.canvas.labels
+        canvas = self.canvas.copy()
         canvas.ellipsoid(Tissue.NODULE, NODULE_CENTRE, (radius, radius * 0.9, radius))
         return Torso(canvas)
 
@@ -120,6 +119,7 @@ def build() -> Torso:
     _bronchial_tree(canvas)
     _spine(canvas)
     _ribs(canvas, rho)
+    _shoulder_girdle(canvas)
     _table(canvas)
     return Torso(canvas).with_nodule(4.0)
 
@@ -200,10 +200,8 @@ def _abdomen(canvas: Canvas) -> None:
 def _stomach(canvas: Canvas) -> None:
     canvas.ellipsoid(Tissue.BOWEL, (56, -36, -72), (42, 34, 34), turn=-25, only=(Tissue.FAT, Tissue.SPLEEN))
     canvas.ellipsoid(Tissue.FLUID, (56, -36, -72), (38, 30, 31), turn=-25, only=(Tissue.BOWEL,))
-    _, y, _ = canvas.grid.mesh()
-    bubble = Canvas(canvas.grid)
-    bubble.ellipsoid(1, (56, -36, -72), (38, 30, 31), turn=-25)
-    canvas.fill(Tissue.GAS, (bubble.labels == 1) & (y < -48), only=(Tissue.FLUID,))
+    upper = canvas.corner((0, -90, -120), (120, -48, -20))
+    upper.ellipsoid(Tissue.GAS, (56, -36, -72), (38, 30, 31), turn=-25, only=(Tissue.FLUID,))
 
 
 def _kidney(canvas: Canvas, centre: Point, side: int) -> None:
@@ -283,7 +281,8 @@ def _branches(
         front, radius, length = following, max(radius * 0.8, 1.0), length * 0.8
 
 
-def _spine(canvas: Canvas) -> None:
+def _spine(torso: Canvas) -> None:
+    canvas = torso.corner((-42, 38, -200), (42, 110, 200))
     z, y, x = canvas.grid.mesh()
     phase = (z + 180) % 30
     waist = 1 - 0.10 * np.sin(np.pi * np.clip((phase - 5) / 25, 0, 1))
@@ -305,17 +304,26 @@ def _spine(canvas: Canvas) -> None:
 
 
 def _ribs(canvas: Canvas, rho: Floats) -> None:
-    z, y, x = canvas.grid.mesh()
+    """Paint ribs into the chest wall: slanting bands, as thick as round bones."""
+    wall = np.nonzero((rho > 0.62) & (rho < 0.91))
+    z, y, x = (canvas.grid.axis(n)[index] for n, index in enumerate(wall))
+    here = rho[wall]
     angle = np.arctan2(np.abs(x), y)  # 0 at the back, pi at the front
     height = z + 14 * angle**1.25 - 6
     offset = (height + 15) % 28 - 14
     reach = np.interp(z, [-110, -60, 20], [1.3, 2.0, 2.65]).astype(np.float32)
     near = (angle > 0.42) & (angle < reach) & (z > -118) & (z < 150)
-    centre = np.where(z > 60, 0.835 * np.sqrt(np.clip(1 - ((z - 60) / 150) ** 2, 0, 1)), 0.835).astype(np.float32)
-    mm = np.hypot(x, y) / np.maximum(rho, 0.1)
-    shape = np.sqrt(((rho - centre) * mm / 4.4) ** 2 + (offset / 6.6) ** 2)
-    canvas.fill(Tissue.CORTEX, near & (shape < 1))
-    canvas.fill(Tissue.MARROW, near & (shape < 0.58))
+    centre = 0.835 * np.sqrt(np.clip(1 - (np.clip(z - 60, 0, None) / 150) ** 2, 0, 1))
+    shape = np.sqrt(((here - centre) * np.hypot(x, y) / here / 4.4) ** 2 + (offset / 6.6) ** 2)
+    labels = canvas.labels[wall]
+    labels[near & (shape < 1)] = Tissue.CORTEX
+    labels[near & (shape < 0.58)] = Tissue.MARROW
+    canvas.labels[wall] = labels
+
+
+def _shoulder_girdle(torso: Canvas) -> None:
+    canvas = torso.corner((-180, -120, -15), (180, 120, 175))
+    z, y, x = canvas.grid.mesh()
     sternum = (np.abs(x) < 17) & (z > -10) & (z < 130)
     front = y + 0.865 * np.interp(z, [-20, 60, 130], [108, 105, 88]).astype(np.float32)
     canvas.fill(Tissue.CORTEX, sternum & (np.abs(front) < 6))
