@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -24,8 +25,10 @@ from .studies import write_studies
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until standard input ends; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m VisualDICOMBrowserLib.demo", description="A PACS with invented patients.")
-    parser.add_argument("--port", type=int, default=0, help="TCP port on the loopback interface (default: any free one)")
+    parser = argparse.ArgumentParser(
+        prog="python -m VisualDICOMBrowserLib.demo", description="A PACS to try things on."
+    )
+    parser.add_argument("--port", type=int, default=0, help="TCP port on the loopback interface (default: a free one)")
     parser.add_argument(
         "--destination", type=_destination, action="append", default=[], metavar="AET=HOST:PORT",
         help="an AE title that C-MOVE may send to; may be given several times",
@@ -55,6 +58,7 @@ def _destination(text: str) -> tuple[str, tuple[str, int]]:
 def _be_quiet() -> None:
     """Keep what a client did wrong off the terminal: warnings, and the end of a connection's thread."""
     warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     threading.excepthook = lambda _: None
 
 

@@ -153,5 +153,3 @@ def _circles(images: Series, stack: Stack, sop_uids: Sequence[UID], centre: Poin
         item.ContourData = [f"{value:.2f}" for value in points.ravel()]
         items.append(item)
     return items
-
-

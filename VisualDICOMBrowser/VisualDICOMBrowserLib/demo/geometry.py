@@ -60,7 +60,7 @@ def sagittal(volume: Floats, grid: Grid, indices: range) -> Stack:
 
 
 def oblique(
-    volume: Floats, grid: Grid, centre: Point, orientation: tuple[float, ...], size: int, spacing: float,
+    volume: Floats, grid: Grid, centre: Point, orientation: tuple[float, ...], *, size: int, spacing: float,
     count: int, step: float, outside: float,
 ) -> Stack:  # fmt: skip
     """Return ``count`` square slices around ``centre`` (x, y, z), in any orientation."""

@@ -124,7 +124,7 @@ class Index:
         header = group[0].header
         answer = Dataset()
         for key in keys:
-            element = self._computed(key.keyword, header) or (header[key.tag] if key.tag in header else None)
+            element = self._computed(key.keyword, header) or header.get(key.tag)
             if not matches(key, texts(element)):
                 return None
             answer[key.tag] = element if element is not None else DataElement(key.tag, key.VR, None)

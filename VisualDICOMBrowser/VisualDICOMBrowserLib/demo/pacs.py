@@ -11,9 +11,10 @@ import io
 import itertools
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -24,18 +25,15 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    MPEGTransferSyntaxes,
+    RLETransferSyntaxes,
 )
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, build_context, evt
+from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import (
-    PatientRootQueryRetrieveInformationModelFind,
-    PatientRootQueryRetrieveInformationModelGet,
-    PatientRootQueryRetrieveInformationModelMove,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-    Verification,
-)
 
 from ..domain import status
 from .index import BadQuery, Index, level_of
@@ -45,16 +43,10 @@ AE_TITLE = "DEMO-PACS"
 HOST = "127.0.0.1"
 _MAX_PDU = 128 * 1024
 _IDLE_S = 60.0
-_STUDY_ROOT = {
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-}
-_PATIENT_ROOT = {
-    PatientRootQueryRetrieveInformationModelFind,
-    PatientRootQueryRetrieveInformationModelGet,
-    PatientRootQueryRetrieveInformationModelMove,
-}
+#: PS3.4 C.6.1.3 and C.6.2.3: the FIND, MOVE and GET models.
+_PATIENT_ROOT = {UID(f"1.2.840.10008.5.1.4.1.2.1.{n}") for n in (1, 2, 3)}
+_STUDY_ROOT = {UID(f"1.2.840.10008.5.1.4.1.2.2.{n}") for n in (1, 2, 3)}
+_VERIFICATION = UID("1.2.840.10008.1.1")
 _UNCOMPRESSED = [
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -62,7 +54,14 @@ _UNCOMPRESSED = [
     ExplicitVRBigEndian,
 ]
 #: In the order of our choice when a peer offers several in one presentation context.
-_ACCEPTED = [*_UNCOMPRESSED, *(UID(uid) for uid in ALL_TRANSFER_SYNTAXES if uid not in _UNCOMPRESSED)]
+_ACCEPTED = [
+    *_UNCOMPRESSED,
+    *JPEGTransferSyntaxes,
+    *JPEGLSTransferSyntaxes,
+    *JPEG2000TransferSyntaxes,
+    *RLETransferSyntaxes,
+    *MPEGTransferSyntaxes,
+]
 #: A context has one transfer syntax or any of the plain ones; an association has at most 128 (PS3.8 7.1.1.13).
 _MAX_CONTEXTS = 128
 
@@ -89,13 +88,14 @@ class DemoPacs:
         self._folder = folder
         self._numbers = itertools.count(1)
         self._connections: set[socket.socket] = set()
+        self._connections_lock = threading.Lock()
         self._server: Any = None
 
     def __enter__(self) -> DemoPacs:
         """Listen; :attr:`port` then is the real port."""
         silence_pynetdicom()
-        handlers: list[tuple[Any, Callable[..., Any]]] = [
-            (evt.EVT_CONN_OPEN, self._opened), (evt.EVT_CONN_CLOSE, self._closed), (evt.EVT_C_FIND, self._find),
+        handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, self._opened), (evt.EVT_C_FIND, self._find),
             (evt.EVT_C_GET, self._get), (evt.EVT_C_MOVE, self._move), (evt.EVT_C_STORE, self._store),
         ]  # fmt: skip
         self._server = _application_entity().start_server((HOST, self.port), block=False, evt_handlers=handlers)
@@ -104,20 +104,23 @@ class DemoPacs:
 
     def __exit__(self, *error: object) -> None:
         """Cut all connections and stop listening."""
-        for connection in list(self._connections):
-            with contextlib.suppress(OSError):  # the peer may have closed it a moment ago
-                connection.shutdown(socket.SHUT_RDWR)
+        with self._connections_lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):  # the peer may have closed it a moment ago
+                    connection.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
 
     def _opened(self, event: evt.Event) -> None:
         """Send small messages at once, and never wait for ever for a peer that stopped in the middle of a PDU."""
-        connection = event.assoc.dul.socket.socket
+        wrapper = event.assoc.dul.socket
+        connection = wrapper.socket if wrapper is not None else None
+        if connection is None:  # closed again already
+            return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(_IDLE_S)
-        self._connections.add(connection)
-
-    def _closed(self, event: evt.Event) -> None:
-        self._connections = {one for one in self._connections if one.fileno() >= 0}
+        with self._connections_lock:
+            closed = {one for one in self._connections if one.fileno() < 0}
+            self._connections = (self._connections - closed) | {connection}
 
     def _find(self, event: evt.Event) -> Iterator[_Answer]:
         try:
@@ -141,17 +144,14 @@ class DemoPacs:
 
     def _move(self, event: evt.Event) -> Iterator[Any]:
         """Yield the destination, then as C-GET; see pynetdicom's EVT_C_MOVE."""
-        destination = self.destinations.get(event.move_destination)
+        destination = self.destinations.get(event.move_destination or "")
         if destination is None:
             yield None, None
             return
         opened: list[Any] = []
-        selected = self._selected(event)
-        yield *destination, {
-            "contexts": _proposed(selected or []),
-            "max_pdu": _MAX_PDU,
-            "evt_handlers": [(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_CONN_OPEN, lambda e: opened.append(e.assoc))],
-        }
+        selected = self._selected(event) or []
+        handlers = [(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_CONN_OPEN, lambda e: opened.append(e.assoc))]
+        yield *destination, {"contexts": _proposed(selected), "max_pdu": _MAX_PDU, "evt_handlers": handlers}
         yield from self._sub_operations(event, lambda: opened[0].accepted_contexts)
 
     def _selected(self, event: evt.Event) -> list[Held] | None:
@@ -182,11 +182,11 @@ class DemoPacs:
         encoded = event.encoded_dataset()
         try:
             header = dcmread(io.BytesIO(encoded), stop_before_pixels=True)
-            fits = header.SOPInstanceUID == event.request.AffectedSOPInstanceUID
-            fits = fits and header.SOPClassUID == event.request.AffectedSOPClassUID
+            stated = header.SOPClassUID, header.SOPInstanceUID
         except (InvalidDicomError, AttributeError, ValueError, EOFError, OSError):
             return status.STORE_CANNOT_UNDERSTAND
-        if not fits:
+        request = cast(C_STORE, event.request)
+        if stated != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
             return status.STORE_DATA_SET_MISMATCH
         path.write_bytes(encoded)
         for keyword in BULK:
@@ -216,7 +216,7 @@ def _application_entity() -> AE:
     entity.acse_timeout = 10
     entity.connection_timeout = 5
     entity.network_timeout = _IDLE_S
-    entity.add_supported_context(Verification)
+    entity.add_supported_context(_VERIFICATION)
     for model in sorted(_STUDY_ROOT | _PATIENT_ROOT):
         entity.add_supported_context(model, _UNCOMPRESSED)
     for context in AllStoragePresentationContexts:
@@ -232,7 +232,7 @@ def _proposed(selected: Iterable[Held]) -> list[PresentationContext]:
     plain = sorted({uid for uid, _ in own})
     contexts = [build_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for uid in plain]
     contexts += [build_context(uid, syntax) for uid, syntax in own if syntax != ExplicitVRLittleEndian]
-    return contexts[:_MAX_CONTEXTS] or [build_context(Verification)]
+    return contexts[:_MAX_CONTEXTS] or [build_context(_VERIFICATION)]
 
 
 def _loaded(held: Held, contexts: Iterable[PresentationContext]) -> Dataset:

@@ -26,9 +26,7 @@ class Person:
     institution: str
 
 
-MUELLER = Person(
-    "DEMO-1001", "Müller^Jörg", ("ISO_IR 100",), "19560412", "M", "Beispiel^Änne^^Dr.", "Musterklinik Süd"
-)
+MUELLER = Person("DEMO-1001", "Müller^Jörg", ("ISO_IR 100",), "19560412", "M", "Beispiel^Änne^^Dr.", "Musterklinik Süd")
 OBRAZTSOVA = Person(
     "DEMO-1002", "Образцова^Анна", ("ISO_IR 144",), "19710923", "F", "Примеров^Пётр", "Больница Образцовая"
 )

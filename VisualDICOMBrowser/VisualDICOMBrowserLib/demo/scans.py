@@ -50,8 +50,8 @@ _MR_SEQUENCES: dict[str, dict[str, Any]] = {
 
 
 def ct(
-    study: Study, number: int, description: str, body_part: str, kernel: str, window: tuple[int, int],
-    *, minute: int = 2, contrast: str = "", syntax: UID = ExplicitVRLittleEndian,
+    study: Study, number: int, description: str, body_part: str, *, kernel: str, window: tuple[int, int],
+    minute: int = 2, contrast: str = "", syntax: UID = ExplicitVRLittleEndian,
 ) -> Series:  # fmt: skip
     """Describe a CT series; ``window`` is (centre, width) in HU."""
     extra: dict[str, Any] = {
@@ -142,11 +142,11 @@ def pet_slices(series: Series, stack: Stack) -> Iterator[Dataset]:
 
 
 def capture(
-    study: Study, number: int, description: str, pictures: NDArray[np.uint8], modality: str = "OT", minute: int = 30
+    study: Study, number: int, description: str, pictures: NDArray[np.uint8], *, modality: str = "OT"
 ) -> tuple[Series, list[Dataset]]:
     """Make a Secondary Capture series: ``(pictures, rows, columns[, 3])``."""
     extra = {"ConversionType": "WSD", "ImageType": ["DERIVED", "SECONDARY"], "PatientOrientation": ""}
-    series = Series(study, number, modality, SecondaryCaptureImageStorage, description, "", minute, extra=extra)
+    series = Series(study, number, modality, SecondaryCaptureImageStorage, description, "", 30, extra=extra)
     template, made = series.template(), []
     for index, picture in enumerate(pictures, 1):
         dataset = series.instance(template, index)
@@ -235,8 +235,6 @@ def structure_set(study: Study, number: int, description: str) -> Series:
 def document(study: Study, number: int, description: str) -> Series:
     """Describe a series for an encapsulated PDF."""
     return Series(study, number, "DOC", EncapsulatedPDFStorage, description, "", 50)
-
-
 
 
 def grey(values: Floats, highest: float) -> NDArray[np.uint8]:

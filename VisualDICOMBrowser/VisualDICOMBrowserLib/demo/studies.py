@@ -55,7 +55,8 @@ def _mueller(body: Torso, projections: Projections) -> Made:
     yield from _contrast_ct(study, body, projections)
     chest = Study(people.MUELLER, "A2022-1102", "20221102", "141005", "Röntgen Thorax in 2 Ebenen")
     yield from scans.radiographs(chest, 1, "Thorax", _two_views(projections, 512))
-    yield from _pet_ct(Study(people.MUELLER, "A2023-1103", "20230420", "080042", "PET/CT Ganzkörper, Süßstoff-Tracer"), body)
+    whole = Study(people.MUELLER, "A2023-1103", "20230420", "080042", "PET/CT Ganzkörper, Süßstoff-Tracer")
+    yield from _pet_ct(whole, body)
 
 
 def _two_views(projections: Projections, size: int) -> dict[str, NDArray[np.uint16]]:
@@ -67,35 +68,44 @@ def _contrast_ct(study: Study, body: Torso, projections: Projections) -> Made:
     agent = "Iopromid 370"
     clean = body.attenuation(torso.VENOUS_HU)
     soft = torso.soft_kernel(clean, 51)
-    main = scans.ct(study, 1, "Thorax/Abdomen venös 6.0 B30f", "CHEST", "B30f", scans.SOFT, contrast=agent)
+    main = scans.ct(
+        study, 1, "Thorax/Abdomen venös 6.0 B30f", "CHEST", kernel="B30f", window=scans.SOFT, contrast=agent
+    )
     stack = axial(soft[::2], body.grid.part(_SECOND))
     pixel = 384 / 256
     corner = np.array([body.grid.first[2], 0.0, float(body.grid.axis(0)[-1])])
     scout = scans.localizer(main, len(stack.positions) + 1, radiograph.scout(projections[0]), corner, pixel)
     yield main, [*scans.ct_slices(main, stack), scout]
-    lung = scans.ct(study, 2, "Lunge 6.0 B70f", "CHEST", "B70f", scans.LUNG, contrast=agent, minute=3)
+    lung = scans.ct(study, 2, "Lunge 6.0 B70f", "CHEST", kernel="B70f", window=scans.LUNG, contrast=agent, minute=3)
     yield lung, scans.ct_slices(lung, axial(torso.hard_kernel(clean[_CHEST], 52), body.grid.part(_CHEST)))
-    front = scans.ct(study, 3, "Coronal 12.0 B30f", "CHEST", "B30f", scans.SOFT, contrast=agent, minute=6)
+    front = scans.ct(study, 3, "Coronal 12.0 B30f", "CHEST", kernel="B30f", window=scans.SOFT, contrast=agent, minute=6)
     yield front, scans.ct_slices(front, coronal(soft, body.grid, range(54, 206, 8)), reformatted=True)
-    slanted = scans.ct(study, 4, "Schräg Lungenhilus 5.0", "CHEST", "B50f", scans.LUNG, contrast=agent, minute=8)
-    cut = oblique(clean, body.grid, (0, 0, 10), tilted(25, 15), 200, 1.7, 20, 5.0, -1000)
+    slanted = scans.ct(
+        study, 4, "Schräg Lungenhilus 5.0", "CHEST", kernel="B50f", window=scans.LUNG, contrast=agent, minute=8
+    )
+    cut = oblique(
+        clean, body.grid, (0, 0, 10), tilted(25, 15), size=200, spacing=1.7, count=20, step=5.0, outside=-1000
+    )
     yield slanted, scans.ct_slices(slanted, cut, reformatted=True)
     doses = [("Topogram", 0.2), ("Thorax", 5.1), ("Abdomen", 7.4), ("Lunge", 2.3)]
     yield scans.capture(study, 5, "Dosisbericht", graphics.dose_report("Dosisbericht CTDIvol mGy", doses)[None])
     drawn = scans.structure_set(study, 6, "Strukturen")
-    balls = [("Rundherd", torso.NODULE_CENTRE, 8.0, (255, 60, 60)), ("Leberherd", torso.LESION_CENTRE, 16.0, (60, 200, 90))]
+    balls = [
+        ("Rundherd", torso.NODULE_CENTRE, 8.0, (255, 60, 60)),
+        ("Leberherd", torso.LESION_CENTRE, 16.0, (60, 200, 90)),
+    ]
     yield drawn, [structures(drawn, main, stack, balls)]
 
 
 def _pet_ct(study: Study, body: Torso) -> Made:
-    low = scans.ct(study, 1, "AC CT 6.0 B19f", "CHEST", "B19f", scans.SOFT)
+    low = scans.ct(study, 1, "AC CT 6.0 B19f", "CHEST", kernel="B19f", window=scans.SOFT)
     clean = body.attenuation(torso.NATIVE_HU, _SECOND)[:, ::2, ::2]
     yield low, scans.ct_slices(low, axial(torso.soft_kernel(clean, 61, 20), body.grid.part(_SECOND, 2)))
     uptake, grid = nuclear.emission(body, 62)
     tracer = scans.pet(study, 2, "PET korrigiert", len(uptake))
     yield tracer, scans.pet_slices(tracer, axial(uptake, grid))
     views = scans.grey(nuclear.rotating_projections(uptake, grid, 12), 9.0)
-    yield scans.capture(study, 3, "MIP rotierend", views, "PT")
+    yield scans.capture(study, 3, "MIP rotierend", views, modality="PT")
 
 
 def _obraztsova(brain: head.Head) -> Made:
@@ -111,8 +121,10 @@ def _brain_mr(study: Study, brain: head.Head, *, with_contrast: bool) -> Made:
     planes = scans.mr(study, 1, "Локализатор", "HEAD", "T1", minute=1)
     z, y, x = (n // 2 for n in grid.shape)
     views = [
-        axial(t1[z : z + 1], grid.part(slice(z, z + 1))), coronal(t1, grid, range(y, y + 1)), sagittal(t1, grid, range(x, x + 1)),
-    ]  # fmt: skip
+        axial(t1[z : z + 1], grid.part(slice(z, z + 1))),
+        coronal(t1, grid, range(y, y + 1)),
+        sagittal(t1, grid, range(x, x + 1)),
+    ]
     yield planes, [ds for n, view in enumerate(views, 1) for ds in scans.mr_slices(planes, view, n)]
     kinds = [("T2 аксиальная", "T2", head.T2), ("FLAIR аксиальная", "FLAIR", head.FLAIR)]
     if with_contrast:
@@ -161,15 +173,15 @@ def _wang(brain: head.Head) -> Made:
     study = Study(people.WANG, "A2022-1501", "20220811", "201833", "头部CT平扫")
     brain = brain.with_lesion(11.0)
     soft = brain.hounsfield(91)
-    series = scans.ct(study, 1, "脑窗 4.8 H31s", "HEAD", "H31s", scans.BRAIN)
+    series = scans.ct(study, 1, "脑窗 4.8 H31s", "HEAD", kernel="H31s", window=scans.BRAIN)
     yield series, scans.ct_slices(series, axial(soft[_BRAIN], brain.grid.part(_BRAIN)))
-    bone = scans.ct(study, 2, "骨窗 4.8 H60s", "HEAD", "H60s", scans.BONE, minute=3)
+    bone = scans.ct(study, 2, "骨窗 4.8 H60s", "HEAD", kernel="H60s", window=scans.BONE, minute=3)
     yield bone, scans.ct_slices(bone, axial(torso.hard_kernel(soft[_BRAIN], 92, 25), brain.grid.part(_BRAIN)))
-    front = scans.ct(study, 3, "冠状位重建", "HEAD", "H31s", scans.BRAIN, minute=5)
+    front = scans.ct(study, 3, "冠状位重建", "HEAD", kernel="H31s", window=scans.BRAIN, minute=5)
     yield front, scans.ct_slices(front, coronal(soft, brain.grid, range(16, 196, 9)), reformatted=True)
-    letter = graphics.letter(["Radiology report", "", "Invented patient, invented findings.", "Head CT: a ring-shaped lesion."])
+    lines = ["Radiology report", "", "Invented patient, invented findings.", "Head CT: a ring-shaped lesion."]
     paper = scans.document(study, 4, "诊断报告")
-    yield paper, [pdf(paper, "诊断报告", letter)]
+    yield paper, [pdf(paper, "诊断报告", graphics.letter(lines))]
 
 
 def _eleni(body: Torso) -> Made:
@@ -177,10 +189,11 @@ def _eleni(body: Torso) -> Made:
         study = Study(people.ELENI, accession, f"{year}0527", "121212", "Αξονική θώρακος χαμηλής δόσης")
         clean = body.with_nodule(radius).attenuation(torso.NATIVE_HU, _LOW_DOSE)
         soft = scans.ct(
-            study, 1, "Μεσοθωράκιο 9.0", "CHEST", "B31f", scans.SOFT, syntax=DeflatedExplicitVRLittleEndian
+            study, 1, "Μεσοθωράκιο 9.0", "CHEST", kernel="B31f", window=scans.SOFT,
+            syntax=DeflatedExplicitVRLittleEndian,
         )  # fmt: skip
         yield soft, scans.ct_slices(soft, axial(torso.soft_kernel(clean, 93, 24), body.grid.part(_LOW_DOSE)))
-        lung = scans.ct(study, 2, "Πνεύμονες 9.0", "CHEST", "B60f", scans.LUNG, minute=3)
+        lung = scans.ct(study, 2, "Πνεύμονες 9.0", "CHEST", kernel="B60f", window=scans.LUNG, minute=3)
         yield lung, scans.ct_slices(lung, axial(torso.hard_kernel(clean, 94, 60), body.grid.part(_LOW_DOSE)))
 
 
@@ -188,7 +201,9 @@ def _sample(body: Torso, projections: Projections) -> Made:
     study = Study(people.SAMPLE, "A2025-1701", "20250109", "073000", "CT Abdomen two phases")
     phases = (("Arterial 9.0 B30f", torso.ARTERIAL_HU, 2), ("Portal venous 9.0 B30f", torso.VENOUS_HU, 4))
     for number, (name, values, minute) in enumerate(phases, 1):
-        series = scans.ct(study, number, name, "ABDOMEN", "B30f", scans.SOFT, contrast="Iohexol 350", minute=minute)
+        series = scans.ct(
+            study, number, name, "ABDOMEN", kernel="B30f", window=scans.SOFT, contrast="Iohexol 350", minute=minute
+        )
         clean = body.attenuation(values, _ABDOMEN)
         yield series, scans.ct_slices(series, axial(torso.soft_kernel(clean, 95 + number), body.grid.part(_ABDOMEN)))
     doses = [("Scout", 0.2), ("Arterial", 6.3), ("Venous", 6.4)]

@@ -89,7 +89,7 @@ class Head:
         """Return MR magnitude of the chosen slices: coil shading, noise that is never negative."""
         labels = self.canvas.labels[heights]
         clean = smooth(intensities(labels, values)) * self._shading()[heights]
-        return np.hypot(clean + noise(labels.shape, seed, 14.0), noise(labels.shape, seed + 1, 14.0))
+        return np.asarray(np.hypot(clean + noise(labels.shape, seed, 14.0), noise(labels.shape, seed + 1, 14.0)))
 
     def with_lesion(self, radius: float) -> Head:
         """Return the same head with a ring-shaped lesion (radius in mm) in the left parietal lobe."""
@@ -220,8 +220,10 @@ def _vessels(canvas: Canvas) -> None:
     points = [(0.0, float(4 + 84 * np.sin(a)), float(8 + 66 * np.cos(a))) for a in arc]
     canvas.tube(Tissue.VESSEL, points, [3.6] * 20, where)
     for side in (-1, 1):
-        canvas.tube(Tissue.VESSEL, [(side * 10, -14, -28), (side * 28, -18, -8), (side * 46, -6, 0)], [2.4, 2, 1.6], where)
-        canvas.tube(Tissue.VESSEL, [(side * 10, -16, -20), (side * 1, -34, 0), (side * 1, -44, 22)], [2, 1.8, 1.5], where)
+        middle = [(side * 10, -14, -28), (side * 28, -18, -8), (side * 46, -6, 0)]
+        anterior = [(side * 10, -16, -20), (side * 1, -34, 0), (side * 1, -44, 22)]
+        canvas.tube(Tissue.VESSEL, middle, [2.4, 2, 1.6], where)
+        canvas.tube(Tissue.VESSEL, anterior, [2, 1.8, 1.5], where)
         canvas.tube(Tissue.VESSEL, [(0, 82, -8), (side * 40, 70, -14), (side * 62, 30, -30)], [4, 4, 4], where)
     canvas.tube(Tissue.VESSEL, [(0, -2, -46), (0, -3, -18)], [2.2, 2.2], (*where, Tissue.BONE))
 

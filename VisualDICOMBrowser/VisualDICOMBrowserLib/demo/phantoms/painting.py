@@ -50,7 +50,7 @@ class Grid:
     def axis(self, number: int) -> Floats:
         """Return the patient coordinates along one array axis."""
         steps = np.arange(self.shape[number], dtype=np.float32)
-        return self.first[number] + steps * np.float32(self.spacing[number])
+        return np.asarray(self.first[number] + steps * np.float32(self.spacing[number]), np.float32)
 
     def mesh(self) -> tuple[Floats, Floats, Floats]:
         """Return z, y, x as arrays that broadcast against each other to the shape of the grid."""
@@ -96,12 +96,13 @@ class Canvas:
     def tube(self, label: int, points: Sequence[Point], radii: Sequence[float], only: Iterable[int] = ()) -> None:
         """Paint a round tube along a polyline, with a radius for each of its points."""
         for start, end, first, last in zip(points, points[1:], radii, radii[1:], strict=False):
-            self._capsule(label, np.asarray(start), np.asarray(end), first, last, only)
+            self._capsule(label, (np.asarray(start), np.asarray(end)), (first, last), only)
 
     def _capsule(
-        self, label: int, a: NDArray[Any], b: NDArray[Any], first: float, last: float, only: Iterable[int]
+        self, label: int, ends: tuple[NDArray[Any], NDArray[Any]], radii: tuple[float, float], only: Iterable[int]
     ) -> None:
-        thick = max(first, last)
+        (a, b), (first, last) = ends, radii
+        thick = max(radii)
         where, x, y, z = self._window(np.minimum(a, b) - thick, np.maximum(a, b) + thick)
         d = b - a
         length2 = float(d @ d) or 1.0
@@ -151,7 +152,7 @@ def _shifted(volume: Floats, axis: int) -> tuple[Floats, Floats]:
 
 def sharpen(volume: Floats, amount: float) -> Floats:
     """Raise edges, as a hard reconstruction kernel does."""
-    return volume + np.float32(amount) * (volume - smooth(volume))
+    return np.asarray(volume + np.float32(amount) * (volume - smooth(volume)), np.float32)
 
 
 def noise(shape: tuple[int, ...], seed: int, sigma: float = 1.0) -> Floats:
@@ -160,7 +161,7 @@ def noise(shape: tuple[int, ...], seed: int, sigma: float = 1.0) -> Floats:
     count = int(np.prod(shape))
     start = seed * 7919 % len(pool)
     drawn = np.resize(np.concatenate([pool[start:], pool[:start]]), count)
-    return drawn.reshape(shape) * np.float32(sigma)
+    return np.asarray(drawn.reshape(shape) * np.float32(sigma), np.float32)
 
 
 @lru_cache(maxsize=1)

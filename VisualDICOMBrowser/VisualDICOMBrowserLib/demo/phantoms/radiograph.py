@@ -35,7 +35,7 @@ def radiograph(projection: Floats, size: int, seed: int) -> NDArray[np.uint16]:
     density = density - np.float32(0.3) * _enlarge(smooth(density[::8, ::8], passes=6), size)
     low, high = np.percentile(density, (3, 99.7))
     scaled = np.clip((density - low) / (high - low), 0, 1) ** np.float32(0.85)
-    return (scaled * 4095).astype(np.uint16)
+    return np.asarray(scaled * 4095, np.uint16)
 
 
 def scout(projection: Floats, size: int = 256) -> NDArray[np.int16]:

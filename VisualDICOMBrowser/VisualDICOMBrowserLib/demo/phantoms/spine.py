@@ -98,7 +98,7 @@ def _soft_tissue(canvas: Canvas) -> None:
         label = Tissue.FAT if rng.random() < 0.45 else Tissue.LIGAMENT if rng.random() < 0.3 else Tissue.BOWEL
         canvas.ellipsoid(label, (rng.uniform(-30, 30), cy, cz), (14, size, size * 1.3), only=(Tissue.BOWEL,))
     for side, wide in ((10, 9.0), (-14, 10.0)):
-        spots = [(float(side), float(_curve(np.float32(h)) - 50), float(h)) for h in range(-150, 160, 20)]  # type: ignore[arg-type]
+        spots = [(float(side), float(_curve(np.float32(h)) - 50), float(h)) for h in range(-150, 160, 20)]
         canvas.tube(Tissue.VESSEL, [p for p in spots if p[2] > -60], [wide] * len(spots))
 
 
@@ -106,9 +106,9 @@ def _vertebra(canvas: Canvas, level: int) -> None:
     """Paint one vertebral body and the disc under it, tilted along the curve; level -1 is the sacrum."""
     z, y, x = canvas.grid.mesh()
     height = np.float32(-92 + level * _PITCH)
-    slope = float(_curve(height + 1) - _curve(height - 1)) / 2  # type: ignore[arg-type]
-    forward = (y - _curve(height) + 19) - slope * (z - height)  # type: ignore[arg-type]
-    upward = (z - height) + slope * (y - _curve(height) + 19)  # type: ignore[arg-type]
+    slope = float(_curve(height + 1) - _curve(height - 1)) / 2
+    forward = (y - _curve(height) + 19) - slope * (z - height)
+    upward = (z - height) + slope * (y - _curve(height) + 19)
     waist = 1 - 0.07 * np.cos(np.clip(upward / 13, -1, 1) * np.pi / 2)
     across = np.sqrt((forward / 17.5) ** 4 + (x / 25) ** 4) ** 0.5 / waist
     body = (across < 1) & (np.abs(upward) < 12.5)
@@ -153,6 +153,6 @@ def _posterior_elements(canvas: Canvas) -> None:
         facet = (np.abs(np.abs(x) - 16) < 6) & (np.abs(behind - 19) < 6) & (np.abs(z - height + 12) < 15)
         canvas.fill(Tissue.CORTEX, facet)
         canvas.fill(Tissue.MARROW, facet & (np.abs(behind - 19) < 4) & (np.abs(z - height + 12) < 13))
-        root = (np.abs(np.abs(x) - 14) < 5) & (((behind - 5) / 4) ** 2 + ((z - height + 10) / 5) ** 2 < 1)
-        canvas.fill(Tissue.FAT, (np.abs(np.abs(x) - 14) < 5) & (((behind - 5) / 7) ** 2 + ((z - height + 12) / 9) ** 2 < 1))
-        canvas.fill(Tissue.NERVE, root)
+        foramen = np.abs(np.abs(x) - 14) < 5
+        canvas.fill(Tissue.FAT, foramen & (((behind - 5) / 7) ** 2 + ((z - height + 12) / 9) ** 2 < 1))
+        canvas.fill(Tissue.NERVE, foramen & (((behind - 5) / 4) ** 2 + ((z - height + 10) / 5) ** 2 < 1))

@@ -140,7 +140,7 @@ def _diaphragm(canvas: Canvas) -> Floats:
     _, y, x = canvas.grid.mesh()
     right = -8 - 62 * (((x + 70) / 88) ** 2 + ((y + 10) / 98) ** 2)
     left = -22 - 58 * (((x - 72) / 84) ** 2 + ((y + 8) / 96) ** 2)
-    return np.maximum(np.maximum(right, left), np.float32(-105))
+    return np.asarray(np.maximum(np.maximum(right, left), -105), np.float32)
 
 
 def _body(canvas: Canvas, rho: Floats) -> None:
@@ -171,8 +171,11 @@ def _liver(canvas: Canvas, rho: Floats, dome: Floats) -> None:
     left = ((x - 8) / 62) ** 2 + ((y + 48) / 34) ** 2 < 1
     liver: Mask = under & (z > lower) & (right | left)
     canvas.fill(Tissue.LIVER, liver)
-    _branches(canvas, Tissue.LIVER_VESSEL, (-22, 18, -62), (-1.0, -0.25, 0.15), 5.5, 46, (Tissue.LIVER,), 11, 6)
-    _branches(canvas, Tissue.LIVER_VESSEL, (-18, 22, -36), (-0.8, -0.5, -0.4), 5.0, 44, (Tissue.LIVER,), 12, 6)
+    for seed, start, heading in ((11, (-22, 18, -62), (-1.0, -0.25, 0.15)), (12, (-18, 22, -36), (-0.8, -0.5, -0.4))):
+        _branches(
+            canvas, Tissue.LIVER_VESSEL, start, heading,
+            radius=5.2, length=45, only=(Tissue.LIVER,), seed=seed, generations=6,
+        )  # fmt: skip
     canvas.ellipsoid(Tissue.LIVER_LESION, LESION_CENTRE, (17, 15, 16), only=(Tissue.LIVER, Tissue.LIVER_VESSEL))
     canvas.ellipsoid(Tissue.LIVER_LESION, (-60, 35, -84), (8, 8, 9), only=(Tissue.LIVER, Tissue.LIVER_VESSEL))
     canvas.ellipsoid(Tissue.BOWEL, (-48, -42, -108), (17, 15, 26), turn=25)
@@ -232,8 +235,10 @@ def _heart(canvas: Canvas) -> None:
     canvas.tube(Tissue.MYOCARDIUM, [(18, -52, -4), (50, -10, -4)], [6, 6], (Tissue.VEIN,))
     canvas.ellipsoid(Tissue.VEIN, (-34, -24, 10), (25, 28, 32))
     canvas.ellipsoid(Tissue.ARTERY, (10, 16, 22), (37, 21, 27))
-    canvas.tube(Tissue.ARTERY, [(38, 40, -180), (16, 32, -120), (22, 42, -40), (30, 46, 30), (30, 42, 80)], [10, 11, 12, 12, 13])
-    canvas.tube(Tissue.ARTERY, [(8, -28, 20), (-12, -34, 60), (-6, -24, 88), (14, 6, 98), (30, 42, 80)], [16, 15, 14, 13, 13])
+    descending = [(38, 40, -180), (16, 32, -120), (22, 42, -40), (30, 46, 30), (30, 42, 80)]
+    ascending = [(8, -28, 20), (-12, -34, 60), (-6, -24, 88), (14, 6, 98), (30, 42, 80)]
+    canvas.tube(Tissue.ARTERY, descending, [10, 11, 12, 12, 13])
+    canvas.tube(Tissue.ARTERY, ascending, [16, 15, 14, 13, 13])
     for x, y in ((-12, -16), (8, -4), (22, 10)):
         canvas.tube(Tissue.ARTERY, [(x, y, 96), (x * 1.6, y + 2, 175)], [6, 4.5])
     canvas.tube(Tissue.VEIN, [(-34, -18, 20), (-32, -22, 110), (-36, -28, 175)], [9, 9, 8])
@@ -245,12 +250,14 @@ def _heart(canvas: Canvas) -> None:
 
 
 def _bronchial_tree(canvas: Canvas) -> None:
-    lung = (Tissue.LUNG,)
     for side, seed in ((-1, 21), (1, 31)):
         hilum = (side * 44 + 4, 8, 50)
         for number, heading in enumerate(_HEADINGS):
             toward = (side * heading[0], heading[1], heading[2])
-            _branches(canvas, Tissue.LUNG_VESSEL, hilum, toward, 4.2, 27, lung, seed + number, 7)
+            _branches(
+                canvas, Tissue.LUNG_VESSEL, hilum, toward,
+                radius=4.2, length=27, only=(Tissue.LUNG,), seed=seed + number, generations=7,
+            )  # fmt: skip
     canvas.tube(Tissue.AIRWAY, [(0, 14, 175), (2, 20, 72)], [9, 8.5])
     for side in (-1, 1):
         canvas.tube(Tissue.AIRWAY, [(2, 20, 72), (side * 42, 20, 48), (side * 62, 26, 22)], [8, 5.5, 3])
@@ -264,7 +271,7 @@ _HEADINGS = (
 
 
 def _branches(
-    canvas: Canvas, label: int, start: Point, heading: Point, radius: float, length: float,
+    canvas: Canvas, label: int, start: Point, heading: Point, *, radius: float, length: float,
     only: tuple[int, ...], seed: int, generations: int,
 ) -> None:  # fmt: skip
     """Grow a tree of vessels: every tube ends in two thinner and shorter ones."""
@@ -272,8 +279,8 @@ def _branches(
     front = [(np.asarray(start, float), np.asarray(heading, float))]
     for _ in range(generations):
         following = []
-        for base, toward in front:
-            toward = toward / np.linalg.norm(toward)
+        for base, direction in front:
+            toward = direction / np.linalg.norm(direction)
             tip = base + toward * length * rng.uniform(0.75, 1.2)
             canvas.tube(label, [tuple(base), tuple(tip)], [radius, radius * 0.82], only)
             aside = rng.normal(0, 0.5, 3)
@@ -349,9 +356,9 @@ def _table(canvas: Canvas) -> None:
 
 def soft_kernel(clean: Floats, seed: int, sigma: float = 11.0) -> Floats:
     """Return what a soft reconstruction kernel shows: little noise, round edges."""
-    return clean + smooth(noise(clean.shape, seed, sigma * 2.2))
+    return np.asarray(clean + smooth(noise(clean.shape, seed, sigma * 2.2)), np.float32)
 
 
 def hard_kernel(clean: Floats, seed: int, sigma: float = 32.0) -> Floats:
     """Return what a lung or bone kernel shows: sharp edges, much fine noise."""
-    return sharpen(clean, 1.1) + noise(clean.shape, seed, sigma)
+    return np.asarray(sharpen(clean, 1.1) + noise(clean.shape, seed, sigma), np.float32)

@@ -56,7 +56,8 @@ def _speckle(seed: int) -> Floats:
 
 def _chambers(phase: float) -> list[tuple[float, float, float, float]]:
     """Return (x, depth, half width, half length) in mm of the ventricles and atria at a phase of the beat (0..1)."""
-    squeeze = 0.5 - 0.5 * float(np.cos(2 * np.pi * phase)) if phase < 0.55 else float(np.sin(np.pi * (1 - phase) / 0.9) ** 2)
+    systole, diastole = np.sin(np.pi * phase) ** 2, np.sin(np.pi * (1 - phase) / 0.9) ** 2
+    squeeze = float(systole if phase < 0.55 else diastole)
     return [
         (17.0, 62.0, 20.0 - 6.5 * squeeze, 36.0 - 5.0 * squeeze),
         (-21.0, 66.0, 14.0 - 3.5 * squeeze, 31.0 - 4.0 * squeeze),
@@ -80,22 +81,20 @@ def _echogenicity(phase: float) -> Floats:
     opening = float(np.clip(np.sin(np.pi * (phase - 0.5) / 0.5), 0, 1)) if phase > 0.5 else 0.0
     for (cx, _, half_width, _), hinge in zip(chambers[:2], (97.0, 98.0), strict=True):
         for side in (-1, 1):
-            scatter = _leaflet(scatter, x, down, (cx + side * half_width, hinge), side, half_width, opening)
-    near = np.exp(-(depth / 9) ** 2) * 1.4
+            leaflet = _leaflet((x - cx - side * half_width, down - hinge), side, half_width, opening)
+            scatter = np.where(leaflet, np.float32(1.3), scatter)
+    near = np.exp(-((depth / 9) ** 2)) * 1.4
     fall = np.exp(-depth / 190) * (1 - 0.25 * (angle / _HALF_ANGLE) ** 2)
     return np.asarray((scatter + near) * fall, np.float32)
 
 
-def _leaflet(
-    scatter: Floats, x: Floats, down: Floats, hinge: tuple[float, float], side: int, length: float, opening: float
-) -> Floats:
-    """Draw a valve leaflet that swings up (towards the probe) as the valve opens."""
+def _leaflet(from_hinge: tuple[Floats, Floats], side: int, length: float, opening: float) -> NDArray[np.bool_]:
+    """Return where a valve leaflet lies that swings up (towards the probe) as the valve opens."""
     swing = np.radians(12 + 62 * opening)
     ex, ey = -side * np.cos(swing), -np.sin(swing)
-    px, py = x - hinge[0], down - hinge[1]
+    px, py = from_hinge
     along = np.clip(px * ex + py * ey, 0, length * 0.95)
-    distance = np.hypot(px - along * ex, py - along * ey)
-    return np.where(distance < 1.3, np.float32(1.3), scatter)
+    return np.asarray(np.hypot(px - along * ex, py - along * ey) < 1.3)
 
 
 def _flow(phase: float, depth: Floats, angle: Floats) -> Floats:
@@ -112,7 +111,7 @@ def _flow(phase: float, depth: Floats, angle: Floats) -> Floats:
 def _log_compress(amplitude: Floats) -> Floats:
     """Show 50 dB of amplitude as grey values 0 to 255."""
     decibel = 20 * np.log10(np.maximum(amplitude, 1e-4))
-    return np.clip((decibel + 44) / 50, 0, 1) * np.float32(255)
+    return np.asarray(np.clip((decibel + 44) / 50, 0, 1) * 255, np.float32)
 
 
 def _lookup() -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
