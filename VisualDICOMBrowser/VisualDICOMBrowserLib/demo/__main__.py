@@ -1,0 +1,73 @@
+"""Run the demo PACS as a process of its own: ``python -m VisualDICOMBrowserLib.demo [--port N]``.
+
+When ready it prints one line of JSON on standard output: host, port, ae_title, and how many patients,
+studies, series and instances it holds. It ends when its standard input ends, hence with its parent,
+however that one ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from types import FrameType
+
+from .pacs import AE_TITLE, HOST, DemoPacs
+from .studies import write_studies
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until standard input ends; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m VisualDICOMBrowserLib.demo", description="A PACS to try things on."
+    )
+    parser.add_argument("--port", type=int, default=0, help="TCP port on the loopback interface (default: a free one)")
+    parser.add_argument(
+        "--destination", type=_destination, action="append", default=[], metavar="AET=HOST:PORT",
+        help="an AE title that C-MOVE may send to; may be given several times",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    _be_quiet()
+    with tempfile.TemporaryDirectory(prefix="demo-pacs-", ignore_cleanup_errors=True) as folder:
+        signal.signal(signal.SIGTERM, _leave)
+        pacs = DemoPacs(Path(folder), write_studies(Path(folder)), options.port, dict(options.destination))
+        with pacs:
+            ready = {"host": HOST, "port": pacs.port, "ae_title": AE_TITLE, **pacs.index.counts()}
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
+            while sys.stdin.buffer.read(4096):
+                pass
+    return 0
+
+
+def _destination(text: str) -> tuple[str, tuple[str, int]]:
+    title, _, address = text.partition("=")
+    host, _, port = address.rpartition(":")
+    if not title or not host:
+        raise argparse.ArgumentTypeError("expected AET=HOST:PORT")
+    return title, (host, int(port))
+
+
+def _be_quiet() -> None:
+    """Keep what a client did wrong off the terminal: warnings, and the end of a connection's thread."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    threading.excepthook = lambda _: None
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # A thread of an association that waits for its peer would keep the interpreter from ending.
+    os._exit(code)

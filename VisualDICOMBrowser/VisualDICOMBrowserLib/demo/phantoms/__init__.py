@@ -1,0 +1,1 @@
+"""Made-up anatomy as numpy arrays: label volumes first, then what each modality sees of them."""
