@@ -100,4 +100,3 @@ def _caption(series: Mapping[str, Any]) -> tuple[str, ...]:
     count = series["instances"]
     images = "1 image" if count == 1 else f"{count} images"
     return (series["description"] or series["modality"], f"{series['modality']} · {images}")
-

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from VisualDICOMBrowserLib.demo.pacs import DemoPacs
 from VisualDICOMBrowserLib.demo.part10 import Held
 from VisualDICOMBrowserLib.demo.studies import write_studies

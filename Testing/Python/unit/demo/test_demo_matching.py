@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
+
 from VisualDICOMBrowserLib.demo.matching import matches, texts, wildcard
 
 ALPHABET = st.text(alphabet="ab.*?\\", max_size=12)

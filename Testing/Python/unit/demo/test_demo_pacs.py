@@ -17,6 +17,7 @@ from pydicom.uid import (
     generate_uid,
 )
 from pynetdicom import AE, build_role, evt
+
 from VisualDICOMBrowserLib.demo.objects import made_uid
 from VisualDICOMBrowserLib.demo.pacs import AE_TITLE, DemoPacs
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from VisualDICOMBrowserLib.demo.geometry import axial, coronal, oblique, sagittal, tilted
 from VisualDICOMBrowserLib.demo.phantoms import graphics, head, nuclear, radiograph, spine, torso, ultrasound
 from VisualDICOMBrowserLib.demo.phantoms.painting import Canvas, Grid, band_noise, noise, sample, smooth

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
+
 from VisualDICOMBrowserLib.demo import people
 from VisualDICOMBrowserLib.demo.objects import made_uid
 from VisualDICOMBrowserLib.demo.part10 import Held, SeriesWriter
