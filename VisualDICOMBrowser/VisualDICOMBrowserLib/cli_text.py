@@ -55,9 +55,9 @@ def _series(series: Mapping[str, Any]) -> list[str]:
 
 
 def _retrieved(document: Mapping[str, Any]) -> str:
-    seconds = max(document["seconds"], 0.001)
+    megabytes, seconds = document["bytes"] / 1e6, document["seconds"]
     here = f"{document['verified']} of {document['requested']} instances are here and verified"
-    speed = f"{document['bytes'] / 1e6:.1f} MB in {document['seconds']:.1f} s ({document['bytes'] / 1e6 / seconds:.1f} MB/s)"
+    speed = f"{megabytes:.1f} MB in {seconds:.1f} s ({megabytes / max(seconds, 0.001):.1f} MB/s)"
     lines = [f"{here} (counted by {document['counted_by']}).", f"{document['received']} came now: {speed}."]
     reasons = {failure["sop_uid"]: failure["reason"] for failure in document["failed"]}
     lines += [f"  missing: {uid}  {reasons.get(uid, '')}".rstrip() for uid in document["missing"]]

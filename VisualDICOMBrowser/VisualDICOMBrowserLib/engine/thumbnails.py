@@ -17,6 +17,7 @@ from ..store.catalogue import LocalFile
 from ..store.files import replace_with_retry
 from ..store.headers import Header, read_header
 from ..store.local import LocalStore
+from .plan import Plan, SeriesPlan
 from .retrieve import Retrieval
 
 _MAX_INSTANCES = 200_000
@@ -41,16 +42,20 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     :raises UsageError: nobody knows the series.
     :raises PeerError: it could not be had.
     """
-    parents = store.catalogue.parents(Level.SERIES, series_uid)
-    if parents is None:
+    known = store.catalogue.find_series(series_uid)
+    if known is None:
         raise UsageError("This series is not known; search for it first.")
+    study, series = known
     with Finder.connect(server, token) as finder:
-        instances, _ = finder.instances(parents[0], series_uid, {}, _MAX_INSTANCES)
+        instances, _ = finder.instances(study.study_uid, series_uid, {}, _MAX_INSTANCES)
     if not instances:
         raise BadData(f"{server.name} lists no instance of this series.")
     store.catalogue.note_found(server.name, instances=instances)
     middle = _middle_by_number(instances)
-    Retrieval(server, Target(Level.IMAGE, (middle.sop_uid,)), store).attempt(token, lambda *_: None)
+    classes = (middle.sop_class,) if middle.sop_class else study.sop_classes
+    wanted = SeriesPlan(series, classes, {middle.sop_uid: middle}, whole=False, count=1)
+    target = Target(Level.IMAGE, (middle.sop_uid,))
+    Retrieval(server, target, store, Plan([study], [wanted])).attempt(token, lambda *_: None)
 
 
 def _middle_by_number(instances: Sequence[Instance]) -> Instance:

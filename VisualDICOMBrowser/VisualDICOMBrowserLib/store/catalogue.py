@@ -183,24 +183,14 @@ class Catalogue:
     def local_studies(self) -> Iterator[Study]:
         """Return the studies with anything local, each with its patient and the modalities that are here."""
         rows = self._rows(
-            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id, t.sop_classes,"
-            " p.patient_id, p.name, p.birth_date, p.sex, p.issuer, group_concat(DISTINCT s.modality)"
+            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id,"
+            r" replace(group_concat(DISTINCT s.modality), ',', '\'), t.sop_classes,"
+            " p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
             " FROM studies t JOIN patients p ON p.id = t.patient JOIN series s USING (study_uid)"
             " WHERE EXISTS (SELECT 1 FROM instances i WHERE i.series_uid = s.series_uid AND i.file IS NOT NULL)"
             " GROUP BY t.study_uid"
         )
-        for uid, date, time, description, accession, study_id, classes, *patient, modalities in rows:
-            yield Study(
-                study_uid=uid,
-                patient=Patient(*patient),
-                date=date,
-                time=time,
-                description=description,
-                accession_number=accession,
-                study_id=study_id,
-                modalities=tuple(sorted(m for m in (modalities or "").split(",") if m)),
-                sop_classes=_split(classes),
-            )
+        yield from map(_study, rows)
 
     def local_series(self, study_uids: Iterable[str]) -> list[Series]:
         """Return the series of studies that have anything local; ``instance_count`` is what is local."""
@@ -233,6 +223,18 @@ class Catalogue:
                 (uid,),
             )
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def find_series(self, series_uid: str) -> tuple[Study, Series] | None:
+        """Return a known series with its study, local or not."""
+        rows = self._rows(
+            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id, t.modalities,"
+            " t.sop_classes, p.patient_id, p.name, p.birth_date, p.sex, p.issuer,"
+            " s.series_uid, s.study_uid, s.number, s.modality, s.description, s.body_part"
+            " FROM series s JOIN studies t USING (study_uid) JOIN patients p ON p.id = t.patient"
+            " WHERE s.series_uid = ?",
+            (series_uid,),
+        )
+        return (_study(rows[0][:13]), Series(*rows[0][13:])) if rows else None
 
     def servers_of_series(self, series_uid: str) -> list[str]:
         """Return the names of the servers that said they have a series."""
@@ -390,6 +392,21 @@ def _clear_intents(db: sqlite3.Connection, sop_uids: Iterable[str], kind: str) -
 
 def _set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _study(row: Sequence[Any]) -> Study:
+    uid, date, time, description, accession, study_id, modalities, classes, *patient = row
+    return Study(
+        study_uid=uid,
+        patient=Patient(*patient),
+        date=date,
+        time=time,
+        description=description,
+        accession_number=accession,
+        study_id=study_id,
+        modalities=_split(modalities or ""),
+        sop_classes=_split(classes),
+    )
 
 
 def _split(text: str) -> tuple[str, ...]:
