@@ -12,7 +12,8 @@ import itertools
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from pydicom.uid import (
     RLETransferSyntaxes,
 )
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
+from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
 
@@ -89,6 +91,7 @@ class DemoPacs:
         self._numbers = itertools.count(1)
         self._connections: set[socket.socket] = set()
         self._connections_lock = threading.Lock()
+        self._stopping = False
         self._server: Any = None
 
     def __enter__(self) -> DemoPacs:
@@ -105,9 +108,9 @@ class DemoPacs:
     def __exit__(self, *error: object) -> None:
         """Cut all connections and stop listening."""
         with self._connections_lock:
+            self._stopping = True
             for connection in self._connections:
-                with contextlib.suppress(OSError):  # the peer may have closed it a moment ago
-                    connection.shutdown(socket.SHUT_RDWR)
+                _cut(connection)
         self._server.shutdown()
 
     def _opened(self, event: evt.Event) -> None:
@@ -121,6 +124,8 @@ class DemoPacs:
         with self._connections_lock:
             closed = {one for one in self._connections if one.fileno() < 0}
             self._connections = (self._connections - closed) | {connection}
+            if self._stopping:
+                _cut(connection)
 
     def _find(self, event: evt.Event) -> Iterator[_Answer]:
         try:
@@ -137,45 +142,38 @@ class DemoPacs:
             answer.RetrieveAETitle = AE_TITLE
             answer.InstanceAvailability = "ONLINE"
             yield status.PENDING if all_supported else status.PENDING_KEYS_IGNORED, answer
+            _wait_until_sent(event.assoc)
 
     def _get(self, event: evt.Event) -> Iterator[int | _Answer]:
-        contexts = event.assoc.accepted_contexts
-        yield from self._sub_operations(event, lambda: contexts)
-
-    def _move(self, event: evt.Event) -> Iterator[Any]:
-        """Yield the destination, then as C-GET; see pynetdicom's EVT_C_MOVE."""
-        destination = self.destinations.get(event.move_destination or "")
-        if destination is None:
-            yield None, None
-            return
-        opened: list[Any] = []
-        selected = self._selected(event) or []
-        handlers = [(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_CONN_OPEN, lambda e: opened.append(e.assoc))]
-        yield *destination, {"contexts": _proposed(selected), "max_pdu": _MAX_PDU, "evt_handlers": handlers}
-        yield from self._sub_operations(event, lambda: opened[0].accepted_contexts)
-
-    def _selected(self, event: evt.Event) -> list[Held] | None:
         try:
-            level = level_of(event.identifier, study_root=event.request.AffectedSOPClassUID in _STUDY_ROOT)
-            return self.index.select(level, event.identifier)
+            selected = self._selected(event)
         except BadQuery:
-            return None
-
-    def _sub_operations(
-        self, event: evt.Event, contexts: Callable[[], list[PresentationContext]]
-    ) -> Iterator[int | _Answer]:
-        """Yield the number of objects, then each of them, until the peer cancels."""
-        selected = self._selected(event)
-        if selected is None:
             yield 1
             yield _NO_MATCHING_IDENTIFIER, None
             return
         yield len(selected)
-        for held in selected:
-            if event.is_cancelled:
-                yield status.CANCEL, None
-                return
-            yield status.PENDING, _loaded(held, contexts())
+        yield from _sub_operations(event, selected, event.assoc)
+
+    def _move(self, event: evt.Event) -> Iterator[Any]:
+        """Yield the destination, the number of objects, then each of them; see pynetdicom's EVT_C_MOVE.
+
+        A bad query is raised on purpose: before there is an association with the destination, pynetdicom can
+        answer nothing but "unable to process" (0xC514).
+        """
+        destination = self.destinations.get(event.move_destination or "")
+        if destination is None:
+            yield None, None
+            return
+        selected = self._selected(event)
+        opened: list[Association] = []
+        handlers = [(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_CONN_OPEN, lambda e: opened.append(e.assoc))]
+        yield *destination, {"contexts": _proposed(selected), "max_pdu": _MAX_PDU, "evt_handlers": handlers}
+        yield len(selected)
+        yield from _sub_operations(event, selected, opened[0])
+
+    def _selected(self, event: evt.Event) -> list[Held]:
+        level = level_of(event.identifier, study_root=event.request.AffectedSOPClassUID in _STUDY_ROOT)
+        return self.index.select(level, event.identifier)
 
     def _store(self, event: evt.Event) -> int:
         path = self._folder / f"received-{next(self._numbers):06d}.dcm"
@@ -194,6 +192,27 @@ class DemoPacs:
                 delattr(header, keyword)
         self.index.add(Held(header, path, event.context.transfer_syntax))
         return status.SUCCESS
+
+
+def _wait_until_sent(association: Association) -> None:
+    """Wait for the last response to leave: pynetdicom queues without limit, and a C-CANCEL would come too late."""
+    while association.is_established and not association.dul.to_provider_queue.empty():
+        time.sleep(0.0002)
+
+
+def _cut(connection: socket.socket) -> None:
+    """End a connection, so that a thread that waits for its peer wakes up."""
+    with contextlib.suppress(OSError):  # the peer may have closed it a moment ago
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _sub_operations(event: evt.Event, selected: Iterable[Held], to: Association) -> Iterator[_Answer]:
+    """Yield the objects, read one by one, until the peer cancels."""
+    for held in selected:
+        if event.is_cancelled:
+            yield status.CANCEL, None
+            return
+        yield status.PENDING, _loaded(held, to.accepted_contexts)
 
 
 def silence_pynetdicom() -> None:
@@ -232,7 +251,7 @@ def _proposed(selected: Iterable[Held]) -> list[PresentationContext]:
     plain = sorted({uid for uid, _ in own})
     contexts = [build_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for uid in plain]
     contexts += [build_context(uid, syntax) for uid, syntax in own if syntax != ExplicitVRLittleEndian]
-    return contexts[:_MAX_CONTEXTS] or [build_context(_VERIFICATION)]
+    return contexts[:_MAX_CONTEXTS]
 
 
 def _loaded(held: Held, contexts: Iterable[PresentationContext]) -> Dataset:

@@ -39,7 +39,7 @@ HONG = Person(
     "19831217", "M", "Bogi^Hana=^=보기^하나", "보기병원",
 )  # fmt: skip
 WANG = Person(
-    "DEMO-1005", "Wang^XiaoDong=王^小东=", ("GB18030",), "19670630", "M", "Shili^Yisheng=示例^医生=", "示例医院"
+    "DEMO-1005", "Wang^XiaoDong=王^小东", ("GB18030",), "19670630", "M", "Shili^Yisheng=示例^医生", "示例医院"
 )  # fmt: skip
 ELENI = Person(
     "DEMO-1006", "Παράδειγμα^Ελένη", ("ISO_IR 192",), "19590228", "F", "Δείγμα^Νίκος", "Νοσοκομείο «Δείγμα»"

@@ -59,8 +59,8 @@ def test_a_larger_nodule_does_not_change_the_torso_it_was_made_from(body):
 
 def test_a_hard_kernel_is_noisier_than_a_soft_one(body):
     clean = body.attenuation(torso.NATIVE_HU, slice(50, 52))
-    air = body.canvas.labels[50:52] == torso.Tissue.AIR
-    assert torso.hard_kernel(clean, 1)[air].std() > 2 * torso.soft_kernel(clean, 1)[air].std()
+    hard, soft = (kernel(clean, 1)[:, :30, :30].std() for kernel in (torso.hard_kernel, torso.soft_kernel))
+    assert hard > 2 * soft > 8
 
 
 def test_the_head_has_skull_grey_and_white_matter_and_fluid(brain):
