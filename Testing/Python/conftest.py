@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import pytest
@@ -11,6 +11,7 @@ from support import guards
 from support.corpus import Corpus
 from support.corpus import corpus as read_corpus
 from support.dcmqrscp import Dcmqrscp
+from support.fault_proxy import FaultProxy
 from support.guardian import guardian
 from support.guards import leak_check, logfail
 from support.orthanc import Orthanc
@@ -84,3 +85,10 @@ def dcmqrscp_with_corpus(tmp_path_factory: pytest.TempPathFactory, corpus: Corpu
     with _running(peer):
         peer.load(corpus.files)
         yield peer
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
+    """Make fault proxies, with the arguments of :class:`FaultProxy`; they are closed after the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(FaultProxy(*args, **options))
