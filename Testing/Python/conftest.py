@@ -17,6 +17,7 @@ from support.guards import leak_check, logfail
 from support.orthanc import Orthanc
 from support.peers import require
 from support.processes import PeerProcess
+from support.scripted_peer import Script, ScriptedPeer
 
 __all__ = ["leak_check", "logfail"]
 
@@ -92,3 +93,14 @@ def fault_proxy() -> Iterator[Callable[..., FaultProxy]]:
     """Make fault proxies, with the arguments of :class:`FaultProxy`; they are closed after the test."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(FaultProxy(*args, **options))
+
+
+@pytest.fixture
+def scripted_peer() -> Iterator[Callable[..., ScriptedPeer]]:
+    """Make peers from scripts; they are closed after the test, and an error in a script fails it."""
+    with ExitStack() as stack:
+
+        def make(*scripts: Script) -> ScriptedPeer:
+            return stack.enter_context(ScriptedPeer(*scripts))
+
+        yield make

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from .waiting import join_all
+
 HOST = "127.0.0.1"
 CHUNK = 65536
 TICK = 0.01
@@ -206,11 +208,9 @@ class FaultProxy:
     def close(self) -> None:
         """End all connections and threads."""
         self._closing.set()
-        for thread in [self._acceptor, *self._threads]:
-            thread.join(10)
+        join_all([self._acceptor])
+        join_all(self._threads)
         self._listener.close()
-        alive = [thread.name for thread in [self._acceptor, *self._threads] if thread.is_alive()]
-        assert not alive, f"The proxy's threads {alive} did not end."
 
     def __enter__(self) -> FaultProxy:
         return self
@@ -230,8 +230,8 @@ class FaultProxy:
             thread = threading.Thread(
                 target=self._serve, args=(client, self.connections), name=f"fault-proxy-{self.connections}"
             )
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _serve(self, client: socket.socket, number: int) -> None:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,3 +23,14 @@ def wait_until(condition: Callable[[], T], timeout: float = 10.0, what: str = "t
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
     return result
+
+
+def join_all(threads: Sequence[threading.Thread], timeout: float = 10.0) -> None:
+    """Wait for threads to end.
+
+    :raises AssertionError: one is still alive after ``timeout`` seconds.
+    """
+    for thread in threads:
+        thread.join(timeout)
+    alive = [thread.name for thread in threads if thread.is_alive()]
+    assert not alive, f"The threads {alive} did not end."
