@@ -151,8 +151,6 @@ class FaultProxy:
     """The proxy. ``to_server`` and ``to_client`` are the faults of either direction.
 
     :ivar connections: how many connections were accepted.
-    :ivar bytes_to_server: how many bytes went through, over all connections.
-    :ivar bytes_to_client: the same for the other direction.
     :ivar happened: set when the first fault (a flip excepted) took place.
     """
 
@@ -170,8 +168,7 @@ class FaultProxy:
         self.to_client = tuple(to_client)
         self.only_first = only_first
         self.connections = 0
-        self.bytes_to_server = 0
-        self.bytes_to_client = 0
+        self._counts = {"server": 0, "client": 0}
         self.happened = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -192,6 +189,18 @@ class FaultProxy:
     def port(self) -> int:
         """The port that clients connect to."""
         return self.address[1]
+
+    @property
+    def bytes_to_server(self) -> int:
+        """How many bytes went through to the server, over all connections."""
+        with self._lock:
+            return self._counts["server"]
+
+    @property
+    def bytes_to_client(self) -> int:
+        """How many bytes went through to the client, over all connections."""
+        with self._lock:
+            return self._counts["client"]
 
     @property
     def open_connections(self) -> int:
@@ -278,8 +287,8 @@ class FaultProxy:
             for flow in (up, down):
                 if flow.wants_to_read and ready.get(flow.source, 0) & selectors.EVENT_READ:
                     flow.take()
-            self.bytes_to_server += self._give(up)
-            self.bytes_to_client += self._give(down)
+            self._counts["server"] += self._give(up)
+            self._counts["client"] += self._give(down)
 
     def _wait(self, interest: dict[socket.socket, int]) -> dict[Any, int]:
         if not interest:

@@ -41,6 +41,7 @@ from .waiting import join_all, wait_until
 HOST = "127.0.0.1"
 TICK = 0.01
 DEADLINE = 20.0
+LINGER_SECONDS = 2.0
 
 
 class PeerClosed(Exception):
@@ -134,16 +135,18 @@ class Conversation:
         return request
 
     def reject_association(self, result: int = 1, source: int = 1, reason: int = 1) -> AssociateRequest:
-        """Receive the request and reject it."""
+        """Receive the request, reject it, and give the client time to hang up."""
         request = self.receive_association()
         self.send(associate_rj(result, source, reason))
+        self._linger()
         return request
 
     def accept_release(self) -> None:
-        """Receive A-RELEASE-RQ and confirm it."""
+        """Receive A-RELEASE-RQ, confirm it, and give the client time to hang up."""
         found = self.receive_pdu()
         assert isinstance(found, ReleaseRequest), f"Expected A-RELEASE-RQ, got {found}."
         self.send(release_rp())
+        self._linger()
 
     def send(self, what: bytes | Message, *, size: int = 16000, per_pdu: int = 1) -> None:
         """Send bytes as they are, or a message: fragments of ``size`` bytes, ``per_pdu`` of them in each PDU."""
@@ -155,8 +158,9 @@ class Conversation:
         self._send(data[: int(len(data) * share)])
 
     def abort(self, source: int = 0, reason: int = 0) -> None:
-        """Send A-ABORT and close."""
+        """Send A-ABORT, give the client time to hang up, and close."""
         self.send(abort(source, reason))
+        self._linger()
         self.close()
 
     # Silence and endings
@@ -180,6 +184,15 @@ class Conversation:
         """End the connection with RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
+
+    def _linger(self) -> None:
+        """Leave the closing to the client, as PS3.8, 9.2 wants it; but not for ever (the ARTIM timer)."""
+        deadline = time.monotonic() + LINGER_SECONDS
+        try:
+            while True:
+                self._receive(1, deadline)
+        except (AssertionError, OSError):
+            return
 
     def _send(self, data: bytes) -> None:
         deadline = time.monotonic() + DEADLINE
