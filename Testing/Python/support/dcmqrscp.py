@@ -64,6 +64,10 @@ class Node:
 class Dcmqrscp(PeerProcess):
     """A running dcmqrscp. By itself it speaks the uncompressed transfer syntaxes only, and refuses all others.
 
+    Two habits of version 3.6.7. It forks only after it has read an A-ASSOCIATE-RQ, so a mute connection keeps
+    everybody else out for its 30 s time-out. And it answers C-GET through one context for each SOP class, an
+    uncompressed one if there is any, and fails for objects that it cannot convert to its transfer syntax.
+
     :ivar compressed: accept compressed transfer syntaxes too, by an association profile for ``sop_classes``.
     :ivar disable_get: refuse C-GET.
     :ivar refused: what it did not take in :meth:`load` and :meth:`index`.

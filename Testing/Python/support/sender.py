@@ -18,8 +18,10 @@ from pynetdicom.status import code_to_category
 
 from .corpus import CorpusFile, LeftOut
 
-#: A presentation context id is an odd byte, so one association holds 128 of them (PS3.8, 9.3.2.2).
-CONTEXTS = 128
+VERIFICATION = "1.2.840.10008.1.1"
+
+#: A presentation context id is an odd byte, so one association holds 128 of them (PS3.8, 9.3.2.2); one is ours.
+CONTEXTS = 127
 
 #: Files by SOP class and transfer syntax.
 Kinds = dict[tuple[str, str], list[CorpusFile]]
@@ -55,6 +57,7 @@ def _quiet() -> Iterator[None]:
 def _send_batch(address: tuple[str, int], called: str, calling: str, kinds: Kinds) -> list[LeftOut]:
     refused: list[LeftOut] = []
     contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds]
+    contexts.append(build_context(VERIFICATION))  # one that is accepted, else pynetdicom gives up by itself
     association = AE(calling).associate(
         *address,
         ae_title=called,
