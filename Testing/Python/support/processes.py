@@ -9,7 +9,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from .guardian import guardian
 from .process_table import group_is_gone, group_members
@@ -217,8 +217,3 @@ class PeerProcess(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def listing(entries: list[Any]) -> str:
-    """Format processes or threads for a message."""
-    return "\n".join(f"  {entry}" for entry in entries)
