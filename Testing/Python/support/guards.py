@@ -1,0 +1,100 @@
+"""What every test is watched for: unexpected log messages, threads and processes left behind.
+
+``conftest.py`` takes the fixtures and hooks from here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from .guardian import guardian
+from .process_table import ProcessEntry, children
+from .processes import lasting
+
+LEAK_SECONDS = 5.0
+
+MARKERS = (
+    "expects_log(*parts): warnings and errors in the log that hold one of these texts do not fail the test",
+    "soak: takes minutes; runs only when asked for with -m",
+)
+
+#: Helper processes of Python's own that stay until the end.
+_PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def register_markers(config: pytest.Config) -> None:
+    """Make the kit's markers known."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+def skip_soak_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked ``soak`` unless an expression was given with ``-m``."""
+    if config.getoption("markexpr"):
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="soak test, runs with -m soak"))
+
+
+class LogKeeper(logging.Handler):
+    """Keeps the records of warnings and worse."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self.records.append(record)
+
+
+@pytest.fixture(autouse=True)
+def logfail(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test for any log record of level WARNING or above that it did not declare with ``expects_log``."""
+    keeper = LogKeeper()
+    root = logging.getLogger()
+    root.addHandler(keeper)
+    try:
+        yield
+    finally:
+        root.removeHandler(keeper)
+    expected = [part for mark in request.node.iter_markers("expects_log") for part in mark.args]
+    lines = [f"{record.levelname} {record.name}: {record.getMessage()}" for record in keeper.records]
+    unexpected = [line for line in lines if not any(part in line for part in expected)]
+    if unexpected:
+        pytest.fail("Unexpected log messages:\n  " + "\n  ".join(unexpected), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def leak_check() -> Iterator[None]:
+    """Fail the test if a thread (other than a daemon) or a child process of its own is still there afterwards."""
+    threads_before = set(threading.enumerate())
+    children_before = {entry.pid for entry in children()}
+    yield
+    for thread in new_threads(threads_before):
+        thread.join(LEAK_SECONDS)
+    threads = [thread.name for thread in new_threads(threads_before)]
+    processes = [f"{entry.pid} {entry.command_line}" for entry in new_children(children_before)]
+    if threads or processes:
+        pytest.fail(f"The test left behind threads {threads} and processes {processes}.", pytrace=False)
+
+
+def new_threads(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the living threads, without daemons, that are not in ``before``."""
+    return [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+
+
+def new_children(before: set[int]) -> list[ProcessEntry]:
+    """Return the child processes that are not in ``before`` and belong to the test."""
+    return [entry for entry in children() if entry.pid not in before and not _belongs_to_the_session(entry)]
+
+
+def _belongs_to_the_session(entry: ProcessEntry) -> bool:
+    return (
+        entry.group in lasting or entry.pid == guardian.pid or any(name in entry.command_line for name in _PYTHONS_OWN)
+    )

@@ -1,0 +1,31 @@
+"""Whether the server programs that a test needs are on this computer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+#: Where packages put servers although users do not have the folder in their path.
+EXTRA_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+
+
+def find(binary: str) -> str | None:
+    """Return the full path of a program, or None."""
+    return shutil.which(binary) or shutil.which(binary, path=os.pathsep.join(EXTRA_FOLDERS))
+
+
+def require(binary: str) -> str:
+    """Return the full path of a peer's program.
+
+    Without it the test is skipped, visibly; where ``CI=true`` is set it fails, so that a build machine
+    cannot pass by lacking the peers.
+    """
+    path = find(binary)
+    if path is not None:
+        return path
+    message = f"The peer {binary} is not installed."
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
