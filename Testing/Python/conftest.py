@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import pytest
+
 from support import guards
 from support.corpus import Corpus
 from support.corpus import corpus as read_corpus

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+
 from VisualDICOMBrowserLib.demo.pacs import AE_TITLE, DemoPacs
 
 TOOLS = ("echoscu", "findscu", "getscu", "movescu", "storescu", "storescp")

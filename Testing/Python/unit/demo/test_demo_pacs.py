@@ -22,6 +22,7 @@ from pydicom.uid import (
 from pynetdicom import AE, build_role, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
+
 from VisualDICOMBrowserLib.demo.objects import made_uid
 from VisualDICOMBrowserLib.demo.pacs import AE_TITLE, DemoPacs
 

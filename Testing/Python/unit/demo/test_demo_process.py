@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from VisualDICOMBrowserLib.demo import launcher
 from VisualDICOMBrowserLib.demo.launcher import demo_pacs
 from VisualDICOMBrowserLib.domain.errors import LocalError

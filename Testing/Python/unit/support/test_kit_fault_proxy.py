@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.fault_proxy import Cut, Delay, FaultProxy, Flip, Stall, Throttle
 from support.waiting import wait_until
 

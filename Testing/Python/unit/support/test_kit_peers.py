@@ -18,6 +18,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet as StudyGet,
 )
 from pynetdicom.sop_class import Verification
+
 from support.corpus import Corpus, CorpusFile
 from support.dcmqrscp import Dcmqrscp
 from support.orthanc import Orthanc

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE, build_context
 from pynetdicom.sop_class import Verification
+
 from support import peers, processes
 from support.dcmqrscp import Dcmqrscp
 from support.orthanc import Orthanc

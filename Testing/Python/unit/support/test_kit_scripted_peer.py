@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
+
 from support.messages import (
     PATIENT_ROOT_FIND,
     PATIENT_ROOT_GET,

@@ -8,6 +8,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+
 from support.comparison import differences
 from support.corpus import Corpus, CorpusFile, LeftOut, examine
 from support.dcmqrscp import Dcmqrscp
