@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import signal
@@ -231,9 +232,7 @@ def _bench(options: argparse.Namespace) -> _Result:
     if not (tests / "bench").is_dir():
         raise UsageError("The measurements are part of the source code; run them there with: python3 run.py bench.")
     sys.path.insert(0, str(tests))
-    from bench.run import run_bench  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
-
-    return EXIT_DONE, run_bench(options.case, _say)
+    return EXIT_DONE, importlib.import_module("bench.run").run_bench(options.case, _say)
 
 
 class _Progress:

@@ -22,7 +22,11 @@ ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}  # without it, DCMTK waits 40 m
 def run(tool: str, port: int, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
     command = [tool, "-aec", AE_TITLE, *map(str, arguments[:0]), "127.0.0.1", str(port)]
     return subprocess.run(
-        [*command[:3], *map(str, arguments), *command[3:]], env=ENVIRONMENT, capture_output=True, timeout=100
+        [*command[:3], *map(str, arguments), *command[3:]],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        timeout=100,
     )
 
 
@@ -32,7 +36,7 @@ def find(port: int, folder: Path, model: str, *keys: str | bytes) -> list:
     arguments = [part for key in keys for part in ("-k", key)]
     done = subprocess.run(
         ["findscu", model, "-X", "-od", folder, "-aec", AE_TITLE, *arguments, "127.0.0.1", str(port)],
-        env=ENVIRONMENT, capture_output=True, timeout=60,
+        env=ENVIRONMENT, capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return [dcmread(path, force=True) for path in sorted(folder.iterdir())]
@@ -152,7 +156,7 @@ def test_what_storescu_stores_findscu_finds(pacs, tmp_path, archive):
     dataset.save_as(tmp_path / "new.dcm", enforce_file_format=True)
     done = subprocess.run(
         ["storescu", "-aec", AE_TITLE, "127.0.0.1", str(pacs.port), tmp_path / "new.dcm"],
-        env=ENVIRONMENT, capture_output=True, timeout=60,
+        env=ENVIRONMENT, capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (study,) = find(pacs.port, tmp_path / "a", "-S", "QueryRetrieveLevel=STUDY", "PatientID=NEW-2", "StudyInstanceUID")

@@ -66,12 +66,12 @@ def test_the_demo_pacs_runs_while_the_block_runs_and_says_what_it_holds(monkeypa
 
 
 def test_a_demo_pacs_that_does_not_come_up_says_why():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with (
-            pytest.raises(LocalError, match=r"(?s)did not start.*(in use|permitted|denied)"),
-            demo_pacs(port=taken.getsockname()[1]),
-        ):
-            pytest.fail("it came up on a port that was taken")  # pragma: no cover
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(LocalError, match=r"(?s)did not start.*(in use|permitted|denied)"),
+        demo_pacs(port=taken.getsockname()[1]),
+    ):
+        pytest.fail("it came up on a port that was taken")  # pragma: no cover
 
 
 def test_an_interpreter_that_does_not_exist_is_a_local_error(tmp_path):

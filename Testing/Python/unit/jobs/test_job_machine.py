@@ -70,7 +70,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.last[step.job.job_id] = step.new
 
     @rule(
-        kind=st.sampled_from([JobKind.FIND, JobKind.RETRIEVE, JobKind.THUMBNAIL]),
+        kind=st.sampled_from([JobKind.REMOVE, JobKind.RETRIEVE, JobKind.THUMBNAIL]),
         server=st.sampled_from(["A", "B", None]),
         priority=st.sampled_from(Priority),
     )

@@ -67,7 +67,7 @@ class Stage:
             with self.changed:
                 self.running.subtract(keys)
 
-    def submit(self, job_id, act=None, kind=JobKind.FIND, server="A", priority=Priority.USER):
+    def submit(self, job_id, act=None, kind=JobKind.REMOVE, server="A", priority=Priority.USER):
         if act is not None:
             self.acts[job_id] = act
         return self.scheduler.submit(JobDescription(job_id, kind, server, priority=priority))
@@ -171,6 +171,7 @@ def test_a_failed_job_raises_the_workers_error(stage):
     assert handle.record().reason == "Damaged."
 
 
+@pytest.mark.expects_log("failed", "did not stop in time")
 def test_a_bug_in_a_worker_is_an_internal_error_and_nothing_of_its_text_is_logged(stage, caplog):
     with caplog.at_level(logging.ERROR):
         handle = stage.submit("1", failing(ValueError("DOE^JANE")))
@@ -178,14 +179,13 @@ def test_a_bug_in_a_worker_is_an_internal_error_and_nothing_of_its_text_is_logge
             handle.result(DEADLINE_S)
     assert "ValueError in act" in caplog.text
     assert "DOE" not in caplog.text + str(caught.value)
-    caplog.clear()
 
 
-def test_a_worker_that_exits_the_thread_fails_its_job_only(stage, caplog):
+@pytest.mark.expects_log("failed", "did not stop in time")
+def test_a_worker_that_exits_the_thread_fails_its_job_only(stage):
     with pytest.raises(InternalError):
         stage.submit("1", failing(SystemExit())).result(DEADLINE_S)
     assert stage.submit("2", lambda context: 1).result(DEADLINE_S) == 1
-    caplog.clear()
 
 
 def test_a_transient_failure_is_tried_again_after_1_2_and_4_seconds(stage):
@@ -334,8 +334,9 @@ def test_a_waiting_job_is_cancelled_at_once_and_stays_so(stage):
     assert handle.record().state is JobState.CANCELLED
 
 
+@pytest.mark.expects_log("failed", "did not stop in time")
 @pytest.mark.parametrize("broken", [ConnectionLost("The socket was shut."), OSError(9, "Bad file descriptor")])
-def test_whatever_breaks_after_a_cancellation_is_the_cancellation(stage, caplog, broken):
+def test_whatever_breaks_after_a_cancellation_is_the_cancellation(stage, broken):
     def act(context):
         context.token.wait(DEADLINE_S)
         raise broken
@@ -344,7 +345,6 @@ def test_whatever_breaks_after_a_cancellation_is_the_cancellation(stage, caplog,
     stage.wait_for("1", RUNNING)
     handle.cancel()
     assert handle.wait(DEADLINE_S).state is JobState.CANCELLED
-    caplog.clear()
 
 
 def test_work_that_was_done_when_the_cancellation_came_is_completed(stage):
@@ -354,6 +354,7 @@ def test_work_that_was_done_when_the_cancellation_came_is_completed(stage):
     assert handle.wait(DEADLINE_S).state is JobState.COMPLETED
 
 
+@pytest.mark.expects_log("failed", "did not stop in time")
 def test_a_worker_that_does_not_let_go_is_left_behind_after_2_seconds(stage, caplog):
     stubborn = Stubborn("too late")
     handle = stage.submit("1", stubborn)
@@ -368,10 +369,10 @@ def test_a_worker_that_does_not_let_go_is_left_behind_after_2_seconds(stage, cap
     stage.submit("2").result(DEADLINE_S)
     assert handle.record().state is JobState.CANCELLED
     assert handle.wait(0).result is None
-    caplog.clear()
 
 
-def test_a_worker_left_behind_keeps_its_place_and_cannot_disturb_the_retry(caplog):
+@pytest.mark.expects_log("failed", "did not stop in time")
+def test_a_worker_left_behind_keeps_its_place_and_cannot_disturb_the_retry():
     stage = Stage(limits=Limits(per_server=1))
     with stage.scheduler:
         stubborn = Stubborn("old")
@@ -386,7 +387,6 @@ def test_a_worker_left_behind_keeps_its_place_and_cannot_disturb_the_retry(caplo
         stubborn.open.set()
         assert handle.result(DEADLINE_S) == "new"
         assert stage.most["A"] == 1
-    caplog.clear()
 
 
 def test_only_ended_jobs_that_are_not_completed_can_be_retried(stage):
@@ -449,6 +449,7 @@ def test_a_listener_may_submit_and_cancel(stage):
     assert [step.at.monotonic for step in stage.steps] == sorted(step.at.monotonic for step in stage.steps)
 
 
+@pytest.mark.expects_log("failed", "did not stop in time")
 def test_a_listener_that_fails_harms_nobody(stage, caplog):
     def listen(step):
         raise ValueError("DOE^JANE")
@@ -458,7 +459,6 @@ def test_a_listener_that_fails_harms_nobody(stage, caplog):
     stage.scheduler.close()
     assert "A listener of job events failed: ValueError" in caplog.text
     assert "DOE" not in caplog.text
-    caplog.clear()
 
 
 def test_jobs_are_told_apart_and_unknown_ones_refused(stage):
@@ -534,7 +534,8 @@ def test_unfinished_work_goes_on_in_the_next_process(closed_stage, stage):
         stage.scheduler.restore(handle.record())
 
 
-def test_close_is_bounded_when_a_worker_hangs(caplog):
+@pytest.mark.expects_log("failed", "did not stop in time")
+def test_close_is_bounded_when_a_worker_hangs():
     stage = Stage()
     stubborn = Stubborn()
     handle = stage.submit("1", stubborn)
@@ -545,4 +546,3 @@ def test_close_is_bounded_when_a_worker_hangs(caplog):
     assert handle.wait(0).state is JobState.CANCELLED
     stubborn.open.set()
     assert stage.scheduler.close(DEADLINE_S)
-    caplog.clear()
