@@ -35,16 +35,36 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     options = parser.parse_args(arguments)
     _be_quiet()
-    with tempfile.TemporaryDirectory(prefix="demo-pacs-", ignore_cleanup_errors=True) as folder:
-        signal.signal(signal.SIGTERM, _leave)
-        pacs = DemoPacs(Path(folder), write_studies(Path(folder)), options.port, dict(options.destination))
-        with pacs:
-            ready = {"host": HOST, "port": pacs.port, "ae_title": AE_TITLE, **pacs.index.counts()}
-            sys.stdout.write(json.dumps(ready) + "\n")
-            sys.stdout.flush()
-            while sys.stdin.buffer.read(4096):
-                pass
+    try:
+        _serve(options.port, dict(options.destination))
+    except OSError as error:
+        sys.stderr.write(f"The demo PACS cannot run: {error}.\n")
+        return 1
     return 0
+
+
+def _serve(port: int, destinations: dict[str, tuple[str, int]]) -> None:
+    """Make the studies, say so, and serve them; leave as soon as standard input ends."""
+    ended = threading.Event()
+    threading.Thread(target=_watch_standard_input, args=(ended,), daemon=True).start()
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-pacs-", ignore_cleanup_errors=True) as folder,
+        DemoPacs(Path(folder), port=port, destinations=destinations) as pacs,
+    ):
+        for held in write_studies(Path(folder)):
+            pacs.index.add(held)
+            if ended.is_set():
+                return
+        ready = {"host": HOST, "port": pacs.port, "ae_title": AE_TITLE, **pacs.index.counts()}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        ended.wait()
+
+
+def _watch_standard_input(ended: threading.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    ended.set()
 
 
 def _destination(text: str) -> tuple[str, tuple[str, int]]:
@@ -66,8 +86,18 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+def _run() -> int:
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    try:
+        return main()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+
+
 if __name__ == "__main__":
-    code = main()
+    code = _run()
     sys.stdout.flush()
+    sys.stderr.flush()
     # A thread of an association that waits for its peer would keep the interpreter from ending.
     os._exit(code)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from ..domain.model import Level
 from .matching import matches, texts
@@ -60,50 +62,47 @@ def level_of(identifier: Dataset, *, study_root: bool) -> Level:
     return level
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """An object and its unique keys, by level."""
+
+    held: Held
+    keys: tuple[str, ...]
+
+
 class Index:
     """Objects by SOP Instance UID. Queries are answered as a whole, under a lock, from what is held at that moment."""
 
     def __init__(self, held: Iterable[Held] = ()) -> None:
         self._lock = threading.RLock()
-        self._held: dict[str, Held] = {}
+        self._entries: dict[str, _Entry] = {}
         for one in held:
             self.add(one)
 
     def add(self, held: Held) -> bool:
         """Take in an object; tell whether it was new. The first one with a UID stays."""
+        keys = tuple(str(held.header.get(UNIQUE_KEYS[level]) or "") for level in Level)
         with self._lock:
-            uid = str(held.header.SOPInstanceUID)
-            return self._held.setdefault(uid, held) is held
+            return self._entries.setdefault(keys[Level.IMAGE], _Entry(held, keys)).held is held
 
     def counts(self) -> dict[str, int]:
         """Count patients, studies, series and instances."""
         names = ("patients", "studies", "series", "instances")
         with self._lock:
-            everything = list(self._held.values())
-            return {name: len(_groups(level, everything)) for name, level in zip(names, Level, strict=True)}
-
-    def sop_classes(self) -> set[str]:
-        """Return the SOP classes of all objects."""
-        with self._lock:
-            return {str(one.header.SOPClassUID) for one in self._held.values()}
+            return {
+                name: len({entry.keys[level] for entry in self._entries.values()})
+                for name, level in zip(names, Level, strict=True)
+            }
 
     def select(self, level: Level, identifier: Dataset) -> list[Held]:
         """Return the objects that a retrieve asks for: by a list of unique keys, within those of higher levels.
 
         :raises BadQuery: the unique key of the level is missing.
         """
-        if not texts(identifier.get(UNIQUE_KEYS[level], None) and identifier[UNIQUE_KEYS[level]]):
+        if not texts(_element(identifier, UNIQUE_KEYS[level])):
             raise BadQuery("the unique key of the level is missing")
         with self._lock:
-            return self._within(level, identifier)
-
-    def _within(self, level: Level, identifier: Dataset) -> list[Held]:
-        wanted = [(key, set(texts(identifier[key]))) for key in _unique_keys_down_to(level) if key in identifier]
-        restricting = [(key, uids) for key, uids in wanted if uids and not any("*" in u or "?" in u for u in uids)]
-        return [
-            held for held in self._held.values()
-            if all(_first(held.header, key) in uids for key, uids in restricting)
-        ]  # fmt: skip
+            return [entry.held for entry in self._within(level, identifier)]
 
     def find(self, level: Level, identifier: Dataset) -> tuple[list[Dataset], bool]:
         """Answer a C-FIND.
@@ -116,35 +115,49 @@ class Index:
         usable = [key for key in keys if _key_level(key.keyword) <= level]
         with self._lock:
             groups = _groups(level, self._within(level, identifier))
-            answers = (self._answer(level, group, usable) for group in groups.values())
+            collected = {key.keyword: self._collected(key.keyword) for key in usable if key.keyword in _COMPUTED}
+            answers = (_answer(level, group[0], usable, collected) for group in groups.values())
             return [answer for answer in answers if answer is not None], len(usable) == len(keys)
 
-    def _answer(self, level: Level, group: list[Held], keys: Sequence[DataElement]) -> Dataset | None:
-        """Return what one patient, study, series or image says to the keys, or None if it does not match."""
-        header = group[0].header
-        answer = Dataset()
-        for key in keys:
-            element = self._computed(key.keyword, header) or header.get(key.tag)
-            if not matches(key, texts(element)):
-                return None
-            answer[key.tag] = element if element is not None else DataElement(key.tag, key.VR, None)
-        if "SpecificCharacterSet" in header:
-            answer["SpecificCharacterSet"] = header["SpecificCharacterSet"]
-        answer.QueryRetrieveLevel = level.name
-        return answer
+    def _within(self, level: Level, identifier: Dataset) -> list[_Entry]:
+        """Return the objects under the unique keys that are given without wildcards, down to a level."""
+        wanted = {one: set(texts(_element(identifier, UNIQUE_KEYS[one]))) for one in Level if one <= level}
+        exact = {one: keys for one, keys in wanted.items() if keys and not any(c in k for k in keys for c in "*?")}
+        return [
+            entry for entry in self._entries.values() if all(entry.keys[one] in keys for one, keys in exact.items())
+        ]
 
-    def _computed(self, keyword: str, header: Dataset) -> DataElement | None:
-        """Return an attribute that is not stored but counted or collected, or None if it is not such a one."""
-        if keyword not in _COMPUTED:
-            return None
+    def _collected(self, keyword: str) -> dict[str, object]:
+        """Count or collect an attribute that is not stored, for all entities of its level."""
         above, below = _COMPUTED[keyword]
-        unique = UNIQUE_KEYS[above]
-        family = [one for one in self._held.values() if _first(one.header, unique) == _first(header, unique)]
+        families = _groups(above, self._entries.values())
         if isinstance(below, Level):
-            value: object = len(_groups(below, family))
+            return {key: len({entry.keys[below] for entry in family}) for key, family in families.items()}
+        return {
+            key: sorted({word for entry in family for word in texts(_element(entry.held.header, below))})
+            for key, family in families.items()
+        }
+
+
+def _answer(
+    level: Level, entry: _Entry, keys: Sequence[DataElement], collected: Mapping[str, Mapping[str, object]]
+) -> Dataset | None:
+    """Return what one patient, study, series or image says to the keys, or None if it does not match."""
+    header, answer = entry.held.header, Dataset()
+    for key in keys:
+        if key.keyword in collected:
+            above, _ = _COMPUTED[key.keyword]
+            value = collected[key.keyword][entry.keys[above]]
+            element: DataElement | None = DataElement(key.tag, dictionary_VR(key.tag), value)
         else:
-            value = sorted({word for one in family for word in texts(one.header.get(below) and one.header[below])})
-        return DataElement(keyword, dictionary_VR(keyword), value)
+            element = header.get(key.tag)
+        if not matches(key, texts(element)):
+            return None
+        answer[key.tag] = element if element is not None else DataElement(key.tag, key.VR, None)
+    if "SpecificCharacterSet" in header:
+        answer["SpecificCharacterSet"] = header["SpecificCharacterSet"]
+    answer.QueryRetrieveLevel = level.name
+    return answer
 
 
 #: Attribute -> the level it is about, and what is counted (a level) or collected (an attribute).
@@ -168,16 +181,12 @@ def _key_level(keyword: str) -> Level:
     return Level.SERIES if keyword in _SERIES_KEYS else Level.IMAGE
 
 
-def _unique_keys_down_to(level: Level) -> list[str]:
-    return [UNIQUE_KEYS[one] for one in Level if one <= level]
+def _element(dataset: Dataset, keyword: str) -> DataElement | None:
+    return dataset.get(Tag(keyword))
 
 
-def _groups(level: Level, held: Iterable[Held]) -> dict[str, list[Held]]:
-    groups: dict[str, list[Held]] = {}
-    for one in held:
-        groups.setdefault(_first(one.header, UNIQUE_KEYS[level]), []).append(one)
+def _groups(level: Level, entries: Iterable[_Entry]) -> dict[str, list[_Entry]]:
+    groups: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.keys[level], []).append(entry)
     return groups
-
-
-def _first(header: Dataset, keyword: str) -> str:
-    return str(header.get(keyword) or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,14 +28,13 @@ _SECOND, _CHEST, _LOW_DOSE, _ABDOMEN = slice(0, None, 2), slice(44, 108, 2), sli
 _BRAIN = slice(12, None, 2)
 
 
-def write_studies(folder: Path) -> list[Held]:
-    """Make all sample studies and write them as files named by number into ``folder``."""
-    held: list[Held] = []
+def write_studies(folder: Path) -> Iterator[Held]:
+    """Make all sample studies and write them, one by one, as files named by number into ``folder``."""
+    numbers = itertools.count(1)
     for series, datasets in sample_studies():
         writer = SeriesWriter(series.syntax)
         for dataset in datasets:
-            held.append(writer.write(dataset, folder / f"{len(held) + 1:05d}.dcm"))
-    return held
+            yield writer.write(dataset, folder / f"{next(numbers):05d}.dcm")
 
 
 def sample_studies() -> Made:

@@ -11,7 +11,7 @@ from VisualDICOMBrowserLib.demo.studies import write_studies
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> list[Held]:
-    return write_studies(tmp_path_factory.mktemp("demo-archive"))
+    return list(write_studies(tmp_path_factory.mktemp("demo-archive")))
 
 
 @pytest.fixture

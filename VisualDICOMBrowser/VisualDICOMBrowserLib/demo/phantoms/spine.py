@@ -89,9 +89,12 @@ def _soft_tissue(canvas: Canvas) -> None:
     front = -112 + 8 * np.cos(z / 90)
     canvas.fill(Tissue.SKIN, (y < back) & (y > front))
     canvas.fill(Tissue.FAT, (y < back - 3) & (y > front + 3))
-    canvas.fill(Tissue.MUSCLE, (y < back - 20) & (y > _curve(z) + 16))
+    behind, aside = y - _curve(z), np.abs(x)
+    along_spine = ((aside - 30) / 44) ** 2 + ((behind - 34) / 24) ** 2 < 1
+    psoas = ((aside - 42) / 17) ** 2 + ((behind + 12) / 20) ** 2 < 1
+    canvas.fill(Tissue.MUSCLE, (along_spine & (y < back - 14)) | psoas)
     canvas.fill(Tissue.MUSCLE, (y > front + 16) & (y < front + 25))
-    canvas.fill(Tissue.BOWEL, (y > front + 25) & (y < _curve(z) - 56))
+    canvas.fill(Tissue.BOWEL, (y > front + 25) & (behind < -56 - (x / 30) ** 2))
     rng = np.random.default_rng(8)
     for cy, cz in zip(rng.uniform(-90, -62, 70), rng.uniform(-140, 140, 70), strict=True):
         size = rng.uniform(5, 11)
