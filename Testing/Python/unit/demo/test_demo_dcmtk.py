@@ -24,32 +24,14 @@ def call(*command: str | bytes | Path) -> subprocess.CompletedProcess[bytes]:
 
 
 def run(tool: str, port: int, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-<<<<<<< HEAD
-    command = [tool, "-aec", AE_TITLE, *map(str, arguments[:0]), "127.0.0.1", str(port)]
-    return subprocess.run(
-        [*command[:3], *map(str, arguments), *command[3:]],
-        env=ENVIRONMENT,
-        capture_output=True,
-        check=False,
-        timeout=100,
-    )
-=======
     return call(tool, "-aec", AE_TITLE, *arguments, "127.0.0.1", str(port))
->>>>>>> demo
 
 
 def find(port: int, folder: Path, model: str, *keys: str | bytes) -> list:
     """Ask findscu, and return the responses that it saved."""
     folder.mkdir()
     arguments = [part for key in keys for part in ("-k", key)]
-<<<<<<< HEAD
-    done = subprocess.run(
-        ["findscu", model, "-X", "-od", folder, "-aec", AE_TITLE, *arguments, "127.0.0.1", str(port)],
-        env=ENVIRONMENT, capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
-=======
     done = call("findscu", model, "-X", "-od", folder, "-aec", AE_TITLE, *arguments, "127.0.0.1", str(port))
->>>>>>> demo
     assert done.returncode == 0, done.stderr
     return [dcmread(path, force=True) for path in sorted(folder.iterdir())]
 
@@ -166,14 +148,7 @@ def test_what_storescu_stores_findscu_finds(pacs, tmp_path, archive):
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.PatientID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "NEW-2", generate_uid(), generate_uid()
     dataset.save_as(tmp_path / "new.dcm", enforce_file_format=True)
-<<<<<<< HEAD
-    done = subprocess.run(
-        ["storescu", "-aec", AE_TITLE, "127.0.0.1", str(pacs.port), tmp_path / "new.dcm"],
-        env=ENVIRONMENT, capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
-=======
     done = call("storescu", "-aec", AE_TITLE, "127.0.0.1", str(pacs.port), tmp_path / "new.dcm")
->>>>>>> demo
     assert done.returncode == 0, done.stderr
     (study,) = find(pacs.port, tmp_path / "a", "-S", "QueryRetrieveLevel=STUDY", "PatientID=NEW-2", "StudyInstanceUID")
     assert study.StudyInstanceUID == dataset.StudyInstanceUID
