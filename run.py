@@ -57,6 +57,7 @@ usage: python3 run.py COMMAND [ARGUMENT ...]
   demo --headless      an embedded PACS with sample studies: search, thumbnails, retrieve, summary
   test [PYTEST ARG]    ruff, mypy and the test suite; as root on Debian or Ubuntu installs the peers too
   soak [PYTEST ARG]    the long-running tests
+  bench get            C-GET beside stock pynetdicom and DCMTK
   WORD ...             every other word goes to the program (echo, query, ...): `python3 run.py query --help`
 
 The first use makes .venv beside run.py. Exit code: 0 done, 1 failed or incomplete, 2 wrong usage.
