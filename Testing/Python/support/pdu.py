@@ -7,7 +7,7 @@ reads what a client sent, for assertions.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
@@ -65,6 +65,27 @@ class AssociateRequest:
 
 
 @dataclass(frozen=True)
+class AssociateAccept:
+    """A-ASSOCIATE-AC. ``answers`` holds result and transfer syntax by context id."""
+
+    answers: Mapping[int, tuple[int, str]]
+    max_length: int = 0
+
+    def accepts(self, context_id: int) -> bool:
+        """Tell whether a context was accepted."""
+        return self.answers.get(context_id, (NO_REASON, ""))[0] == ACCEPTED
+
+
+@dataclass(frozen=True)
+class AssociateReject:
+    """A-ASSOCIATE-RJ (PS3.8, table 9-21)."""
+
+    result: int
+    source: int
+    reason: int
+
+
+@dataclass(frozen=True)
 class Pdv:
     """One presentation data value: a fragment of a command or data set."""
 
@@ -106,13 +127,22 @@ class Abort:
 
 @dataclass(frozen=True)
 class OtherPdu:
-    """A PDU that a client does not send to a server, or that does not decode."""
+    """A PDU of an unknown type."""
 
     kind: int
     body: bytes = field(repr=False)
 
 
-Pdu = AssociateRequest | DataTransfer | ReleaseRequest | ReleaseReply | Abort | OtherPdu
+Pdu = (
+    AssociateRequest
+    | AssociateAccept
+    | AssociateReject
+    | DataTransfer
+    | ReleaseRequest
+    | ReleaseReply
+    | Abort
+    | OtherPdu
+)
 
 #: Answers, for a proposed context, its result and the chosen transfer syntax.
 Choice = Callable[[ProposedContext], "tuple[int, str]"]
@@ -149,6 +179,31 @@ def accept_none(result: int = CLASS_NOT_SUPPORTED) -> Choice:
     return lambda context: (result, IMPLICIT_LITTLE)
 
 
+def associate_rq(
+    called: str,
+    calling: str,
+    contexts: Sequence[ProposedContext],
+    *,
+    max_length: int = 131072,
+    roles: Sequence[Role] = (),
+) -> bytes:
+    """Return A-ASSOCIATE-RQ."""
+    proposed = b"".join(_proposal(context) for context in contexts)
+    return pdu(0x01, _association_body(called, calling, proposed, max_length, roles))
+
+
+def _proposal(context: ProposedContext) -> bytes:
+    syntaxes = b"".join(item(0x40, name.encode()) for name in context.transfer_syntaxes)
+    return item(0x20, struct.pack(">B3x", context.context_id) + item(0x30, context.abstract_syntax.encode()) + syntaxes)
+
+
+def _association_body(called: str, calling: str, contexts: bytes, max_length: int, roles: Sequence[Role]) -> bytes:
+    user = item(0x51, struct.pack(">I", max_length)) + item(0x52, IMPLEMENTATION_UID.encode())
+    user += b"".join(_role_item(role) for role in roles) + item(0x55, b"TEST_KIT")
+    head = struct.pack(">H2x", 1) + called.ljust(16).encode() + calling.ljust(16).encode() + bytes(32)
+    return head + item(0x10, APPLICATION_CONTEXT.encode()) + contexts + item(0x50, user)
+
+
 def associate_ac(
     request: AssociateRequest,
     choose: Choice = accept_all,
@@ -159,11 +214,7 @@ def associate_ac(
     """Return A-ASSOCIATE-AC for a request; the proposed roles are granted unless others are given."""
     contexts = b"".join(_answered(context.context_id, *choose(context)) for context in request.contexts)
     granted = request.roles if roles is None else roles
-    user = item(0x51, struct.pack(">I", max_length)) + item(0x52, IMPLEMENTATION_UID.encode())
-    user += b"".join(_role_item(role) for role in granted) + item(0x55, b"SCRIPTED_PEER")
-    titles = request.called.ljust(16).encode() + request.calling.ljust(16).encode()
-    head = struct.pack(">H2x", 1) + titles + bytes(32)
-    return pdu(0x02, head + item(0x10, APPLICATION_CONTEXT.encode()) + contexts + item(0x50, user))
+    return pdu(0x02, _association_body(request.called, request.calling, contexts, max_length, granted))
 
 
 def _answered(context_id: int, result: int, syntax: str) -> bytes:
@@ -200,11 +251,15 @@ def abort(source: int = 0, reason: int = 0) -> bytes:
     return pdu(0x07, bytes([0, 0, source, reason]))
 
 
-def decode(data: bytes) -> Pdu:
+def decode(data: bytes) -> Pdu:  # noqa: PLR0911 - one return for each type of PDU
     """Read one whole PDU."""
     kind, body = data[0], data[HEAD_LENGTH:]
     if kind == 0x01:
         return _associate_request(body)
+    if kind == 0x02:
+        return _associate_accept(body)
+    if kind == 0x03:
+        return AssociateReject(*body[1:4])
     if kind == 0x04:
         return DataTransfer(tuple(_pdvs(body)))
     if kind == 0x05:
@@ -247,6 +302,18 @@ def _associate_request(body: bytes) -> AssociateRequest:
         implementation_version=texts.get(0x55, ""),
         application_context=next((_text(data) for kind, data in found if kind == 0x10), ""),
     )
+
+
+def _associate_accept(body: bytes) -> AssociateAccept:
+    found = list(_items(body[68:]))
+    answers = {
+        data[0]: (data[2], next((_text(value) for _, value in _items(data[4:])), ""))
+        for kind, data in found
+        if kind == 0x21
+    }
+    user = [entry for kind, data in found if kind == 0x50 for entry in _items(data)]
+    lengths = [int.from_bytes(data, "big") for kind, data in user if kind == 0x51]
+    return AssociateAccept(answers, lengths[0] if lengths else 0)
 
 
 def _proposed(data: bytes) -> ProposedContext:

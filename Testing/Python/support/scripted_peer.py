@@ -53,16 +53,16 @@ class HungUp(AssertionError):
 
 
 class Conversation:
-    """One connection, seen from the scripted server.
+    """One connection, seen from the scripted server (or, as in the kit's sender, from a client).
 
     :ivar request: the client's A-ASSOCIATE-RQ, once received.
     :ivar received: every PDU that the client sent, decoded, in order.
     :ivar bytes_received: how many bytes the client sent.
     """
 
-    def __init__(self, connection: socket.socket, closing: threading.Event) -> None:
+    def __init__(self, connection: socket.socket, closing: threading.Event | None = None) -> None:
         self._socket = connection
-        self._closing = closing
+        self._closing = closing or threading.Event()
         self.request: AssociateRequest | None = None
         self.received: list[Pdu] = []
         self.bytes_received = 0

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
 
+from support.corpus import Corpus, LeftOut
 from support.messages import (
     PATIENT_ROOT_FIND,
     PATIENT_ROOT_GET,
@@ -29,17 +30,25 @@ from support.pdu import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     Abort,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
     DataTransfer,
+    ProposedContext,
     ReleaseRequest,
+    Role,
     abort,
     accept_none,
     accept_only,
     associate_ac,
+    associate_rj,
+    associate_rq,
     decode,
     p_data,
     pdu,
 )
 from support.scripted_peer import Conversation, ScriptedPeer
+from support.sender import data_set_bytes, send_files
 from support.waiting import wait_until
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -256,3 +265,45 @@ def test_data_sets_are_encoded_in_both_plain_transfer_syntaxes(syntax: str):
 
 def test_a_pdu_can_lie_about_its_length():
     assert pdu(0x04, b"abc", claimed_length=0xFFFFFFFF)[:6] == b"\x04\x00\xff\xff\xff\xff"
+
+
+def test_both_answers_to_an_association_request_can_be_decoded():
+    proposed = [ProposedContext(1, VERIFICATION, (IMPLICIT_LITTLE,)), ProposedContext(3, CT, (EXPLICIT_LITTLE,))]
+    request = decode(associate_rq("CALLED", "CALLING", proposed, max_length=4096, roles=[Role(CT, False, True)]))
+    assert isinstance(request, AssociateRequest)
+    assert (request.called, request.calling, request.max_length) == ("CALLED", "CALLING", 4096)
+    assert (list(request.contexts), request.roles) == (proposed, (Role(CT, False, True),))
+    answer = decode(associate_ac(request, accept_only(CT), max_length=8192))
+    assert isinstance(answer, AssociateAccept)
+    assert (answer.accepts(1), answer.accepts(3), answer.max_length) == (False, True, 8192)
+    assert decode(associate_rj(2, 3, 1)) == AssociateReject(2, 3, 1)
+
+
+def test_the_kits_sender_sends_files_byte_for_byte_and_goes_on_after_an_abort(scripted_peer: Factory, corpus: Corpus):
+    names = ("CT_small.dcm", "MR2_J2KR.dcm", "image_dfl.dcm", "rtplan.dcm")
+    files = [file for file in corpus.files if file.path.name in names]
+    got: list[bytes] = []
+
+    def keep(peer: Conversation) -> None:
+        message = peer.receive_message()
+        got.append(message.data or b"")
+        peer.send(respond(message))
+
+    def aborts_after_one(peer: Conversation) -> None:
+        peer.accept_association()
+        keep(peer)
+        peer.receive_message()
+        peer.abort()
+
+    def takes_two(peer: Conversation) -> None:
+        peer.accept_association()
+        keep(peer)
+        keep(peer)
+        peer.accept_release()
+
+    peer = scripted_peer(aborts_after_one, takes_two)
+    (refused,) = send_files(peer.address, "SCRIPTED", files)
+    assert refused == LeftOut(files[1].path, "the server ended the association over it")
+    assert got == [data_set_bytes(file.path.read_bytes()) for file in (files[0], *files[2:])]
+    for file, data in zip(files[2:], got[1:], strict=True):
+        assert file.path.read_bytes().endswith((data, data[:-1])), file.path.name
