@@ -12,8 +12,10 @@ from .demo.launcher import demo_pacs
 from .domain.errors import VisualDicomError
 from .domain.filters import QueryFilter
 from .domain.model import Level, Target, readable_date
+from .domain.people import display_name
 from .engine.engine import Engine
-from .imaging.contact_sheet import SheetCell, SheetSection, contact_sheet, display_name
+from .imaging.contact_sheet import SheetCell, SheetSection, contact_sheet
+from .imaging.contact_sheet import display_name as drawable_name
 
 Say = Callable[[str], None]
 
@@ -70,7 +72,7 @@ class _Demo:
         self._say(f"Thumbnails: {len(self._pictures)} in {time.monotonic() - started:.1f} s.")
 
     def _retrieve(self, patient: Mapping[str, Any]) -> tuple[int, int]:
-        self._say(f"Retrieving everything of {display_name(patient['name'], patient['patient_id'])} ...")
+        self._say(f"Retrieving everything of {display_name(patient['name']) or patient['patient_id']} ...")
         result = self._engine.retrieve(Target(Level.PATIENT, (patient["patient_id"],)))
         self._say(
             f"  {result.verified} of {result.requested} instances here and verified,"
@@ -86,7 +88,7 @@ class _Demo:
         return output.absolute()
 
     def _section(self, patient: Mapping[str, Any], study: Mapping[str, Any]) -> SheetSection:
-        who = display_name(patient["name"], patient["patient_id"])
+        who = drawable_name(patient["name"], patient["patient_id"])
         shown = [series for series in study["series"] if series["series_uid"] in self._pictures]
         cells = tuple(SheetCell(self._pictures[series["series_uid"]], _caption(series)) for series in shown)
         return SheetSection(f"{who} · {readable_date(study['date'])} · {study['description']}", cells)

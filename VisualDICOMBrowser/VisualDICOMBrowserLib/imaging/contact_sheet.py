@@ -92,7 +92,8 @@ def _spoken(group: str, mark: str) -> str:
 def _printable(pen: Typesetter, text: str) -> str:
     """Return a line without what cannot be drawn; of a raw DICOM name then only the alphabetic group."""
     line = " ".join(text.split())
-    return pen.drawable(line if pen.covers(line) else line.partition("=")[0] or line)
+    drawable = pen.drawable(line if pen.covers(line) else line.partition("=")[0] or line)
+    return drawable.strip(" ·")  # a part that cannot be drawn leaves its separator behind
 
 
 def _sections(cells: Sequence[SheetCell | SheetSection]) -> Iterator[SheetSection]:
