@@ -192,10 +192,12 @@ class _Conversation:
 
 def _named_as_failed(message: Message, transfer_syntax: str) -> tuple[str, ...]:
     """Return what the peer names as failed; a list that cannot be read must not spoil what came before it."""
+    misplaced = message.command.text(c.MISPLACED_FAILED_UIDS).split("\\")
     try:
-        return tuple(filter(is_uid, failed_uids(message.data_set, transfer_syntax)))
+        named = failed_uids(message.data_set, transfer_syntax)
     except ProtocolViolation:
-        return ()
+        named = ()
+    return tuple(dict.fromkeys(filter(is_uid, (*named, *misplaced))))
 
 
 class _Guard:
