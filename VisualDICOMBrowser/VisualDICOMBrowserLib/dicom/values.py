@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Sequence
 
-from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, handled_encodings, python_encoding
+from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, python_encoding
 
 _ASCII = "ascii"
 _ESCAPE = b"\x1b"
@@ -14,6 +14,9 @@ _FRAGMENTS = re.compile(rb"[^\x1b]+|\x1b[^\x1b]*")
 # Code extensions end at these (PS3.5, 6.1.2.5.3), and at the separators of values and of name components.
 _RESETS_TEXT = re.compile(rb"[\t\n\f\r\\]")
 _RESETS_NAME = re.compile(rb"[\t\n\f\r\\^=]")
+
+# Codecs that understand escape sequences. pydicom counts GB 2312 among them, whose codec does not.
+_WITH_ESCAPES = frozenset(("iso2022_jp", "iso2022_jp_2"))
 
 _ENCODED = frozenset(("SH", "LO", "ST", "LT", "PN", "UC", "UT", ""))
 _SINGLE_VALUED = frozenset(("ST", "LT", "UT"))
@@ -82,7 +85,7 @@ def _decode_fragment(fragment: bytes, encodings: Sequence[str], resets: re.Patte
     encoding = CODES_TO_ENCODINGS.get(fragment[:length])
     if encoding is None:
         return _decode(fragment, encodings[0])
-    if encoding in handled_encodings:
+    if encoding in _WITH_ESCAPES:
         return _decode(fragment, encoding)
     reset = resets.search(fragment, length)
     end = reset.start() if reset else len(fragment)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +33,7 @@ class DataSink(Protocol):
     """Takes the fragments of a data set as they come."""
 
     def write(self, data: memoryview) -> None:
-        """Take the next fragment; must not raise, and must not keep the view."""
+        """Take the next fragment, without keeping the view; an error ends the association."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,14 @@ def timers_for(server: Server) -> Timers:
 class Association:
     """An established association; made by :meth:`request`."""
 
-    def __init__(
-        self, connection: Connection, reader: pdu.PduReader, contexts: dict[int, AcceptedContext], max_length: int
-    ) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._reader = reader
-        self.contexts = contexts
-        self._max_length = min(max_length or pdu.MAX_PDU_LENGTH, pdu.MAX_PDU_LENGTH)
+        self._reader = pdu.PduReader(connection.read_into)
+        self.contexts: dict[int, AcceptedContext] = {}
+        self._max_length = pdu.MAX_PDU_LENGTH
         self._pdvs: Iterator[tuple[int, int, memoryview]] = iter(())
         self._message_id = 0
+        self._over = False
 
     @classmethod
     @contextmanager
@@ -79,48 +78,44 @@ class Association:
         :raises Cancelled: the token was raised.
         """
         timers = timers or timers_for(server)
-        connection = Connection.open(server.host, server.port, timers, token)
-        try:
-            with token.calling(connection.shutdown):
-                association = cls._negotiate(connection, server, proposals, timers)
-                try:
-                    yield association
-                except BaseException as error:
-                    association._give_up(error)
-                    raise
-                association._release(timers.release)
-        finally:
-            connection.close()
+        with (
+            closing(Connection.open(server.host, server.port, timers, token)) as connection,
+            token.calling(connection.shutdown),
+        ):
+            association = cls(connection)
+            try:
+                association._negotiate(server, proposals, timers)
+                yield association
+            except BaseException as error:
+                association._give_up(error)
+                raise
+            association._release(timers.release)
 
-    @classmethod
-    def _negotiate(
-        cls, connection: Connection, server: Server, proposals: Sequence[Proposal], timers: Timers
-    ) -> Association:
-        connection.write(associate_request(server.calling_aet, server.called_aet, proposals))
-        deadline = time.monotonic() + timers.association
-        reader = pdu.PduReader(lambda view: connection.read_into(view, deadline - time.monotonic()))
+    def _negotiate(self, server: Server, proposals: Sequence[Proposal], timers: Timers) -> None:
+        self._connection.write(associate_request(server.calling_aet, server.called_aet, proposals))
         try:
-            kind, body = reader.next()
+            with self.within(timers.association):
+                kind, body = self._reader.next()
         except PeerStalled as error:
             raise PeerStalled(
                 f"The server did not answer the association request within {timers.association:.3g} seconds."
             ) from error
         if kind == pdu.ASSOCIATE_RJ:
+            self._over = True
             raise rejection(body, server.calling_aet, server.called_aet)
         if kind == pdu.ABORT:
+            self._over = True
             raise ConnectionLost("The server aborted the association while it was being set up.")
         if kind != pdu.ASSOCIATE_AC:
             raise ProtocolViolation("The server answered the association request with something else.")
-        head = bytes((pdu.ASSOCIATE_AC, 0)) + len(body).to_bytes(4, "big")
-        contexts, max_length = read_accept(head + bytes(body), proposals)
+        contexts, max_length = read_accept(body, proposals)
         if 0 < max_length < _MIN_PEER_PDU:
             raise ProtocolViolation(f"The server takes PDUs of {max_length} bytes only.")
-        reader.use(connection.read_into)
-        association = cls(connection, reader, contexts, max_length)
+        self._max_length = min(max_length or pdu.MAX_PDU_LENGTH, pdu.MAX_PDU_LENGTH)
+        self.contexts = contexts
         if not contexts:
-            association._release(timers.release)
+            self._release(timers.release)
             raise NoCommonContext("The server accepted none of the services that were asked for.")
-        return association
 
     @property
     def bytes_in(self) -> int:
@@ -168,6 +163,17 @@ class Association:
         self._collect_data_set(context_id, sink)
         return Message(context_id, command)
 
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Wait no longer than that for what comes in the ``with`` block altogether, though bytes may flow.
+
+        Afterwards the stall time counts again. A :class:`PeerStalled` from the block leaves the association unusable.
+        """
+        deadline = time.monotonic() + seconds
+        self._reader.use(lambda view: self._connection.read_into(view, deadline - time.monotonic()))
+        yield
+        self._reader.use(self._connection.read_into)
+
     def abandon(self) -> None:
         """End the association at once, for a peer that would not stop; whoever goes on using it gets an error."""
         self._give_up(ConnectionLost(""))
@@ -209,23 +215,30 @@ class Association:
         if kind == pdu.P_DATA_TF:
             return body
         if kind == pdu.ABORT:
+            self._over = True
             raise ConnectionLost("The server aborted the association.")
         if kind == pdu.RELEASE_RQ:
+            self._over = True
             self._connection.write(pdu.RELEASE_RP_PDU)
             raise ConnectionLost("The server ended the association before the work was done.")
         raise ProtocolViolation("The server sent a PDU that does not belong into a conversation.")
 
     def _release(self, timeout: float) -> None:
         """Release in order; a peer that does not answer is not worth an error, all work is done."""
-        with suppress(PeerError, Cancelled):
+        if self._over:
+            return
+        self._over = True
+        with suppress(PeerError, Cancelled), self.within(timeout):
             self._connection.write(pdu.RELEASE_RQ_PDU, timeout)
-            deadline = time.monotonic() + timeout
-            self._reader.use(lambda view: self._connection.read_into(view, deadline - time.monotonic()))
-            while self._reader.next()[0] not in (pdu.RELEASE_RP, pdu.ABORT):
-                pass
+            while (kind := self._reader.next()[0]) not in (pdu.RELEASE_RP, pdu.ABORT):
+                if kind == pdu.RELEASE_RQ:  # both at once (PS3.8, 7.2.2.7): the requestor answers first
+                    self._connection.write(pdu.RELEASE_RP_PDU, timeout)
 
     def _give_up(self, error: BaseException) -> None:
-        """Tell the peer why the connection ends, if it still listens (PS3.8, 9.3.8)."""
+        """Tell the peer why the connection ends, unless that was its own doing (PS3.8, 9.3.8)."""
+        if self._over:
+            return
+        self._over = True
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
             self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _ABORT_S)

@@ -30,6 +30,8 @@ REMAINING = 0x1020
 COMPLETED = 0x1021
 FAILED = 0x1022
 WARNINGS = 0x1023
+#: Orthanc writes the list of failed instances (0008,0058) here instead of into the identifier: its whole tag.
+MISPLACED_FAILED_UIDS = 0x00080058
 
 _UIDS = {0x0002, 0x0003, 0x1000, 0x1001}
 _SHORTS = {
@@ -67,7 +69,7 @@ _HEADER = struct.Struct("<HHI")
 
 @dataclass(frozen=True)
 class Command:
-    """A command set: element number in group 0000 → text or number."""
+    """A command set: element number in group 0000 (which is the tag as well) → text or number."""
 
     values: Mapping[int, str | int]
 
@@ -127,9 +129,7 @@ def decode_command(data: bytes) -> Command:
         position += 8
         if position + length > len(data):
             raise ProtocolViolation("The server sent a damaged command set.")
-        # Orthanc adds the list of failed instances (0008,0058), which does not belong here, to the command set.
-        if group == 0:
-            _decode_element(values, element, data[position : position + length])
+        _decode_element(values, group << 16 | element, data[position : position + length])
         position += length
     return Command(values)
 
@@ -141,7 +141,7 @@ def _decode_element(values: dict[int, str | int], element: int, raw: bytes) -> N
         if len(raw) != 2:
             raise ProtocolViolation(f"The server sent element (0000,{element:04X}) with a wrong length.")
         values[element] = int.from_bytes(raw, "little")
-    elif element in _UIDS:
+    elif element in _UIDS or element == MISPLACED_FAILED_UIDS:
         values[element] = clean_uid(raw)
     elif element in _TEXTS:
         values[element] = raw.decode("ascii", "replace").strip(" \0")

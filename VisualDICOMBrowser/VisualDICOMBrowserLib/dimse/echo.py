@@ -35,4 +35,5 @@ def echo(server: Server, token: CancelToken) -> None:
             raise ProtocolViolation("The server answered the C-ECHO with another message.")
         status = answer.number(c.STATUS)
         if status != codes.SUCCESS:
-            raise OperationRefused(f"The server refused the C-ECHO: {codes.in_words(status)}.", status)
+            words = f"The server refused the C-ECHO: {codes.in_words(status)}."
+            raise OperationRefused(words, status, retryable=codes.is_transient(status))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import OperationRefused, ProtocolViolation
+from ..domain.errors import OperationRefused, PeerError, ProtocolViolation
 from ..domain.model import Instance, Level, Patient, Series, Study
 from ..domain.servers import Server
 from ..domain.uids import is_uid
@@ -21,6 +20,8 @@ from .models import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 
 #: How long a server may go on answering after a C-CANCEL, in seconds; then the association is given up.
 _CANCEL_GRACE_S = 2.0
+#: Most bytes of identifiers that are read for one C-FIND; a thousand real ones have less than one MiB.
+_MAX_ANSWERS_LENGTH = 64 * 1024 * 1024
 
 _PATIENT_KEYS = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "IssuerOfPatientID")
 _STUDY_KEYS = (
@@ -50,7 +51,7 @@ _IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber", "SOPClassUID")
 class Found:
     """Answers to one C-FIND.
 
-    :ivar truncated: the limit was reached and the server had more.
+    :ivar truncated: the server had more than the limit, or stopped by itself before it had told all.
     """
 
     answers: tuple[Answer, ...]
@@ -124,27 +125,38 @@ class Finder:
         return self._collect(context.context_id, context.transfer_syntax, message_id, limit)
 
     def _collect(self, context_id: int, transfer_syntax: str, message_id: int, limit: int) -> Found:
-        """Read answers up to the limit; then ask the server to stop, and read on until it does."""
+        """Read answers up to the limit; then ask the server to stop."""
         answers: list[Answer] = []
-        truncated = False
-        patience_ends = 0.0
+        size = 0
         while True:
-            if truncated and time.monotonic() > patience_ends:
-                self._association.abandon()
-                return Found(tuple(answers), truncated)
             message = self._association.receive()
             status = _find_status(message)
-            if codes.category(status) is codes.StatusCategory.PENDING:
-                if len(answers) < limit:
-                    answers.append(decode_identifier(message.data_set, transfer_syntax))
-                elif not truncated:
-                    truncated = True
-                    patience_ends = time.monotonic() + _CANCEL_GRACE_S
-                    self._cancel(context_id, message_id)
-                continue
-            if codes.category(status) is codes.StatusCategory.FAILURE:
+            category = codes.category(status)
+            if category is codes.StatusCategory.FAILURE:
                 raise _refused(message, status)
-            return Found(tuple(answers), truncated or (status == codes.CANCEL and len(answers) >= limit))
+            if category is not codes.StatusCategory.PENDING:
+                return Found(tuple(answers), truncated=category is codes.StatusCategory.CANCEL)
+            if len(answers) == limit:
+                self._stop(context_id, message_id)
+                return Found(tuple(answers), truncated=True)
+            size += len(message.data_set)
+            if size > _MAX_ANSWERS_LENGTH:
+                raise ProtocolViolation("The server sent answers of unreasonable length.")
+            answers.append(decode_identifier(message.data_set, transfer_syntax))
+
+    def _stop(self, context_id: int, message_id: int) -> None:
+        """Ask the server to end its answers, and read on until it does.
+
+        Servers ignore that, abort, or fail (all seen in the field). The answers are complete as asked for, so
+        none of this is an error; but the association is of no more use then.
+        """
+        try:
+            self._cancel(context_id, message_id)
+            with self._association.within(_CANCEL_GRACE_S):
+                while codes.category(_find_status(self._association.receive())) is codes.StatusCategory.PENDING:
+                    pass
+        except PeerError:
+            self._association.abandon()
 
     def _cancel(self, context_id: int, message_id: int) -> None:
         self._association.send(

@@ -39,7 +39,7 @@ class InstanceSink(Protocol):
         """
 
     def finish(self) -> None:
-        """Keep the data set, which is complete.
+        """Keep the data set, which is complete; after an error nothing of it is left.
 
         :raises BadData: it is not what the command said, or cannot be understood.
         :raises StorageError: it cannot be kept.
@@ -67,7 +67,7 @@ class GetOutcome:
     :ivar received: SOP Instance UIDs that were kept.
     :ivar rejected: instances that came but were not kept: (SOP Instance UID, the error).
     :ivar status: final status code.
-    :ivar failed_uids: instances the peer names as failed; often empty though some failed.
+    :ivar failed_uids: instances the peer names as failed; often empty or unreadable though some failed.
     :ivar announced: number of sub-operations, as far as the peer told, else None.
     """
 
@@ -186,8 +186,18 @@ class _Conversation:
         if codes.category(status) is codes.StatusCategory.PENDING:
             return False
         self._outcome.status = status
-        self._outcome.failed_uids = tuple(u for u in failed_uids(message.data_set, transfer_syntax) if is_uid(u))
+        self._outcome.failed_uids = _named_as_failed(message, transfer_syntax)
         return True
+
+
+def _named_as_failed(message: Message, transfer_syntax: str) -> tuple[str, ...]:
+    """Return what the peer names as failed; a list that cannot be read must not spoil what came before it."""
+    misplaced = message.command.text(c.MISPLACED_FAILED_UIDS).split("\\")
+    try:
+        named = failed_uids(message.data_set, transfer_syntax)
+    except ProtocolViolation:
+        named = ()
+    return tuple(dict.fromkeys(filter(is_uid, (*named, *misplaced))))
 
 
 class _Guard:

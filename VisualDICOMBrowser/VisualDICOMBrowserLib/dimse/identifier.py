@@ -1,18 +1,16 @@
-"""Identifiers: the data sets of C-FIND, C-GET and C-MOVE (PS3.4, C.4)."""
+"""Identifiers: the data sets of C-FIND, C-GET and C-MOVE (PS3.4, C.4).
+
+A codec of its own for these flat data sets: pydicom's quotes keys and answers, which are patient data, in warnings
+and in its log, and what it does about damaged ones depends on global settings that Slicer shares.
+"""
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Sequence
-from io import BytesIO
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 
-from pydicom.datadict import dictionary_VR
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
-from pydicom.tag import Tag
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from ..dicom.values import encodings_of, to_text
@@ -22,21 +20,37 @@ _UTF8 = "ISO_IR 192"
 
 Keys = dict[str, "str | Sequence[str]"]
 
+# PS3.5, 7.1.2: these have a length of two bytes in explicit VR.
+_SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_UNDEFINED = 0xFFFFFFFF
+_DELIMITERS, _ITEM = 0xFFFE, 0xFFFEE000
+
 
 def encode_identifier(keys: Keys, transfer_syntax: str) -> bytes:
-    """Encode keys given by DICOM keyword; text beyond ASCII goes out as UTF-8, and says so."""
-    data_set = Dataset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # wildcards are no valid values of most VRs, and yet valid keys
-        for keyword, value in keys.items():
-            setattr(data_set, keyword, value if isinstance(value, str) else list(value))
-        if not all(text.isascii() for value in keys.values() for text in value):
-            data_set.SpecificCharacterSet = _UTF8
-        buffer = DicomBytesIO()
-        buffer.is_implicit_VR = transfer_syntax == ImplicitVRLittleEndian
-        buffer.is_little_endian = transfer_syntax != ExplicitVRBigEndian
-        write_dataset(buffer, data_set)
-    return buffer.getvalue()
+    """Encode keys given by DICOM keyword; text beyond ASCII goes out as UTF-8, and says so.
+
+    :raises ValueError: no such keyword, or one without a text value: a bug of the caller.
+    """
+    values = {keyword: value if isinstance(value, str) else "\\".join(value) for keyword, value in keys.items()}
+    if not all(map(str.isascii, values.values())):
+        values["SpecificCharacterSet"] = _UTF8
+    order = ">" if transfer_syntax == ExplicitVRBigEndian else "<"
+    tagged = sorted((tag_for_keyword(keyword) or 0, value) for keyword, value in values.items())
+    return b"".join(_encoded(tag, value, order, transfer_syntax != ImplicitVRLittleEndian) for tag, value in tagged)
+
+
+def _encoded(tag: int, text: str, order: str, explicit: bool) -> bytes:
+    vr = dictionary_VR(tag).encode("ascii") if tag else b""
+    if vr not in _TEXTUAL:
+        raise ValueError(f"({tag:08X}) is no key with a text value")
+    raw = text.encode("utf-8")
+    raw += (b"\0" if vr == b"UI" else b" ") * (len(raw) % 2)
+    if explicit:
+        return struct.pack(order + "HH2sH", tag >> 16, tag & 0xFFFF, vr, len(raw)) + raw
+    return struct.pack(order + "HHL", tag >> 16, tag & 0xFFFF, len(raw)) + raw
+
+
+_TEXTUAL = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UI".split())
 
 
 def decode_identifier(raw: bytes, transfer_syntax: str) -> Answer:
@@ -44,33 +58,68 @@ def decode_identifier(raw: bytes, transfer_syntax: str) -> Answer:
 
     :raises ProtocolViolation: bytes that are no data set.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            data_set = read_dataset(
-                BytesIO(raw),
-                is_implicit_VR=transfer_syntax == ImplicitVRLittleEndian,
-                is_little_endian=transfer_syntax != ExplicitVRBigEndian,
-                bytelength=len(raw),
-            )
-            return Answer({keyword: data_set.get_item(tag) for tag, keyword in _KEYWORDS.items() if tag in data_set})
-        except Exception as error:  # the parser raises whatever hostile bytes make it stumble over
-            raise ProtocolViolation("The server sent an answer that is not a DICOM data set.") from error
+    order = ">" if transfer_syntax == ExplicitVRBigEndian else "<"
+    explicit = transfer_syntax != ImplicitVRLittleEndian
+    try:
+        values = _used(_top_level(raw, order, explicit))
+    except ProtocolViolation:  # some peers mix up explicit and implicit; the wrong one never works out
+        values = _used(_top_level(raw, order, not explicit))
+    return Answer(values)
+
+
+def _used(elements: Iterable[tuple[int, bytes]]) -> dict[str, bytes]:
+    return {_KEYWORDS[tag]: value for tag, value in elements if tag in _KEYWORDS}
+
+
+def _top_level(raw: bytes, order: str, explicit: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield tag and value of the elements outside of sequences, whose nesting is only counted (PS3.5, 7.5)."""
+    position = depth = 0
+    while position < len(raw):
+        tag, position, length = _head(raw, position, order, explicit)
+        if tag >> 16 == _DELIMITERS and (depth == 0 or tag != _ITEM):
+            depth -= 1
+            if depth < 0:
+                raise _not_a_data_set()
+        elif length == _UNDEFINED:
+            depth += 1
+        elif length > len(raw) - position:
+            raise _not_a_data_set()
+        else:
+            if depth == 0:
+                yield tag, raw[position : position + length]
+            position += length
+    if depth:
+        raise _not_a_data_set()
+
+
+def _head(raw: bytes, position: int, order: str, explicit: bool) -> tuple[int, int, int]:
+    """Return tag, where the value begins, and its length."""
+    try:
+        group, element = struct.unpack_from(order + "HH", raw, position)
+        vr = raw[position + 4 : position + 6]
+        if not explicit or group == _DELIMITERS:
+            at, form = 4, "L"
+        else:
+            at, form = (6, "H") if vr in _SHORT else (8, "L")
+        (length,) = struct.unpack_from(order + form, raw, position + at)
+    except struct.error:
+        raise _not_a_data_set() from None
+    return group << 16 | element, position + at + (4 if form == "L" else 2), length
+
+
+def _not_a_data_set() -> ProtocolViolation:
+    return ProtocolViolation("The server sent an answer that is not a DICOM data set.")
 
 
 class Answer:
     """An identifier from a peer: the elements this project asks for, as text.
 
-    :param elements: raw elements by keyword.
+    :param values: encoded values by keyword.
     """
 
-    def __init__(self, elements: dict[str, object]) -> None:
-        raw = {
-            keyword: value for keyword, e in elements.items() if isinstance(value := getattr(e, "value", None), bytes)
-        }
-        encodings = encodings_of(raw.get("SpecificCharacterSet", b""))
-        self._texts = {keyword: to_text(value, _VRS[keyword], encodings) for keyword, value in raw.items()}
-        self._present = frozenset(elements)
+    def __init__(self, values: dict[str, bytes]) -> None:
+        encodings = encodings_of(values.get("SpecificCharacterSet", b""))
+        self._texts = {keyword: to_text(value, _VRS[keyword], encodings) for keyword, value in values.items()}
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Return all values of an element as Unicode without padding; none if absent or empty."""
@@ -88,7 +137,7 @@ class Answer:
 
     def has(self, keyword: str) -> bool:
         """Tell whether the peer returned the element, be it empty."""
-        return keyword in self._present
+        return keyword in self._texts
 
 
 #: The elements that are looked at; all of text-like VRs.
@@ -125,8 +174,8 @@ _USED = (
     "NumberOfStudyRelatedInstances",
     "NumberOfSeriesRelatedInstances",
 )
-_KEYWORDS = {Tag(keyword): keyword for keyword in _USED}
-_VRS = {keyword: dictionary_VR(Tag(keyword)) for keyword in _USED}
+_KEYWORDS = {int(tag): keyword for keyword in _USED if (tag := tag_for_keyword(keyword)) is not None}
+_VRS = {keyword: dictionary_VR(tag) for tag, keyword in _KEYWORDS.items()}
 
 
 def failed_uids(raw: bytes, transfer_syntax: str) -> tuple[str, ...]:

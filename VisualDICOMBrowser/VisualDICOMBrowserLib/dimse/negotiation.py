@@ -1,28 +1,32 @@
-"""Association negotiation (PS3.7 annex D, PS3.8 9.3.2–9.3.4), with pynetdicom's PDU classes as codec."""
+"""Association negotiation (PS3.7 annex D, PS3.8 9.3.2–9.3.4).
+
+A codec of its own: pynetdicom's refuses whole answers for what PS3.8 9.3.1 tells to ignore (unknown items, an odd
+implementation version), quotes what the peer sent in warnings and logs, and takes seconds over hostile ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-)
-from pynetdicom.presentation import PresentationContext, build_context
 
 from ..domain.errors import AssociationRejected, ProtocolViolation
 from ..domain.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from ..domain.uids import clean_uid
 from .contexts import MAX_CONTEXTS, Proposal
-from .pdu import MAX_PDU_LENGTH
+from .pdu import ASSOCIATE_RQ, MAX_PDU_LENGTH, encode_pdu
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
+_PROTOCOL_VERSION = 1
 _ACCEPTED = 0
+
+# Items (PS3.8 9.3.2, 9.3.3) and sub-items of the user information (PS3.8 D.1, PS3.7 D.3.3).
+_APPLICATION, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
+_MAX_LENGTH, _IMPLEMENTATION_CLASS, _ROLE, _IMPLEMENTATION_VERSION = 0x51, 0x52, 0x54, 0x55
+
+#: Protocol version, called and calling AE title.
+_FIXED = struct.Struct(">H2x16s16s32x")
+_ITEM = struct.Struct(">BxH")
 
 
 @dataclass(frozen=True)
@@ -41,72 +45,78 @@ def associate_request(calling_aet: str, called_aet: str, proposals: Sequence[Pro
     """
     if not 1 <= len(proposals) <= MAX_CONTEXTS:
         raise ValueError(f"{len(proposals)} presentation contexts")
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = _APPLICATION_CONTEXT
-    primitive.calling_ae_title = calling_aet
-    primitive.called_ae_title = called_aet
-    primitive.presentation_context_definition_list = [
-        _context(index, proposal) for index, proposal in enumerate(proposals)
-    ]
-    primitive.user_information = _user_information(proposals)
-    pdu = A_ASSOCIATE_RQ()
-    pdu.from_primitive(primitive)
-    return pdu.encode()
+    titles = (title.encode("ascii").ljust(16) for title in (called_aet, calling_aet))
+    parts = [_FIXED.pack(_PROTOCOL_VERSION, *titles), _text_item(_APPLICATION, _APPLICATION_CONTEXT)]
+    parts += (_proposed(2 * index + 1, proposal) for index, proposal in enumerate(proposals))
+    parts.append(_item(_USER, _user_information(proposals)))
+    return encode_pdu(ASSOCIATE_RQ, b"".join(parts))
 
 
-def _context(index: int, proposal: Proposal) -> PresentationContext:
-    context = build_context(proposal.abstract_syntax, list(proposal.transfer_syntaxes))
-    context.context_id = 2 * index + 1
-    return context
+def _item(kind: int, body: bytes) -> bytes:
+    return _ITEM.pack(kind, len(body)) + body
 
 
-def _user_information(proposals: Sequence[Proposal]) -> list[Any]:
-    length = MaximumLengthNotification()
-    length.maximum_length_received = MAX_PDU_LENGTH
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION
-    roles = dict.fromkeys(p.abstract_syntax for p in proposals if p.as_scp)
-    return [length, implementation, version, *(_scp_role(sop_class) for sop_class in roles)]
+def _text_item(kind: int, text: str) -> bytes:
+    return _item(kind, text.encode("ascii"))
 
 
-def _scp_role(sop_class: str) -> SCP_SCU_RoleSelectionNegotiation:
-    role = SCP_SCU_RoleSelectionNegotiation()
-    role.sop_class_uid = sop_class
-    role.scu_role = False
-    role.scp_role = True
-    return role
+def _proposed(context_id: int, proposal: Proposal) -> bytes:
+    syntaxes = b"".join(_text_item(_TRANSFER, syntax) for syntax in proposal.transfer_syntaxes)
+    return _item(_PROPOSED, bytes((context_id, 0, 0, 0)) + _text_item(_ABSTRACT, proposal.abstract_syntax) + syntaxes)
 
 
-def read_accept(pdu: bytes, proposals: Sequence[Proposal]) -> tuple[dict[int, AcceptedContext], int]:
-    """Read an A-ASSOCIATE-AC: the accepted contexts by id, and the longest PDU body the peer takes (0: any).
+def _user_information(proposals: Sequence[Proposal]) -> bytes:
+    length = _item(_MAX_LENGTH, struct.pack(">I", MAX_PDU_LENGTH))
+    implementation = _text_item(_IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID)
+    roles = b"".join(map(_scp_role, dict.fromkeys(p.abstract_syntax for p in proposals if p.as_scp)))
+    return length + implementation + roles + _text_item(_IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION)
+
+
+def _scp_role(sop_class: str) -> bytes:
+    return _item(_ROLE, struct.pack(">H", len(sop_class)) + sop_class.encode("ascii") + bytes((0, 1)))
+
+
+def read_accept(body: bytes | memoryview, proposals: Sequence[Proposal]) -> tuple[dict[int, AcceptedContext], int]:
+    """Read the body of an A-ASSOCIATE-AC: the accepted contexts by id, and the longest PDU the peer takes (0: any).
 
     The role selection is not enforced: peers that leave it out send their instances all the same.
 
     :raises ProtocolViolation: bytes that are no A-ASSOCIATE-AC, or a context that was never proposed.
     """
-    accept = A_ASSOCIATE_AC()
-    try:
-        accept.decode(pdu)
-        results = [(int(c.context_id or 0), c.result, str(c.transfer_syntax)) for c in accept.presentation_context]
-        max_length = next((i.maximum_length for i in _user_items(accept) if hasattr(i, "maximum_length")), 0)
-    except Exception as error:  # pynetdicom's decoder raises whatever the hostile bytes make it stumble over
-        raise ProtocolViolation("The server answered the association request with damaged data.") from error
-    accepted = {}
-    for context_id, result, syntax in results:
-        if result != _ACCEPTED:
-            continue
-        index, odd = divmod(context_id, 2)
-        if not odd or index >= len(proposals) or syntax not in proposals[index].transfer_syntaxes:
-            raise ProtocolViolation("The server accepted a presentation context that was not proposed.")
-        accepted[context_id] = AcceptedContext(context_id, proposals[index].abstract_syntax, syntax)
-    return accepted, int(max_length or 0)
+    if len(body) < _FIXED.size:
+        raise ProtocolViolation(_DAMAGED)
+    accepted: dict[int, AcceptedContext] = {}
+    max_length = 0
+    for kind, value in _items(bytes(body[_FIXED.size :])):
+        if kind == _ANSWERED and len(value) >= 4 and value[2] == _ACCEPTED:
+            context = _accepted(value[0], value[4:], proposals)
+            accepted[context.context_id] = context
+        elif kind == _USER:
+            max_length = next((int.from_bytes(v, "big") for k, v in _items(value) if k == _MAX_LENGTH), 0)
+    return accepted, max_length
 
 
-def _user_items(accept: A_ASSOCIATE_AC) -> list[Any]:
-    information = accept.user_information
-    return list(information.user_data) if information is not None else []
+_DAMAGED = "The server answered the association request with damaged data."
+
+
+def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position < len(data):
+        if position + _ITEM.size > len(data):
+            raise ProtocolViolation(_DAMAGED)
+        kind, length = _ITEM.unpack_from(data, position)
+        position += _ITEM.size + length
+        if position > len(data):
+            raise ProtocolViolation(_DAMAGED)
+        yield kind, data[position - length : position]
+
+
+def _accepted(context_id: int, data: bytes, proposals: Sequence[Proposal]) -> AcceptedContext:
+    syntax = next((clean_uid(value) for kind, value in _items(data) if kind == _TRANSFER), "")
+    index, odd = divmod(context_id, 2)
+    if not odd or index >= len(proposals) or syntax not in proposals[index].transfer_syntaxes:
+        raise ProtocolViolation("The server accepted a presentation context that was not proposed.")
+    return AcceptedContext(context_id, proposals[index].abstract_syntax, syntax)
 
 
 # PS3.8 table 9-21: (source, reason) → sentence.
@@ -121,7 +131,12 @@ _REASONS = {
 
 
 def rejection(body: bytes | memoryview, calling_aet: str, called_aet: str) -> AssociationRejected:
-    """Turn the body of an A-ASSOCIATE-RJ into an error that names what to mend (PS3.8, 9.3.4)."""
+    """Turn the body of an A-ASSOCIATE-RJ into an error that names what to mend (PS3.8, 9.3.4).
+
+    :raises ProtocolViolation: a body of another length.
+    """
+    if len(body) != 4:
+        raise ProtocolViolation("The server refused the association with damaged data.")
     _, result, source, reason = body
     words = _REASONS.get((source, reason), "it gave no reason")
     sentence = words.format(calling=calling_aet.strip(), called=called_aet.strip())

@@ -27,10 +27,7 @@ MAX_ASSOCIATE_LENGTH = 1024 * 1024
 COMMAND_BIT = 0x01
 LAST_BIT = 0x02
 
-RELEASE_RQ_PDU = struct.pack(">BBIxxxx", RELEASE_RQ, 0, 4)
-RELEASE_RP_PDU = struct.pack(">BBIxxxx", RELEASE_RP, 0, 4)
-
-_HEADER = struct.Struct(">BBI")
+_HEADER = struct.Struct(">BxI")
 _PDV_HEADER = struct.Struct(">IBB")
 _LIMITS = {
     ASSOCIATE_RQ: MAX_ASSOCIATE_LENGTH,
@@ -43,9 +40,18 @@ _LIMITS = {
 }
 
 
+def encode_pdu(kind: int, body: bytes) -> bytes:
+    """Return a PDU with its header (PS3.8, 9.3.1)."""
+    return _HEADER.pack(kind, len(body)) + body
+
+
+RELEASE_RQ_PDU = encode_pdu(RELEASE_RQ, bytes(4))
+RELEASE_RP_PDU = encode_pdu(RELEASE_RP, bytes(4))
+
+
 def abort_pdu(source: int, reason: int) -> bytes:
     """Return an A-ABORT (PS3.8, 9.3.8). ``source`` 0: service user, 2: service provider."""
-    return struct.pack(">BBIBBBB", ABORT, 0, 4, 0, 0, source, reason)
+    return encode_pdu(ABORT, bytes((0, 0, source, reason)))
 
 
 class PduReader:
@@ -70,7 +76,7 @@ class PduReader:
         :raises ProtocolViolation: an unknown type, or a length beyond what was negotiated.
         """
         self._fill(_HEADER.size)
-        kind, _, length = _HEADER.unpack_from(self._buffer, self._start)
+        kind, length = _HEADER.unpack_from(self._buffer, self._start)
         limit = _LIMITS.get(kind)
         if limit is None:
             raise ProtocolViolation(f"The server does not speak DICOM: it sent an unknown PDU type 0x{kind:02X}.")
@@ -85,6 +91,8 @@ class PduReader:
         """Have ``count`` bytes at ``_start``."""
         if self._end - self._start >= count:
             return
+        if self._start == self._end:
+            self._start = self._end = 0
         if self._start + count > len(self._buffer):
             self._make_room(count)
         while self._end - self._start < count:
@@ -124,12 +132,11 @@ def split_pdvs(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 def p_data(context_id: int, data: bytes, *, is_command: bool, max_length: int) -> Iterator[bytes]:
     """Yield the P-DATA-TF PDUs that carry ``data``, one PDV in each.
 
-    :param max_length: longest PDU body the peer takes, in bytes.
+    :param max_length: longest PDU body the peer takes, in bytes. Fragments are even: DCMTK refuses odd ones.
     """
-    step = max_length - _PDV_HEADER.size
+    step = (max_length - _PDV_HEADER.size) & ~1
     kind = COMMAND_BIT if is_command else 0
     for start in range(0, max(1, len(data)), step):
         fragment = data[start : start + step]
         control = kind | (LAST_BIT if start + step >= len(data) else 0)
-        head = _HEADER.pack(P_DATA_TF, 0, len(fragment) + _PDV_HEADER.size)
-        yield head + _PDV_HEADER.pack(len(fragment) + 2, context_id, control) + fragment
+        yield encode_pdu(P_DATA_TF, _PDV_HEADER.pack(len(fragment) + 2, context_id, control) + fragment)

@@ -11,7 +11,9 @@ from any other thread.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import selectors
 import socket
 import threading
 import time
@@ -24,6 +26,8 @@ from ..domain.errors import Cancelled, ConnectionLost, PeerStalled, ServerUnreac
 #: Linux only. Has to be set again after each read: the kernel falls back to delayed acknowledgements, which
 #: cost 40 ms an instance with peers that leave Nagle's algorithm on (Orthanc and DCMTK do).
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+#: How often a connection that is being made looks whether it is still wanted, in seconds.
+_SLICE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,6 @@ class Connection:
         self._stall = stall
         self.bytes_in = 0
         self.bytes_out = 0
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.settimeout(stall)
 
     @classmethod
     def open(cls, host: str, port: int, timers: Timers, token: CancelToken) -> Connection:
@@ -71,32 +72,31 @@ class Connection:
         """
         deadline = time.monotonic() + timers.connect
         problem = "no address found"
-        for family, kind, protocol, _, address in _resolve(host, port, deadline, token):
-            token.check()
-            sock = socket.socket(family, kind, protocol)
+        addresses = _resolve(host, port, deadline, token)
+        for index, address in enumerate(addresses):
+            # an address that swallows everything leaves their share of the time to the others
+            share = (deadline - time.monotonic()) / (len(addresses) - index)
             try:
-                with token.calling(sock.close):
-                    sock.settimeout(max(0.05, deadline - time.monotonic()))
-                    sock.connect(address)
-                    return cls(sock, timers.stall, token)
+                return cls(_connect(address, max(_SLICE_S, share), token), timers.stall, token)
             except OSError as error:
-                sock.close()
-                token.check()
                 problem = _connect_problem(error, timers.connect)
         raise ServerUnreachable(f"The server at {host}:{port} cannot be reached: {problem}.")
 
     def read_into(self, view: memoryview, timeout: float | None = None) -> int:
         """Read at least one byte and at most ``len(view)``; return how many.
 
-        :param timeout: seconds to wait instead of the stall time.
+        :param timeout: seconds to wait instead of the stall time; if none are left, nothing is read.
         :raises PeerStalled: no byte came in time.
         :raises ConnectionLost: the peer closed or reset the connection.
         """
-        self._socket.settimeout(self._stall if timeout is None else max(0.01, timeout))
+        seconds = self._stall if timeout is None else timeout
+        if seconds <= 0:
+            raise self._stalled("sent", 0)
+        self._socket.settimeout(seconds)
         try:
             count = self._socket.recv_into(view)
         except TimeoutError as error:
-            raise self._stalled("sent") from error
+            raise self._stalled("sent", seconds) from error
         except OSError as error:
             raise self._lost() from error
         if count == 0:
@@ -115,12 +115,13 @@ class Connection:
         :raises ConnectionLost: the peer closed or reset the connection.
         """
         view = memoryview(data)
-        self._socket.settimeout(self._stall if timeout is None else timeout)
+        seconds = self._stall if timeout is None else timeout
+        self._socket.settimeout(seconds)
         while view:
             try:
                 count = self._socket.send(view)
             except TimeoutError as error:
-                raise self._stalled("accepted") from error
+                raise self._stalled("accepted", seconds) from error
             except OSError as error:
                 raise self._lost() from error
             self.bytes_out += count
@@ -136,10 +137,10 @@ class Connection:
         self.shutdown()
         self._socket.close()
 
-    def _stalled(self, verb: str) -> Exception:
+    def _stalled(self, verb: str, seconds: float) -> Exception:
         if self._token.cancelled:
             return Cancelled()
-        return PeerStalled(f"The server has {verb} no data for {self._socket.gettimeout():.3g} seconds.")
+        return PeerStalled(f"The server has {verb} no data for {seconds:.3g} seconds.")
 
     def _lost(self) -> Exception:
         if self._token.cancelled:
@@ -147,27 +148,66 @@ class Connection:
         return ConnectionLost("The server closed the connection.")
 
 
-def _resolve(host: str, port: int, deadline: float, token: CancelToken) -> list[tuple[Any, ...]]:
-    """Resolve a name on a thread of its own, since getaddrinfo knows no time-out."""
-    answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | None] = queue.SimpleQueue()
+#: What getaddrinfo returns for one address: family, type, protocol, canonical name, address.
+_Address = tuple[Any, ...]
+
+
+def _resolve(host: str, port: int, deadline: float, token: CancelToken) -> list[_Address]:
+    """Resolve a name on a thread of its own, since getaddrinfo knows no time-out; an address needs none."""
+    with contextlib.suppress(OSError, ValueError):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    answers: queue.SimpleQueue[list[_Address] | Exception | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
             answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as error:
-            answers.put(error if isinstance(error, OSError) else OSError("the host name is not valid"))
+        except (OSError, ValueError) as error:  # ValueError: NUL, or no international domain name
+            answers.put(error)
 
     threading.Thread(target=ask, name="vdb-resolve", daemon=True).start()
     with token.calling(lambda: answers.put(None)):
         try:
-            answer = answers.get(timeout=max(0.05, deadline - time.monotonic()))
+            answer = answers.get(timeout=max(_SLICE_S, deadline - time.monotonic()))
         except queue.Empty:
             raise ServerUnreachable(f"The name {host} could not be resolved in time.") from None
     if answer is None:
         raise Cancelled
-    if isinstance(answer, OSError):
+    if isinstance(answer, Exception):
         raise ServerUnreachable(f"The host {host} is not known: check its name.") from answer
     return answer
+
+
+def _connect(info: _Address, seconds: float, token: CancelToken) -> socket.socket:
+    """Connect to one address, looking at the token now and then: nothing wakes a connecting socket on every system.
+
+    :raises OSError: refused, unreachable, or no answer in time.
+    """
+    family, kind, protocol, _, address = info
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)
+        _wait_connected(sock, time.monotonic() + seconds, token)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _wait_connected(sock: socket.socket, deadline: float, token: CancelToken) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_WRITE)
+        while not selector.select(_SLICE_S):
+            token.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError
+    token.check()
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 def _connect_problem(error: OSError, seconds: float) -> str:
