@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from .errors import Cancelled
 
@@ -23,14 +23,18 @@ class CancelToken:
         return self._event.is_set()
 
     def cancel(self) -> None:
-        """Raise the flag and run the callbacks, on the calling thread; later calls do nothing."""
+        """Raise the flag and run the callbacks, on the calling thread; later calls do nothing.
+
+        All of them run, even if one fails; its error is raised in the end.
+        """
         with self._lock:
             if self._event.is_set():
                 return
             self._event.set()
             callbacks = list(self._callbacks)
-        for callback in callbacks:
-            callback()
+        with ExitStack() as stack:
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
     def check(self) -> None:
         """Return quietly, or raise.
@@ -46,7 +50,10 @@ class CancelToken:
 
     @contextmanager
     def calling(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Have ``callback`` run on cancellation while the block is active (at once if already cancelled)."""
+        """Have ``callback`` run on cancellation while the block is active (at once if already cancelled).
+
+        If both come at once, it may still be running when the block has ended.
+        """
         with self._lock:
             already = self._event.is_set()
             if not already:

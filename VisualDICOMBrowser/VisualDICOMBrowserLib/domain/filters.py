@@ -45,13 +45,16 @@ class DateRange:
         return self.first if self.first == self.last else f"{self.first}-{self.last}"
 
     def holds(self, day: str) -> bool:
-        """Tell whether ``day`` (YYYYMMDD) lies in the range; a missing date does not."""
-        if not day:
+        """Tell whether ``day`` (YYYYMMDD, or ACR-NEMA's YYYY.MM.DD) lies in the range; what is no date does not."""
+        day = day.replace(".", "")
+        if not _DAY.fullmatch(day):
             return False
         return (not self.first or day >= self.first) and (not self.last or day <= self.last)
 
 
-_RANGE = re.compile(r"(?P<first>\d{8}|\d{4}-\d{2}-\d{2}|)(?P<dash>-?)(?P<last>\d{8}|\d{4}-\d{2}-\d{2}|)")
+_DAY = re.compile(r"[0-9]{8}")
+_ONE = r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_RANGE = re.compile(rf"(?P<first>{_ONE}|)(?:(?P<dash> ?- ?)(?P<last>{_ONE}|))?")
 
 
 def _checked_date(text: str | None) -> str:
@@ -154,11 +157,33 @@ def matches(pattern: str, value: str) -> bool:
     """Match a DICOM wildcard pattern against a value; an empty pattern matches everything."""
     if not pattern:
         return True
-    return _compiled(pattern).fullmatch(fold(value)) is not None
+    value = fold(value)
+    first, *others = _pieces(pattern)
+    if not others:
+        return first.regex.fullmatch(value) is not None
+    # Each piece as early as it can be, the last one at the end: no way back is ever needed. One regular expression
+    # for all of it would try all ways, and hang on forty asterisks.
+    found = first.regex.match(value)
+    for piece in others[:-1]:
+        found = found and piece.regex.search(value, found.end())
+    last = others[-1]
+    return found is not None and last.regex.fullmatch(value, max(found.end(), len(value) - last.length)) is not None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What stands between two asterisks; ``length`` is how many characters it matches."""
+
+    regex: re.Pattern[str]
+    length: int
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"([*?])", re.sub(r"\*+", "*", fold(pattern)))
-    words = {"*": ".*", "?": "."}
-    return re.compile("".join(words.get(part, re.escape(part)) for part in parts), re.DOTALL)
+def _pieces(pattern: str) -> tuple[_Piece, ...]:
+    return tuple(map(_piece, re.split(r"\*+", pattern)))
+
+
+def _piece(text: str) -> _Piece:
+    parts = [part if part == "?" else fold(part) for part in re.split(r"(\?)", text)]
+    regex = "".join("." if part == "?" else re.escape(part) for part in parts)
+    return _Piece(re.compile(regex, re.DOTALL), sum(map(len, parts)))

@@ -16,7 +16,7 @@ def same_person(one: Patient, other: Patient) -> bool:
     """Tell whether two records mean one person, by the rule above."""
     if one.patient_id.strip() != other.patient_id.strip():
         return False
-    if not one.patient_id.strip() and not (one.name and one.birth_date and other.name and other.birth_date):
+    if not one.patient_id.strip() and not all((_has_name(one), one.birth_date, _has_name(other), other.birth_date)):
         return False
     return (
         _agree(one.issuer.strip(), other.issuer.strip())
@@ -30,11 +30,19 @@ def _agree(one: str, other: str) -> bool:
 
 
 def _names_agree(one: str, other: str) -> bool:
-    groups = [(name_group(one, n), name_group(other, n)) for n in range(3)]
+    groups = list(zip(_groups(one), _groups(other), strict=True))
     compared = [(a, b) for a, b in groups if a and b]
     # A server that drops the ideographic group still has the alphabetic one; with nothing in common, nothing
     # contradicts only if one has no name at all.
-    return all(a == b for a, b in compared) if compared else not (one.strip("^= ") and other.strip("^= "))
+    return all(a == b for a, b in compared) if compared else not all(map(any, zip(*groups, strict=True)))
+
+
+def _groups(name: str) -> list[str]:
+    return [name_group(name, index) for index in range(3)]
+
+
+def _has_name(patient: Patient) -> bool:
+    return any(_groups(patient.name))
 
 
 def name_group(name: str, index: int) -> str:

@@ -16,7 +16,8 @@ DEFAULT_MAX_ASSOCIATIONS = 2
 
 # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters.
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
-_NAME = re.compile(r"[^\x00-\x1f]{1,64}")
+_MAX_NAME = 64
+_MAX_HOST = 253
 
 
 class RetrieveMethod(Enum):
@@ -53,12 +54,12 @@ class Server:
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or not self.name.strip():
+        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= _MAX_NAME):
             raise UsageError("A server needs a name of 1 to 64 printable characters.")
-        if not self.host or len(self.host) > 253 or any(c.isspace() for c in self.host):
+        if not _is_host(self.host):
             raise UsageError(f"Server {self.name}: the host must be a host name or an address.")
         if not 1 <= self.port <= 65535:
-            raise UsageError(f"Server {self.name}: the port must lie between 1 and 65535, not {self.port}.")
+            raise UsageError(f"Server {self.name}: the port must lie between 1 and 65535.")
         for label, title in (("called", self.called_aet), ("calling", self.calling_aet)):
             if not _AE_TITLE.fullmatch(title) or not title.strip():
                 raise UsageError(
@@ -83,23 +84,46 @@ class Server:
 
         :raises UsageError: a key is missing, unknown or of the wrong type.
         """
+        if not isinstance(values, dict):
+            raise UsageError("A server in the configuration is no set of named values.")
         known = {f.name: f for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - set(known))
+        unknown = sorted(str(key) for key in values if key not in known)
         if unknown:
             raise UsageError(f"Unknown server setting: {', '.join(unknown)}.")
-        try:
-            return cls(
-                name=str(values["name"]),
-                host=str(values["host"]),
-                port=int(values["port"]),
-                called_aet=str(values["called_aet"]),
-                calling_aet=str(values.get("calling_aet", DEFAULT_CALLING_AET)),
-                retrieve=RetrieveMethod(values.get("retrieve", "get")),
-                proxy=None if values.get("proxy") is None else str(values["proxy"]),
-                timeout=float(values.get("timeout", DEFAULT_TIMEOUT_S)),
-                max_associations=int(values.get("max_associations", DEFAULT_MAX_ASSOCIATIONS)),
-            )
-        except KeyError as error:
-            raise UsageError(f"A server in the configuration lacks {error.args[0]!r}.") from error
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"A server in the configuration has a wrong value: {error}.") from error
+        for key, value in values.items():
+            if not isinstance(value, _TYPES[key]) or isinstance(value, bool):
+                raise UsageError(f"A server in the configuration has a wrong value for {key!r}.")
+        for name, field in known.items():
+            if field.default is dataclasses.MISSING and name not in values:
+                raise UsageError(f"A server in the configuration lacks {name!r}.")
+        return cls(**{**values, "retrieve": _method(values.get("retrieve", RetrieveMethod.GET.value))})
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "host": (str,),
+    "port": (int,),
+    "called_aet": (str,),
+    "calling_aet": (str,),
+    "retrieve": (str,),
+    "proxy": (str, type(None)),
+    "timeout": (int, float),
+    "max_associations": (int,),
+}
+
+
+def _is_host(text: str) -> bool:
+    if not 1 <= len(text) <= _MAX_HOST or not text.isprintable() or " " in text:
+        return False
+    try:
+        text.encode("idna")  # as Python does before it looks a name up
+    except UnicodeError:
+        return False
+    return True
+
+
+def _method(word: str) -> RetrieveMethod:
+    try:
+        return RetrieveMethod(word)
+    except ValueError as error:
+        raise UsageError("A server in the configuration has a wrong value for 'retrieve'.") from error

@@ -9,16 +9,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..domain.errors import StorageError
 from ..domain.model import Instance, Level, Patient, Series, Study
 from ..domain.people import same_person
 from . import catalogue_schema
-from .sqlite import LIST, connect, fetch_in, storage_errors, transaction
+from .sqlite import BUSY_TIMEOUT_S, LIST, fetch_in, storage_errors, transaction
 
 _SEPARATOR = "\\"
 
@@ -52,10 +51,13 @@ class Catalogue:
     All methods raise :class:`~..domain.errors.StorageError` when the disk is in the way.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, writable: bool = True) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, writable: bool = True, path: Path | None = None) -> None:
         self._connection = connection
         self.writable = writable
+        self._path = path
         self._lock = threading.RLock()
+        self._unscrubbed = False
+        self._synchronous = int(connection.execute("PRAGMA synchronous").fetchall()[0][0])
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Catalogue:
@@ -63,23 +65,32 @@ class Catalogue:
 
         Read-only, a missing or unsuitable catalogue is replaced by an empty one in memory.
         """
-        if read_only:
-            connection = _open_to_read(path)
-            return cls(_prepared(_in_memory())) if connection is None else cls(connection, writable=False)
-        try:
-            connection = connect(path)
-            if _version(connection) in (None, catalogue_schema.VERSION):
-                return cls(_prepared(connection))
-            connection.close()
-        except StorageError:
-            if not path.exists() or path.stat().st_size == 0:
-                raise
-        _set_aside(path)
-        return cls(_prepared(connect(path)))
+        if not read_only:
+            catalogue = cls(catalogue_schema.open_to_write(path), path=path)
+            catalogue._scrub()
+            return catalogue
+        connection = catalogue_schema.open_to_read(path)
+        return cls(catalogue_schema.in_memory()) if connection is None else cls(connection, writable=False)
+
+    @classmethod
+    def open_anew(cls, path: Path) -> Catalogue:
+        """Set the catalogue aside, which turned out to be damaged, and make an empty one."""
+        catalogue_schema.set_aside(path)
+        return cls.open(path)
+
+    def detached(self) -> Catalogue:
+        """Return a copy in memory, which can follow the mirror though nobody writes the file."""
+        copy = catalogue_schema.in_memory()
+        with self._lock, storage_errors():
+            self._connection.backup(copy)
+        return Catalogue(copy)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            if self._path is not None:
+                self._scrub()
+                self._path = None
             self._connection.close()
 
     # Both kinds of knowledge
@@ -94,68 +105,84 @@ class Catalogue:
         """Remember what a server has. Local knowledge is never changed by it."""
         with self._writing() as db:
             for study in studies:
-                self._add_study(db, study, overwrite=False)
+                _add_study(db, study, local=False)
                 db.execute(
                     "INSERT OR REPLACE INTO study_servers VALUES (?, ?, ?, ?)",
                     (study.study_uid, server, study.series_count, study.instance_count),
                 )
             for found in series:
-                _add_series(db, found)
+                _add_series(db, found, local=False)
                 db.execute(
                     "INSERT OR REPLACE INTO series_servers VALUES (?, ?, ?)",
                     (found.series_uid, server, found.instance_count),
                 )
-            db.executemany(_ADD_INSTANCE, [_instance_row(i, None) for i in instances])
+            db.executemany(_ADD_FOUND_INSTANCE, [_instance_row(i, None) for i in instances])
 
-    def add_local(self, items: Sequence[LocalInstance]) -> None:
-        """Note instances that are local now; first the mirror of the rows, then their intents are settled."""
+    def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None) -> None:
+        """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``."""
         with self._writing() as db:
-            self._add_local(db, items)
+            _add_local(db, items)
             _clear_intents(db, (item.instance.sop_uid for item in items), "receive")
+            if stamp is not None:
+                _set_meta(db, "ctk_stamp", stamp)
 
     def replace_local(self, items: Sequence[LocalInstance], stamp: str) -> None:
         """Mirror the local content anew: what is not in ``items`` is not local."""
         with self._writing() as db:
             db.execute("UPDATE instances SET file = NULL WHERE file IS NOT NULL")
-            self._add_local(db, items)
+            _add_local(db, items)
             _drop_unknown(db)
             _set_meta(db, "ctk_stamp", stamp)
 
-    def remove_local(self, sop_uids: Sequence[str]) -> None:
-        """Forget that instances are local, and whatever nobody else has; settles their removal intents."""
-        with self._writing() as db:
+    def remove_local(self, sop_uids: Sequence[str], stamp: str | None = None) -> None:
+        """Forget that instances are local, and whatever nobody else has.
+
+        Their intents ``remove`` become ``unlink``: only the files are left to be deleted. ``stamp`` as for
+        :meth:`add_local`.
+        """
+        with self._writing(scrub=True) as db:
             fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", sop_uids)  # noqa: S608
             _drop_unknown(db)
-            _clear_intents(db, sop_uids, "remove")
+            _clear_intents(db, sop_uids, "unlink")
+            fetch_in(db, f"UPDATE intents SET kind = 'unlink' WHERE kind = 'remove' AND sop_uid IN {LIST}", sop_uids)  # noqa: S608
+            if stamp is not None:
+                _set_meta(db, "ctk_stamp", stamp)
+        if self._path is not None:
+            catalogue_schema.drop_set_aside(self._path)
 
     @property
     def ctk_stamp(self) -> str:
         """The state of ``ctkDICOM.sql`` that was mirrored last."""
         return self._meta("ctk_stamp")
 
-    @ctk_stamp.setter
-    def ctk_stamp(self, stamp: str) -> None:
-        with self._writing() as db:
-            _set_meta(db, "ctk_stamp", stamp)
-
     # Intents
 
     def add_intents(self, kind: str, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Write down work on files before it begins: (SOP Instance UID, stored name, where from)."""
-        with self._writing() as db:
+        """Write down work on files before it begins: (SOP Instance UID, stored name, detail).
+
+        The kinds: ``receive``, with where the file comes from; ``remove``, with the stored name of its thumbnail;
+        ``unlink``, what is left of that when the rows are gone. They are on the disk when this returns. What is
+        about to be received is not to be removed any more.
+        """
+        rows = list(rows)
+        with self._writing(durable=True) as db:
+            if kind == "receive":
+                for other in ("remove", "unlink"):
+                    _clear_intents(db, (sop_uid for sop_uid, _, _ in rows), other)
             db.executemany(
                 "INSERT OR REPLACE INTO intents (sop_uid, kind, file, source) VALUES (?, ?, ?, ?)",
-                [(sop_uid, kind, file, source) for sop_uid, file, source in rows],
+                [(sop_uid, kind, file, detail) for sop_uid, file, detail in rows],
             )
 
     def clear_intents(self, kind: str, sop_uids: Iterable[str]) -> None:
         """Strike off work that is done or undone."""
-        with self._writing() as db:
+        with self._writing(scrub=kind == "unlink") as db:
             _clear_intents(db, sop_uids, kind)
 
-    def intents(self, kind: str) -> list[tuple[str, str]]:
-        """Return open work: (SOP Instance UID, stored name)."""
-        return [(r[0], r[1]) for r in self._rows("SELECT sop_uid, file FROM intents WHERE kind = ?", (kind,))]
+    def intents(self, kind: str) -> list[tuple[str, str, str]]:
+        """Return open work, see :meth:`add_intents`."""
+        rows = self._rows("SELECT sop_uid, file, source FROM intents WHERE kind = ?", (kind,))
+        return [(row[0], row[1], row[2]) for row in rows]
 
     # Looking things up
 
@@ -248,8 +275,8 @@ class Catalogue:
             db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", (job_id, state, created, record))
 
     def delete_job(self, job_id: str) -> None:
-        """Remove a job from the persistent queue."""
-        with self._writing() as db:
+        """Remove a job from the persistent queue, which may name a patient."""
+        with self._writing(scrub=True) as db:
             db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
 
     def jobs(self) -> list[str]:
@@ -273,12 +300,47 @@ class Catalogue:
         )
         return (rows[0][0], rows[0][1], bool(rows[0][2]), rows[0][3]) if rows else None
 
+    def thumbnail_files(self, sop_uids: Iterable[str]) -> dict[str, str]:
+        """Return the stored names of the thumbnails that show these instances."""
+        statement = f"SELECT sop_uid, file FROM thumbnails WHERE sop_uid IN {LIST}"  # noqa: S608 - a constant
+        with self._lock, storage_errors():
+            return {row[0]: row[1] for row in fetch_in(self._connection, statement, sop_uids)}
+
     # Used by the modules beside this one
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, storage_errors(), transaction(self._connection):
-            yield self._connection
+    def _writing(self, *, durable: bool = False, scrub: bool = False) -> Iterator[sqlite3.Connection]:
+        """Run a transaction.
+
+        :param durable: have it on the disk afterwards; without, a power cut may cost the last ones (never a crash).
+        :param scrub: something was deleted that shall leave no trace.
+        """
+        with self._lock, storage_errors():
+            if durable:
+                self._connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with transaction(self._connection):
+                    yield self._connection
+            finally:
+                if durable:
+                    self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            self._unscrubbed |= scrub
+            if self._unscrubbed:
+                self._scrub()
+
+    def _scrub(self) -> None:
+        """Overwrite what was deleted: the pages of the write-ahead log hold it until they are written back.
+
+        While another process reads, or the disk is full, that is not possible, and is tried again with the next
+        transaction: the one before is safe all the same.
+        """
+        with self._lock:
+            self._unscrubbed = True
+            self._connection.execute("PRAGMA busy_timeout = 0").fetchall()
+            with suppress(sqlite3.Error):
+                busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+                self._unscrubbed = bool(busy)
+            self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}").fetchall()
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock, storage_errors():
@@ -288,31 +350,6 @@ class Catalogue:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else ""
 
-    def _add_local(self, db: sqlite3.Connection, items: Sequence[LocalInstance]) -> None:
-        for study in {item.study.study_uid: item.study for item in items}.values():
-            self._add_study(db, study, overwrite=True)
-        for series in {item.series.series_uid: item.series for item in items}.values():
-            _add_series(db, series)
-        db.executemany(_ADD_INSTANCE, [_instance_row(item.instance, item.file) for item in items])
-
-    def _add_study(self, db: sqlite3.Connection, study: Study, *, overwrite: bool) -> None:
-        patient = _patient_row(db, study.patient)
-        verb = "REPLACE" if overwrite else "IGNORE"
-        db.execute(
-            f"INSERT OR {verb} INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - one of two constants
-            (
-                study.study_uid,
-                patient,
-                study.date,
-                study.time,
-                study.description,
-                study.accession_number,
-                study.study_id,
-                _SEPARATOR.join(study.modalities),
-                _SEPARATOR.join(study.sop_classes),
-            ),
-        )
-
 
 _COLUMN = {
     Level.PATIENT: "p.patient_id",
@@ -321,50 +358,104 @@ _COLUMN = {
     Level.IMAGE: "i.sop_uid",
 }
 
-# A query must never make a local file forgotten: what is known already is only completed.
-_ADD_INSTANCE = (
-    "INSERT INTO instances (sop_uid, series_uid, number, sop_class, file) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (sop_uid) DO UPDATE SET file = coalesce(excluded.file, file),"
-    " sop_class = CASE WHEN sop_class = '' THEN excluded.sop_class ELSE sop_class END,"
-    " number = coalesce(number, excluded.number)"
-)
+
+def _upsert(table: str, key: str, columns: str, *, local: bool, overwritten: str = "") -> str:
+    """Return the statement that adds a row, or combines it with the one that is there.
+
+    A query only completes what is known already, so that it never makes a local file forgotten; what the local file
+    itself says counts more. Nothing said (empty or NULL) never replaces anything.
+
+    :param overwritten: the columns in which a local file is right even against another row.
+    """
+    names = [key, *columns.split()]
+    rules = []
+    for name in columns.split():
+        values = (f"excluded.{name}", f"{table}.{name}") if local else (f"{table}.{name}", f"excluded.{name}")
+        rules.append(f"{name} = coalesce(nullif({values[0]}, ''), {values[1]})")
+    if not local:
+        rules = [rule for rule in rules if rule.split()[0] not in overwritten.split()]
+    marks = ", ".join("?" * len(names))
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names are our own
+        f" ON CONFLICT ({key}) DO UPDATE SET {', '.join(rules)}"
+    )
+
+
+_STUDY = ("studies", "study_uid", "patient date time description accession_number study_id modalities sop_classes")
+_SERIES = ("series", "series_uid", "study_uid number modality description body_part")
+_INSTANCE = ("instances", "sop_uid", "series_uid number sop_class file")
+_ADD_STUDY = {local: _upsert(*_STUDY, local=local, overwritten="patient") for local in (True, False)}
+_ADD_SERIES = {local: _upsert(*_SERIES, local=local, overwritten="study_uid") for local in (True, False)}
+_ADD_LOCAL_INSTANCE = _upsert(*_INSTANCE, local=True)
+_ADD_FOUND_INSTANCE = _upsert(*_INSTANCE, local=False, overwritten="series_uid file")
+
+
+def _add_local(db: sqlite3.Connection, items: Sequence[LocalInstance]) -> None:
+    for study in {item.study.study_uid: item.study for item in items}.values():
+        _add_study(db, study, local=True)
+    for series in {item.series.series_uid: item.series for item in items}.values():
+        _add_series(db, series, local=True)
+    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_row(item.instance, item.file) for item in items])
+
+
+def _add_study(db: sqlite3.Connection, study: Study, *, local: bool) -> None:
+    known = db.execute("SELECT patient FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchall()
+    if known and not local:
+        patient = known[0][0]
+        _complete_patient(db, patient, study.patient)
+    else:
+        patient = _patient_row(db, study.patient, local=local)
+    values = (study.date, study.time, study.description, study.accession_number, study.study_id)
+    lists = (_SEPARATOR.join(study.modalities), _SEPARATOR.join(study.sop_classes))
+    db.execute(_ADD_STUDY[local], (study.study_uid, patient, *values, *lists))
+    if known and known[0][0] != patient:
+        db.execute(
+            "DELETE FROM patients WHERE id = ? AND id NOT IN (SELECT patient FROM studies)",
+            known[0],
+        )
+
+
+def _add_series(db: sqlite3.Connection, series: Series, *, local: bool) -> None:
+    db.execute(
+        _ADD_SERIES[local],
+        (series.series_uid, series.study_uid, series.number, series.modality, series.description, series.body_part),
+    )
 
 
 def _instance_row(instance: Instance, file: str | None) -> tuple[str, str, int | None, str, str | None]:
     return (instance.sop_uid, instance.series_uid, instance.number, instance.sop_class, file)
 
 
-def _add_series(db: sqlite3.Connection, series: Series) -> None:
-    db.execute(
-        "INSERT INTO series VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (series_uid) DO UPDATE SET"
-        " number = coalesce(number, excluded.number),"
-        " modality = CASE WHEN modality = '' THEN excluded.modality ELSE modality END,"
-        " description = CASE WHEN description = '' THEN excluded.description ELSE description END,"
-        " body_part = CASE WHEN body_part = '' THEN excluded.body_part ELSE body_part END",
-        (series.series_uid, series.study_uid, series.number, series.modality, series.description, series.body_part),
-    )
-
-
-def _patient_row(db: sqlite3.Connection, patient: Patient) -> int:
+def _patient_row(db: sqlite3.Connection, patient: Patient, *, local: bool) -> int:
     """Return the row of a person, made or completed if need be."""
-    rows = db.execute(
-        "SELECT id, patient_id, name, birth_date, sex, issuer FROM patients WHERE patient_id = ?",
-        (patient.patient_id,),
-    ).fetchall()
-    for row_id, *values in rows:
-        known = Patient(*values)
-        if same_person(known, patient):
-            merged = [old or new for old, new in zip(values, _values(patient), strict=True)]
-            if merged != values:
-                db.execute(
-                    "UPDATE patients SET patient_id = ?, name = ?, birth_date = ?, sex = ?, issuer = ? WHERE id = ?",
-                    (*merged, row_id),
-                )
+    patient = replace(patient, patient_id=patient.patient_id.strip())
+    for row_id, *values in db.execute(f"{_PATIENTS} WHERE patient_id = ?", (patient.patient_id,)).fetchall():
+        if same_person(Patient(*values), patient):
+            sources = (_values(patient), values) if local else (values, _values(patient))
+            _set_patient(db, row_id, values, [first or second for first, second in zip(*sources, strict=True)])
             return int(row_id)
     cursor = db.execute(
         "INSERT INTO patients (patient_id, name, birth_date, sex, issuer) VALUES (?, ?, ?, ?, ?)", _values(patient)
     )
     return int(cursor.lastrowid or 0)
+
+
+_PATIENTS = "SELECT id, patient_id, name, birth_date, sex, issuer FROM patients"
+
+
+def _complete_patient(db: sqlite3.Connection, row_id: int, patient: Patient) -> None:
+    """Add what a server knows of the person that a study belongs to, unless it means somebody else."""
+    for _, *values in db.execute(f"{_PATIENTS} WHERE id = ?", (row_id,)).fetchall():
+        if same_person(Patient(*values), patient):
+            _set_patient(db, row_id, values, [old or new for old, new in zip(values, _values(patient), strict=True)])
+
+
+def _set_patient(db: sqlite3.Connection, row_id: int, old: Sequence[str], new: Sequence[str]) -> None:
+    if list(new) != list(old):
+        db.execute(
+            "UPDATE patients SET patient_id = ?, name = ?, birth_date = ?, sex = ?, issuer = ? WHERE id = ?",
+            (*new, row_id),
+        )
 
 
 def _values(patient: Patient) -> tuple[str, str, str, str, str]:
@@ -411,52 +502,3 @@ def _study(row: Sequence[Any]) -> Study:
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(_SEPARATOR) if part)
-
-
-def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
-    with storage_errors():
-        # Not on a network share, perhaps: then SQLite answers with the mode it keeps, which is as good, only slower.
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if _version(connection) is None:
-            connection.executescript(f"BEGIN; {catalogue_schema.TABLES} COMMIT;")
-            _set_meta(connection, "version", catalogue_schema.VERSION)
-    return connection
-
-
-def _version(connection: sqlite3.Connection) -> str | None:
-    """Return the version of the tables, None if there are none."""
-    with storage_errors():
-        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
-            return None
-        try:
-            rows = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchall()
-        except sqlite3.OperationalError:
-            return ""
-        return str(rows[0][0]) if rows else ""
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection | None:
-    """Open a catalogue that somebody else writes; None if there is none that can be read."""
-    if not path.is_file():
-        return None
-    try:
-        connection = connect(path, read_only=True)
-        if _version(connection) == catalogue_schema.VERSION:
-            return connection
-    except StorageError:
-        return None  # damaged, or its log cannot be replayed without writing: the mirror can be made again
-    connection.close()
-    return None
-
-
-def _in_memory() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-
-def _set_aside(path: Path) -> None:
-    """Keep a catalogue that cannot be used under another name; its contents can all be had again."""
-    for suffix in ("", "-wal", "-shm"):
-        file = path.with_name(path.name + suffix)
-        if file.exists():
-            file.replace(path.with_name(f"{path.name}.unusable{suffix}"))

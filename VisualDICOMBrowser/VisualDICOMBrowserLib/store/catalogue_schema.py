@@ -1,6 +1,13 @@
-"""The tables of the catalogue."""
+"""The tables of the catalogue, and how its file is opened."""
 
 from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..domain.errors import StorageError
+from .files import storage_error
+from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
 VERSION = "1"
@@ -51,3 +58,138 @@ CREATE TABLE jobs (
     job_id TEXT PRIMARY KEY, state TEXT NOT NULL, created REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX jobs_by_time ON jobs (created);
 """
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open the catalogue, or make it. A damaged one, or one of another version, is set aside and made anew.
+
+    :raises StorageError: it is locked, or cannot be read or written.
+    """
+    try:
+        connection = connect(path)
+        try:
+            if _version(connection) in (None, VERSION):
+                return prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+    except DamagedDatabase:
+        pass  # the same as another version: its contents can all be had again
+    set_aside(path)
+    return prepare(connect(path))
+
+
+def open_to_read(path: Path) -> sqlite3.Connection | None:
+    """Open a catalogue that somebody else may write; None if there is none that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        connection = connect(path, read_only=True)
+        try:
+            if _version(connection) == VERSION:
+                return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+    except DamagedDatabase:
+        return None
+    except StorageError as error:
+        if error.retryable:
+            raise
+        return None  # its log cannot be replayed without writing: the mirror can be made again
+    return None
+
+
+def in_memory() -> sqlite3.Connection:
+    """Return an empty catalogue that nothing is left of."""
+    return prepare(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+
+
+def prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Choose the journal and make the tables unless they are there; the connection is closed if that fails."""
+    try:
+        with storage_errors():
+            _choose_journal(connection)
+            if _version(connection) is None:
+                with transaction(connection):
+                    for statement in TABLES.split(";"):
+                        connection.execute(statement)
+                    connection.execute("INSERT INTO meta VALUES ('version', ?)", (VERSION,))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _choose_journal(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log, and a rollback journal where the file system cannot share memory (a network share)."""
+    try:
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0]
+        connection.execute("BEGIN IMMEDIATE")  # only now is the shared memory needed
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise
+        # SQLite leaves the mode only with the log open, which it can have in memory of its own while it is alone.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+        mode = connection.execute("PRAGMA journal_mode = DELETE").fetchall()[0][0]
+        connection.execute("PRAGMA locking_mode = NORMAL").fetchall()
+        connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # gives the lock back
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
+def _version(connection: sqlite3.Connection) -> str | None:
+    """Return the version of the tables, None if there are none."""
+    with storage_errors():
+        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
+            return None
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchall():
+            return ""
+        rows = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchall()
+        return str(rows[0][0]) if rows else ""
+
+
+def is_damaged(path: Path) -> bool:
+    """Look through a whole catalogue for damage; takes about a second for 100 MB.
+
+    :raises StorageError: it is locked, or cannot be read.
+    """
+    try:
+        connection = connect(path)
+        try:
+            with storage_errors():
+                return connection.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]
+        finally:
+            connection.close()
+    except DamagedDatabase:
+        return True
+
+
+def set_aside(path: Path) -> None:
+    """Keep a catalogue that cannot be used under another name, until the next removal."""
+    for file, aside in zip(_files(path), _files(_aside(path)), strict=True):
+        try:
+            aside.unlink(missing_ok=True)
+            if file.exists():
+                file.replace(aside)
+        except OSError as error:
+            raise storage_error(error, "set the catalogue aside") from error
+
+
+def drop_set_aside(path: Path) -> None:
+    """Delete what :func:`set_aside` kept: it may name patients."""
+    for file in _files(_aside(path)):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, "delete the catalogue that was set aside") from error
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.unusable")
+
+
+def _files(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]

@@ -42,6 +42,7 @@ _KNOWN_SERIES = f"SELECT SeriesInstanceUID, StudyInstanceUID FROM Series WHERE S
 _KNOWN_STUDIES = f"SELECT StudyInstanceUID, PatientsUID FROM Studies WHERE StudyInstanceUID IN {LIST}"  # noqa: S608
 _IMAGES = f"SELECT SOPInstanceUID, SeriesInstanceUID, Filename FROM Images WHERE SOPInstanceUID IN {LIST}"  # noqa: S608
 _REMOVE_IMAGES = f"DELETE FROM Images WHERE SOPInstanceUID IN {LIST}"  # noqa: S608
+_FORGET_FILES = f"UPDATE Images SET Filename = '' WHERE SOPInstanceUID IN {LIST}"  # noqa: S608
 _SAME_PATIENT = "SELECT UID, PatientsBirthDate FROM Patients WHERE PatientID = ? AND PatientsName = ? ORDER BY UID"
 
 _COUNT_IMAGES = """
@@ -101,6 +102,11 @@ class RemovedRows:
 def local_images(connection: sqlite3.Connection, sop_uids: Iterable[str]) -> set[str]:
     """Tell which of the instances have a local row."""
     return {row[0] for row in fetch_in(connection, _LOCAL_IMAGES, sop_uids)}
+
+
+def forget_files(connection: sqlite3.Connection, sop_uids: Iterable[str]) -> None:
+    """Make images be without a file, so that :func:`add_instances` gives them another."""
+    fetch_in(connection, _FORGET_FILES, sop_uids)
 
 
 def add_instances(connection: sqlite3.Connection, items: Sequence[tuple[StoredInstance, str]]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_schema
-from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
+from .ctk_changes import RemovedRows, add_instances, forget_files, local_images, remove_images
 from .ctk_content import CtkContent, read_content, read_tags
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
@@ -30,21 +31,20 @@ _CHANGE_COUNTER = 24
 class CtkDatabase:
     """``ctkDICOM.sql`` and ``ctkDICOMTagCache.sql`` of a folder; safe to use from several threads.
 
-    Open a folder once in a process: POSIX drops the locks of all connections to a file as soon as one descriptor
-    of it closes. All methods raise :class:`~..domain.errors.StorageError` when the disk or another program is in
-    the way.
+    Commits are synced (SQLite's ``synchronous`` is FULL, unlike CTK's OFF), so that not even a power cut costs a
+    database or leaves a row without its file. All methods raise :class:`~..domain.errors.StorageError` when the disk
+    or another program is in the way.
     """
 
     def __init__(
-        self, folder: DatabaseFolder, main: sqlite3.Connection, tags: sqlite3.Connection | None, descriptor: int
+        self, folder: DatabaseFolder, main: sqlite3.Connection, tags: sqlite3.Connection | None, head: _SharedHead
     ) -> None:
         self._folder = folder
         self._main = main
         self._tags = tags
+        self._closed = False
         self._lock = threading.RLock()
-        # Kept open as long as the connections, see the class: never opened and closed just to look.
-        self._descriptor = descriptor
-        self._descriptor_lock = threading.Lock()
+        self._head = head
 
     @classmethod
     def open(cls, folder: DatabaseFolder, *, read_only: bool = False) -> CtkDatabase:
@@ -57,7 +57,7 @@ class CtkDatabase:
         try:
             main = _open_main(folder, read_only, opened)
             tags = _open_tags(folder, read_only, opened)
-            return cls(folder, main, tags, _descriptor(folder.ctk_database))
+            return cls(folder, main, tags, _SharedHead.of(folder.ctk_database))
         except BaseException:
             for connection in opened:
                 connection.close()
@@ -65,13 +65,13 @@ class CtkDatabase:
 
     def close(self) -> None:
         """Close the files; the object is of no use any more."""
-        with self._lock, self._descriptor_lock:
+        with self._lock:
             self._main.close()
             if self._tags is not None:
                 self._tags.close()
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-            self._descriptor = -1
+            if not self._closed:
+                self._head.release()
+            self._closed = True
 
     def __enter__(self) -> CtkDatabase:
         return self
@@ -81,14 +81,17 @@ class CtkDatabase:
     ) -> None:
         self.close()
 
-    def insert(self, items: Sequence[StoredInstance]) -> int:
-        """Add instances whose files are in place; return how many were not local before.
+    def insert(self, items: Sequence[StoredInstance], replaced: Collection[str] = ()) -> int:
+        """Add instances whose files are in place; return how many were added.
 
         Local ones are left as they are; those known only from a query become local. The tag cache is written
         first: what Slicer finds in the main database, it finds described.
+
+        :param replaced: SOP Instance UIDs whose local rows, if there are any, name files that are of no use any
+            more; they get the new ones.
         """
         with self._lock, storage_errors():
-            new = self._not_local(items)
+            new = self._not_local(items, replaced)
             if not new:
                 return 0
             named = [(item, self._folder.stored_name(item.path)) for item in new]
@@ -96,8 +99,23 @@ class CtkDatabase:
             with transaction(tags):
                 tags.executemany(_ADD_TAGS, [row for item in new for row in tag_rows(item.header)])
             with transaction(self._main):
+                forget_files(self._main, replaced)
                 add_instances(self._main, named)
             return len(named)
+
+    def is_local(self, sop_uids: Iterable[str]) -> set[str]:
+        """Return those of the instances that have a row with a file."""
+        with self._lock, storage_errors():
+            return local_images(self._main, sop_uids)
+
+    def forget_tags(self, sop_uids: Iterable[str]) -> None:
+        """Take instances that are not local out of the tag cache: what :meth:`insert` leaves there if it fails."""
+        with self._lock, storage_errors():
+            uids = list(sop_uids)
+            local = local_images(self._main, uids)
+            tags = self._writable_tags()
+            with transaction(tags):
+                fetch_in(tags, _REMOVE_TAGS, [uid for uid in uids if uid not in local])
 
     def remove(self, sop_uids: Iterable[str]) -> RemovedRows:
         """Forget instances, and series, studies and patients that are left without any; files stay.
@@ -142,16 +160,14 @@ class CtkDatabase:
         It does not wait for a running :meth:`insert`, and means the same after a restart.
         """
         try:
-            with self._descriptor_lock:
-                os.lseek(self._descriptor, _CHANGE_COUNTER, os.SEEK_SET)
-                counter = int.from_bytes(os.read(self._descriptor, 4), "big")
+            counter = self._head.change_counter()
             status = self._folder.ctk_database.stat()
         except OSError as error:
             raise storage_error(error, "read the database") from error
         return counter, status.st_size, status.st_mtime_ns
 
-    def _not_local(self, items: Sequence[StoredInstance]) -> list[StoredInstance]:
-        known = local_images(self._main, (item.header.sop_uid for item in items))
+    def _not_local(self, items: Sequence[StoredInstance], replaced: Collection[str]) -> list[StoredInstance]:
+        known = local_images(self._main, (item.header.sop_uid for item in items)).difference(replaced)
         new: dict[str, StoredInstance] = {}
         for item in items:
             if item.header.sop_uid not in known:
@@ -220,8 +236,51 @@ def _check_version(connection: sqlite3.Connection) -> None:
         )
 
 
-def _descriptor(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise storage_error(error, "read the database") from error
+class _SharedHead:
+    """The first bytes of a database file, by one descriptor for all who have it open in this process.
+
+    POSIX drops a process's locks on a file, those of all its connections, as soon as one descriptor of it closes:
+    this one closes when the last connection has.
+    """
+
+    _shared: ClassVar[dict[Path, _SharedHead]] = {}
+    _guard = threading.Lock()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._users = 0
+        self._lock = threading.Lock()
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    @classmethod
+    def of(cls, path: Path) -> _SharedHead:
+        """Return the one of a file; give it back with :meth:`release`, after the connections are closed.
+
+        :raises StorageError: it cannot be opened.
+        """
+        with cls._guard:
+            try:
+                head = cls._shared.get(path) or cls(path)
+            except OSError as error:
+                raise storage_error(error, "read the database") from error
+            cls._shared[path] = head
+            head._users += 1
+            return head
+
+    def release(self) -> None:
+        """Close the file if nobody else uses it."""
+        with self._guard, self._lock:
+            self._users -= 1
+            if self._users == 0:
+                del self._shared[self._path]
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def change_counter(self) -> int:
+        """Return the number of transactions that changed the file.
+
+        :raises OSError: it cannot be read.
+        """
+        with self._lock:
+            os.lseek(self._descriptor, _CHANGE_COUNTER, os.SEEK_SET)
+            return int.from_bytes(os.read(self._descriptor, 4), "big")

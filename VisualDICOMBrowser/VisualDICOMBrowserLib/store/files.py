@@ -89,9 +89,15 @@ class PartFile:
             raise storage_error(error, "create the folder") from error
         self.final = final
 
+    def rest(self) -> None:
+        """Give the descriptor back until :meth:`commit`: a process may have few, and many files may wait."""
+        self._close()
+
     def sync(self) -> None:
         """Have all that was written so far on the disk before returning."""
         try:
+            if self._descriptor is None and self._claimed:
+                self._descriptor = os.open(self.part, os.O_WRONLY | getattr(os, "O_BINARY", 0))
             os.fsync(self._opened())
         except OSError as error:
             raise storage_error(error, "write the file") from error
@@ -106,6 +112,7 @@ class PartFile:
             if not self._synced:
                 self.sync()
             self._close()
+            self.retarget(self.final)  # its folder may have been removed as empty in between
             replace_with_retry(self.part, self.final)
         except StorageError:
             self.discard()

@@ -38,15 +38,15 @@ class Importer:
         self._paths: dict[str, Path] = {}
 
     def run(self, paths: Sequence[Path]) -> ImportResult:
-        """Import files, and folders with all that is below them.
+        """Import files, and folders with all that is below them; links to folders are not followed.
 
         :raises UsageError: a path that does not exist.
         :raises Cancelled: on request; what was imported before stays.
         """
         started = time.monotonic()
         for path in paths:
-            if not path.exists():
-                raise UsageError(f"There is no file or folder {path}.")
+            if not _exists(path):
+                raise UsageError(f"There is no file or folder {_shown(path)}.")
         files = 0
         try:
             for path in self._files(paths):
@@ -56,7 +56,7 @@ class Importer:
                 self._progress(files)
         finally:
             self._batch.wait()
-        failed = [Failure(str(self._paths[uid]), str(error)) for uid, error in self._batch.failed]
+        failed = [Failure(_shown(self._paths[uid]), str(error)) for uid, error in self._batch.failed]
         return ImportResult(
             files=files,
             imported=len(self._batch.stored),
@@ -71,24 +71,33 @@ class Importer:
                 yield path
                 continue
             for parent, folders, names in os.walk(path, onerror=self._unreadable):
-                folders.sort()
+                folders[:] = sorted(name for name in folders if not self._is_incoming(Path(parent, name)))
                 for name in sorted(names):
                     yield Path(parent, name)
 
+    def _is_incoming(self, path: Path) -> bool:
+        """Tell whether this is where files wait that are being stored: they come in by themselves."""
+        incoming = self._store.folder.incoming_folder
+        return path.name == incoming.name and path.resolve() == incoming
+
     def _unreadable(self, error: OSError) -> None:
-        self._rejected.append(Failure(str(error.filename), str(storage_error(error, "read the folder"))))
+        self._rejected.append(Failure(_shown(error.filename), str(storage_error(error, "read the folder"))))
 
     def _take(self, path: Path) -> None:
         try:
+            if self._store.folder.is_database(path):
+                raise BadData("This is a file of the database itself.")
             header = read_header(path)
             pending = self._linked(path, header) if self._link else self._copied(path, header)
         except (BadData, StorageError) as error:
-            self._rejected.append(Failure(str(path), str(error)))
+            self._rejected.append(Failure(_shown(path), str(error)))
         else:
-            self._paths[header.sop_uid] = path
+            self._paths.setdefault(header.sop_uid, path)
             self._store.writer.put(pending, self._batch)
 
     def _linked(self, path: Path, header: Header) -> Pending:
+        if _shown(path.absolute()) != str(path.absolute()):
+            raise BadData("The name of the file is no text that a database can keep; import it by copying.")
         return Pending(header, None, path.absolute(), "import")
 
     def _copied(self, path: Path, header: Header) -> Pending:
@@ -96,13 +105,25 @@ class Importer:
         part = PartFile(self._store.folder.incoming_folder / final.name)
         try:
             _copy(path, part)
-            if part.size != header.size:
+            if part.size != header.size or read_header(part.part) != header:
                 raise BadData("The file changed while it was read.")
             part.retarget(final)
         except BaseException:
             part.discard()
             raise
         return Pending(header, part, final, "import")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
+
+
+def _shown(path: Path | str) -> str:
+    """Return a path for people and for JSON; on Linux its name may be no text."""
+    return str(path).encode("utf-8", "replace").decode("utf-8")
 
 
 def _copy(source: Path, part: PartFile) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ..domain.errors import BadData
 
+_PROGRAM_FILES = ("ctkdicom.sql", "ctkdicomtagcache.sql", "visual-dicom-browser.")
+
 
 @dataclass(frozen=True)
 class DatabaseFolder:
@@ -85,14 +87,29 @@ class DatabaseFolder:
     def absolute(self, stored: str) -> Path:
         """Return the path that a stored name means.
 
-        :raises BadData: the name is empty, or relative and leads out of the folder.
+        :raises BadData: the name is empty, relative and leads out of the folder, or means a database itself.
         """
-        if Path(stored).is_absolute():
-            return Path(stored)
-        path = self._inside(self.root / stored)
+        path = Path(stored) if Path(stored).is_absolute() else self._inside(self.root / stored)
         if path is None:
             raise BadData("The database names a file that lies outside its folder.")
+        if self.is_database(path):
+            raise BadData("The database names itself as an image.")
         return path
+
+    def is_database(self, path: Path) -> bool:
+        """Tell whether ``path`` is one of the folder's databases, their journals, or the lock file.
+
+        They must never be opened as images: POSIX drops the locks on a file as soon as a process closes it once.
+        """
+        if not (path.name.casefold().startswith(_PROGRAM_FILES) or path.is_symlink()):
+            return False
+        inside = self._inside(path)
+        return inside is not None and inside.parent == self.root and inside.name.casefold().startswith(_PROGRAM_FILES)
+
+    def owns(self, path: Path) -> bool:
+        """Tell whether ``path`` is a copy of ours, below ``dicom/`` or ``thumbs/``: no other file is ever deleted."""
+        inside = self._inside(path)
+        return inside is not None and not {self.dicom_folder, self.thumbs_folder}.isdisjoint(inside.parents)
 
     def find(self, stored: str) -> Path | None:
         """Return the file that a stored name means, or None if there is none, or the name is not to be trusted."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from ..domain.errors import BadData, FolderInUse, StorageError
+from ..domain.errors import FolderInUse, StorageError
 from ..domain.model import Level, Target
 from ..domain.results import RemoveResult, VerifyResult
-from . import mirror, recovery
+from . import catalogue_schema, mirror, recovery
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
 from .files import PART_SUFFIX
-from .headers import Header, read_header
 from .layout import DatabaseFolder
 from .lock import FolderLock
-from .writer import StoreWriter
+from .sqlite import DamagedDatabase
+from .writer import StoreWriter, header_of
+
+_INTENTS = ("receive", "unlink")
+# Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
+_INSTANCE_PART = f".dcm{PART_SUFFIX}"
 
 
 class LocalStore:
@@ -36,8 +41,10 @@ class LocalStore:
         self.read_only = not lock.held
         self._lock = lock
         self._ctk = ctk
-        self._removal = threading.Lock()
-        self._writer = StoreWriter(folder, catalogue, ctk, self._tell) if lock.held else None
+        # Held by whoever changes rows and files, or mirrors them: a commit, a removal, a refresh.
+        self._change = threading.RLock()
+        self._outdated: list[Catalogue] = []
+        self._writer = StoreWriter(folder, catalogue, ctk, self._tell, self._change) if lock.held else None
         #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
         self.on_stored: Callable[[frozenset[str]], None] | None = None
 
@@ -64,25 +71,30 @@ class LocalStore:
 
     @classmethod
     def _opened(cls, folder: DatabaseFolder, lock: FolderLock, held_by: str) -> LocalStore:
-        ctk = CtkDatabase.open(folder, read_only=not lock.held)
-        try:
-            catalogue = Catalogue.open(folder.catalogue, read_only=not lock.held)
+        with ExitStack() as opened:
+            ctk = CtkDatabase.open(folder, read_only=not lock.held)
+            opened.callback(ctk.close)
             if lock.held:
-                recovery.recover(folder, catalogue, ctk)
-            if catalogue.writable:
-                mirror.refresh(catalogue, ctk)
-        except BaseException:
-            ctk.close()
-            raise
-        return cls(folder, lock, ctk, catalogue, held_by)
+                recovery.sweep(folder.incoming_folder)
+                catalogue = _catalogue_in_agreement(folder, ctk)
+            else:
+                catalogue = Catalogue.open(folder.catalogue, read_only=True)
+            opened.callback(catalogue.close)
+            store = cls(folder, lock, ctk, catalogue, held_by)
+            if not lock.held:
+                store.refresh()
+            opened.pop_all()
+            return store
 
     def close(self) -> None:
         """Commit what is under way, close the files and give the folder back."""
         if self._writer is not None:
             self._writer.close()
-        self.catalogue.close()
-        self._ctk.close()
-        self._lock.release()
+        with self._change:
+            for catalogue in (*self._outdated, self.catalogue):
+                catalogue.close()
+            self._ctk.close()
+            self._lock.release()
 
     def __enter__(self) -> LocalStore:
         return self
@@ -115,8 +127,17 @@ class LocalStore:
             raise FolderInUse(self.held_by or "The database folder was opened for reading only.")
 
     def refresh(self) -> bool:
-        """Take over what other programs changed in the ctkDICOM database; tell whether there was anything."""
-        return self.catalogue.writable and mirror.refresh(self.catalogue, self._ctk)
+        """Take over what other programs changed in the ctkDICOM database; tell whether there was anything.
+
+        Where another engine holds the folder, that is its business.
+        """
+        with self._change:
+            if not self.catalogue.writable:
+                if self.held_by or not mirror.is_stale(self.catalogue, self._ctk):
+                    return False
+                self._outdated.append(self.catalogue)  # another thread may be reading it
+                self.catalogue = self.catalogue.detached()
+            return mirror.refresh(self.catalogue, self._ctk)
 
     def path_of(self, file: LocalFile) -> Path:
         """Return where the file of a local instance lies.
@@ -128,7 +149,7 @@ class LocalStore:
     def readable(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those instances that are really here: with a row, and a file that is whole and says the same."""
         files = self.catalogue.local_files(Level.IMAGE, sop_uids)
-        return {f.instance.sop_uid for f in files if self._header_of(f.instance.sop_uid, f.file) is not None}
+        return {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
 
     def remove(self, target: Target) -> RemoveResult:
         """Remove what a target names: rows, files inside the folder, thumbnails. Linked files are never touched.
@@ -137,41 +158,67 @@ class LocalStore:
         :raises StorageError: files could not be deleted; they are tried again at the next start.
         """
         self.require_writable()
-        with self._removal:
+        with self._change:
             self.refresh()
             files = self.catalogue.local_files(target.level, target.uids)
             before = self.catalogue.local_totals()
-            self.catalogue.add_intents("remove", [(f.instance.sop_uid, f.file, "") for f in files])
+            self.catalogue.add_intents("remove", self._removals(files))
             deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._ctk)
             after = self.catalogue.local_totals()
         if kept:
-            raise StorageError(f"{len(kept)} files could not be deleted; another program may use them.")
+            raise StorageError(f"{kept} files could not be deleted; another program may use them.")
         patients, studies, series, instances = (b - a for b, a in zip(before, after, strict=True))
         return RemoveResult(patients, studies, series, instances, deleted)
+
+    def _removals(self, files: Sequence[LocalFile]) -> Iterator[tuple[str, str, str]]:
+        thumbnails = self.catalogue.thumbnail_files(f.instance.sop_uid for f in files)
+        for file in files:
+            instance = file.instance
+            path = self.folder.thumbnail_path(instance.study_uid, instance.series_uid, instance.sop_uid)
+            yield instance.sop_uid, file.file, thumbnails.get(instance.sop_uid) or self.folder.stored_name(path)
 
     def verify(self) -> VerifyResult:
         """Check that every local row has a readable file, and every file below ``dicom/`` a row.
 
-        Open intents are finished and ``.part`` files swept first, if this store may write.
+        Open intents are finished and ``.part`` files swept first, if this store may write. Instances may be stored
+        and removed meanwhile.
         """
         if not self.read_only:
-            recovery.sweep(self.folder.dicom_folder)
-            self.refresh()
-        content = self._ctk.snapshot()
-        missing = [i.sop_uid for i in content.images if self._header_of(i.sop_uid, i.filename) is None]
-        known = {self._resolved(image.filename) for image in content.images}
+            recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
+            with self._change:
+                recovery.recover(self.folder, self.catalogue, self._ctk)
+                self.refresh()
+        # In this order, a file that is being stored is still in the intents, or has its row already.
         files = [p for p in recovery.files_below(self.folder.dicom_folder) if not p.name.endswith(PART_SUFFIX)]
-        orphans = [self.folder.stored_name(path) for path in files if path.resolve() not in known]
-        return VerifyResult(len(content.images), len(files), tuple(sorted(missing)), tuple(sorted(orphans)))
+        known = {self._resolved(file) for kind in _INTENTS for _, file, _ in self.catalogue.intents(kind)}
+        content = self._ctk.snapshot()
+        known.update(self._resolved(image.filename) for image in content.images)
+        missing = [i.sop_uid for i in content.images if header_of(self.folder, i.sop_uid, i.filename) is None]
+        orphans = [self.folder.stored_name(path) for path in files if path.resolve() not in known and path.exists()]
+        still_there = self._ctk.is_local(missing)
+        return VerifyResult(len(content.images), len(files), tuple(sorted(still_there)), tuple(sorted(orphans)))
 
     def _resolved(self, file: str) -> Path | None:
         path = self.folder.find(file)
         return path.resolve() if path is not None else None
 
-    def _header_of(self, sop_uid: str, file: str) -> Header | None:
-        """Return the header of a row's file, or None if the file is not whole or not what the row says."""
-        try:
-            header = read_header(self.folder.absolute(file))
-        except (BadData, StorageError):
-            return None
-        return header if header.sop_uid == sop_uid else None
+
+def _catalogue_in_agreement(folder: DatabaseFolder, ctk: CtkDatabase) -> Catalogue:
+    """Open the catalogue and bring it up to date; one that turns out to be damaged on the way is made anew."""
+    catalogue = Catalogue.open(folder.catalogue)
+    try:
+        return _agreeing(catalogue, folder, ctk)
+    except DamagedDatabase:
+        if not catalogue_schema.is_damaged(folder.catalogue):
+            raise
+    return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk)
+
+
+def _agreeing(catalogue: Catalogue, folder: DatabaseFolder, ctk: CtkDatabase) -> Catalogue:
+    try:
+        recovery.recover(folder, catalogue, ctk)
+        mirror.refresh(catalogue, ctk)
+    except BaseException:
+        catalogue.close()
+        raise
+    return catalogue

@@ -9,17 +9,25 @@ from .catalogue import Catalogue, LocalInstance
 from .ctk_content import CtkContent
 from .ctk_database import CtkDatabase
 
+_TRIES = 5
+
 
 def refresh(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
     """Mirror the database again if anybody changed it since the last time; tell whether it was."""
-    stamp = ctk.change_stamp()
-    if str(stamp) == catalogue.ctk_stamp:
+    if not is_stale(catalogue, ctk):
         return False
-    content = ctk.snapshot()
-    while (newer := ctk.change_stamp()) != stamp:  # changed while it was read, page by page
-        stamp, content = newer, ctk.snapshot()
+    for _ in range(_TRIES):
+        stamp, content = ctk.change_stamp(), ctk.snapshot()
+        if ctk.change_stamp() == stamp:
+            break
+        # Changed while it was read, page by page. With the older stamp, the next refresh looks again.
     catalogue.replace_local(list(local_content(content)), str(stamp))
     return True
+
+
+def is_stale(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
+    """Tell whether the database was changed since it was mirrored."""
+    return str(ctk.change_stamp()) != catalogue.ctk_stamp
 
 
 def local_content(content: CtkContent) -> Iterator[LocalInstance]:

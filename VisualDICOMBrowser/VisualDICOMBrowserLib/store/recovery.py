@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from ..domain.errors import BadData, StorageError
-from ..domain.model import Level
+from ..domain.errors import StorageError
 from .catalogue import Catalogue
 from .ctk_database import CtkDatabase
 from .ctk_rows import StoredInstance
 from .files import PART_SUFFIX, PartFile, unlink_with_retry
-from .headers import read_header
 from .layout import DatabaseFolder
-from .writer import local_instance
+from .writer import header_of, local_instance
+
+_log = logging.getLogger(__name__)
 
 
 def recover(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
@@ -22,15 +24,22 @@ def recover(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> N
 
     :raises StorageError: the disk is in the way; open intents stay open.
     """
-    sweep(folder.incoming_folder)
-    _finish_receiving(folder, catalogue, ctk)
+    finish_receiving(folder, catalogue, ctk)
     finish_removing(folder, catalogue, ctk)
 
 
-def sweep(root: Path) -> int:
-    """Delete the ``.part`` files below ``root`` that this process does not write; return how many."""
-    parts = (path for path in list(files_below(root)) if path.name.endswith(PART_SUFFIX))
-    return sum(unlink_with_retry(path) for path in parts if not PartFile.is_live(path))
+def sweep(root: Path, suffix: str = PART_SUFFIX) -> int:
+    """Delete the ``.part`` files below ``root`` that this process does not write; return how many.
+
+    What cannot be deleted stays for the next time.
+
+    :param suffix: the end of the names, for those who want only some of them.
+    """
+    swept = 0
+    for path in [path for path in files_below(root) if path.name.endswith(suffix)]:
+        with suppress(StorageError):
+            swept += not PartFile.is_live(path) and unlink_with_retry(path)
+    return swept
 
 
 def files_below(root: Path) -> Iterator[Path]:
@@ -40,66 +49,64 @@ def files_below(root: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-def _finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
+def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
     """Give rows to files that have their names; what has none never arrived."""
-    arrived = []
-    undone = []
-    for sop_uid, file in catalogue.intents("receive"):
-        path = folder.find(file)
-        try:
-            header = read_header(path) if path is not None else None
-        except (BadData, StorageError):
-            header = None  # a link whose target changed, perhaps: there is no row yet, so nothing is lost
-        if path is not None and header is not None and header.sop_uid == sop_uid:
-            arrived.append(StoredInstance(header, path))
-        else:
+    arrived, undone = [], []
+    for sop_uid, file, _ in catalogue.intents("receive"):
+        header = header_of(folder, sop_uid, file)
+        if header is None:  # a link whose target changed, perhaps: there is no row yet, so nothing is lost
             undone.append(sop_uid)
+        else:
+            arrived.append(StoredInstance(header, folder.absolute(file)))
     if arrived:
-        ctk.insert(arrived)
+        ctk.insert(arrived, replaced=[item.header.sop_uid for item in arrived])
         catalogue.add_local([local_instance(item.header, folder.stored_name(item.path)) for item in arrived])
     if undone:
+        ctk.forget_tags(undone)
         catalogue.clear_intents("receive", undone)
 
 
-def finish_removing(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> tuple[int, list[str]]:
+def finish_removing(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> tuple[int, int]:
     """Take rows and then files of all removal intents away; a linked file stays where it is.
 
-    :returns: number of deleted files, and the folder's own files that could not be deleted.
+    :returns: number of deleted files, and of the folder's own files that could not be deleted.
     """
-    intents = catalogue.intents("remove")
-    if not intents:
-        return 0, []
-    sop_uids = [sop_uid for sop_uid, _ in intents]
-    thumbnails = [
-        folder.thumbnail_path(f.instance.study_uid, f.instance.series_uid, f.instance.sop_uid)
-        for f in catalogue.local_files(Level.IMAGE, sop_uids)
-    ]
-    ctk.remove(sop_uids)
-    deleted, kept = 0, []
-    for _, file in intents:
-        path = folder.find(file)
-        if path is None or not folder.contains(path):
-            continue
-        try:
-            deleted += unlink_with_retry(path)
-            _remove_empty_parents(path, folder.dicom_folder)
-        except StorageError:
-            kept.append(file)
-    for path in thumbnails:
-        unlink_with_retry(path)
-        _remove_empty_parents(path, folder.thumbs_folder)
-    gone = [sop_uid for sop_uid, file in intents if file not in set(kept)]
-    catalogue.remove_local(gone)
-    catalogue.ctk_stamp = str(ctk.change_stamp())
-    return deleted, kept
+    sop_uids = [sop_uid for sop_uid, _, _ in catalogue.intents("remove")]
+    if sop_uids:
+        before = ctk.change_stamp()
+        ctk.remove(sop_uids)
+        after = ctk.change_stamp()
+        ours = str(before) == catalogue.ctk_stamp and after[0] - before[0] <= 1
+        catalogue.remove_local(sop_uids, str(after) if ours else None)
+    files = catalogue.intents("unlink")
+    return _delete_files(folder, catalogue, ctk, files) if files else (0, 0)
 
 
-def _remove_empty_parents(path: Path, top: Path) -> None:
-    """Remove the series' and the study's folder once nothing is left in them."""
-    for parent in list(path.parents)[:2]:
-        if parent == top or top not in parent.parents:
-            return
+def _delete_files(
+    folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase, files: Sequence[tuple[str, str, str]]
+) -> tuple[int, int]:
+    # Another program may have brought one back since.
+    wanted = ctk.is_local(sop_uid for sop_uid, _, _ in files)
+    deleted, done = 0, []
+    for sop_uid, file, thumbnail in files:
         try:
-            parent.rmdir()
-        except OSError:
-            return  # not empty, or used by another program: both are fine
+            if sop_uid not in wanted:
+                deleted += _delete(folder, file)
+                _delete(folder, thumbnail)
+            done.append(sop_uid)
+        except StorageError as error:
+            _log.info("A file could not be deleted yet: %s", error)
+    catalogue.clear_intents("unlink", done)
+    return deleted, len(files) - len(done)
+
+
+def _delete(folder: DatabaseFolder, file: str) -> bool:
+    path = folder.find(file)
+    if path is None or not folder.owns(path):
+        return False
+    deleted = unlink_with_retry(path)
+    for parent in list(path.parents)[:2]:  # of the series, and of the study
+        if parent not in (folder.dicom_folder, folder.thumbs_folder):
+            with suppress(OSError):  # not empty, or used by another program: both are fine
+                parent.rmdir()
+    return deleted

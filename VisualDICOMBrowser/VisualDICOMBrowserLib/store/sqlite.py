@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ..domain.errors import StorageError
+from ..domain.errors import BadData, StorageError
 
 BUSY_TIMEOUT_S = 5.0
 #: Values in one statement; SQLite's oldest limit on variables is 999.
@@ -21,6 +21,10 @@ LIST = "(?*)"
 
 _Item = TypeVar("_Item")
 _Rows = list[tuple[Any, ...]]
+
+
+class DamagedDatabase(StorageError):
+    """The file is damaged, or is no SQLite database: trying again does not help, making it anew does."""
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -38,10 +42,14 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             check_same_thread=False,
             uri=True,
         )
-        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
-        connection.execute("PRAGMA trusted_schema = OFF").fetchall()
-        if not read_only:
-            connection.execute("PRAGMA secure_delete = ON").fetchall()
+        try:
+            connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+            connection.execute("PRAGMA trusted_schema = OFF").fetchall()
+            if not read_only:
+                connection.execute("PRAGMA secure_delete = ON").fetchall()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -52,11 +60,16 @@ def _uri(path: Path) -> str:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn errors of SQLite into :class:`StorageError` with a plain sentence."""
+    """Turn errors of SQLite into :class:`StorageError` with a plain sentence.
+
+    :raises BadData: a value that no database takes: half a character, or an integer of more than 64 bits.
+    """
     try:
         yield
     except sqlite3.Error as error:
         raise _in_words(error) from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise BadData("A text or a number is of no kind that can be kept in a database.") from error
 
 
 def _in_words(error: sqlite3.Error) -> StorageError:
@@ -70,7 +83,7 @@ def _in_words(error: sqlite3.Error) -> StorageError:
     if "unable to open" in text:
         return StorageError("The database cannot be opened.")
     if "not a database" in text or "malformed" in text:
-        return StorageError("The database file is damaged, or is no database.")
+        return DamagedDatabase("The database file is damaged, or is no database.")
     return StorageError(f"The database could not be used: {text}.")
 
 

@@ -2,25 +2,28 @@
 
 For each group, in this order: intents → every file synced and given its name → tag cache and rows of the ctkDICOM
 database → catalogue, which also strikes off the intents. A crash in between leaves a ``.part`` file, or an
-intent that the next start finishes or undoes (:mod:`.recovery`).
+intent that the next start finishes or undoes (:mod:`.recovery`). What fails on the way is undone at once, or left
+to the next start in the same manner.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Callable, Sequence
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..domain.errors import InternalError, StorageError, VisualDicomError
+from ..domain.errors import BadData, InternalError, StorageError, VisualDicomError
 from ..domain.model import Instance, Level, Patient, Series, Study
 from .catalogue import Catalogue, LocalInstance
 from .ctk_database import CtkDatabase
 from .ctk_rows import StoredInstance
-from .files import PartFile, fsync_folder
-from .headers import Header
+from .files import PartFile, fsync_folder, unlink_with_retry
+from .headers import Header, read_header
 from .layout import DatabaseFolder
 
 _log = logging.getLogger(__name__)
@@ -75,10 +78,29 @@ class Batch:
             self._changed.notify_all()
 
 
+@dataclass
+class _Entry:
+    """An instance in the queue, settled once."""
+
+    pending: Pending
+    batch: Batch
+    _is_open: bool = True
+
+    @property
+    def sop_uid(self) -> str:
+        return self.pending.header.sop_uid
+
+    def settle(self, outcome: str | VisualDicomError) -> None:
+        if self._is_open:
+            self._is_open = False
+            self.batch._settle(self.sop_uid, outcome)
+
+
 class StoreWriter:
     """Commits instances on its own thread; :meth:`put` may be called from any number of threads.
 
     :param on_stored: called on that thread with the Series Instance UIDs of each group that was committed.
+    :param lock: held during each commit; whoever else changes rows and files takes it too.
     """
 
     def __init__(
@@ -87,111 +109,188 @@ class StoreWriter:
         catalogue: Catalogue,
         ctk: CtkDatabase,
         on_stored: Callable[[frozenset[str]], None],
+        lock: AbstractContextManager[bool] | None = None,
     ) -> None:
         self._on_stored = on_stored
         self._folder = folder
         self._catalogue = catalogue
         self._ctk = ctk
-        self._queue: queue.Queue[tuple[Pending, Batch] | None] = queue.Queue(_QUEUE_LENGTH)
+        self._commit_lock = lock or threading.RLock()
+        self._waiting: deque[_Entry] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="vdb-store-writer", daemon=True)
         self._thread.start()
 
     def put(self, pending: Pending, batch: Batch) -> None:
-        """Hand over an instance; waits while too many are queued."""
-        batch._opened()
-        self._queue.put((pending, batch))
+        """Hand over an instance; waits while too many are queued.
+
+        :raises StorageError: the store is closed; the file is dropped.
+        """
+        try:
+            if pending.part is not None:
+                pending.part.rest()
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or len(self._waiting) < _QUEUE_LENGTH)
+                if self._closing:
+                    raise StorageError("The database folder was closed meanwhile.")
+                batch._opened()
+                self._waiting.append(_Entry(pending, batch))
+                self._changed.notify_all()
+        except BaseException:
+            _discard(pending)
+            raise
 
     def close(self) -> None:
-        """Commit what is queued and end the thread."""
-        self._queue.put(None)
+        """Commit what is queued and end the thread; whoever still waits to put something in is turned away."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            group, last = self._take_group()
-            if group:
-                self._commit(group)
-            if last:
-                return
+        while group := self._take_group():
+            stored = self._commit(group)
+            if stored:
+                self._tell(frozenset(stored))
 
-    def _take_group(self) -> tuple[list[tuple[Pending, Batch]], bool]:
-        """Wait for an instance, then take along what is there already; the flag tells to end afterwards."""
-        item = self._queue.get()
-        group: list[tuple[Pending, Batch]] = []
-        while item is not None:
-            group.append(item)
-            if len(group) >= _GROUP_LENGTH:
-                return group, False
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
+    def _take_group(self) -> list[_Entry]:
+        """Wait for an instance, then take along what is there already; nothing tells to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._waiting)
+            group = [self._waiting.popleft() for _ in range(min(_GROUP_LENGTH, len(self._waiting)))]
+            self._changed.notify_all()
+            return group
 
-    def _commit(self, group: Sequence[tuple[Pending, Batch]]) -> None:
-        new = self._without_duplicates(group)
+    def _tell(self, series_uids: frozenset[str]) -> None:
         try:
-            self._catalogue.add_intents("receive", [self._intent(pending) for pending, _ in new])
-            placed = [(pending, batch) for pending, batch in new if self._place(pending, batch)]
-            for folder in {pending.path.parent for pending, _ in placed if pending.part is not None}:
-                fsync_folder(folder)
-            self._add_rows([pending for pending, _ in placed])
-        except VisualDicomError as error:
-            self._fail(new, error)
+            self._on_stored(series_uids)
         except Exception as error:
-            _log.exception("The store writer failed")
-            self._fail(new, InternalError(f"Storing failed by a fault of this program ({type(error).__name__})."))
-        else:
-            for pending, batch in placed:
-                batch._settle(pending.header.sop_uid, "stored")
-            if placed:
-                self._on_stored(frozenset(pending.header.series_uid for pending, _ in placed))
+            # What is stored is stored, and the rest must be.
+            _log.error("Whoever is told of stored instances failed: %s", type(error).__name__)
 
-    def _without_duplicates(self, group: Sequence[tuple[Pending, Batch]]) -> list[tuple[Pending, Batch]]:
-        """Settle what is local already, or twice in the group: the first is kept."""
+    def _commit(self, group: Sequence[_Entry]) -> list[str]:
+        """Settle a group; return the Series Instance UIDs of what was stored."""
         try:
-            known = self._readable([pending.header.sop_uid for pending, _ in group])
+            with self._commit_lock:
+                placed = self._store(group)
         except VisualDicomError as error:
             self._fail(group, error)
+        except Exception as error:
+            # Without its text, which may hold anything.
+            _log.error("The store writer failed: %s\n%s", type(error).__name__, _where(error))
+            self._fail(group, InternalError(f"Storing failed by a fault of this program ({type(error).__name__})."))
+        else:
+            for entry in placed:
+                entry.settle("stored")
+            return [entry.pending.header.series_uid for entry in placed]
+        return []
+
+    def _store(self, group: Sequence[_Entry]) -> list[_Entry]:
+        new = self._without_duplicates(group)
+        if not new:
             return []
+        self._catalogue.add_intents("receive", [self._intent(entry.pending) for entry in new])
+        placed = [entry for entry in new if self._place(entry)]
+        if len(placed) < len(new):
+            self._strike_off([entry.sop_uid for entry in new if entry not in placed])
+        if placed:
+            self._add_rows(placed)
+        return placed
+
+    def _without_duplicates(self, group: Sequence[_Entry]) -> list[_Entry]:
+        """Settle what is local already, or twice in the group: the first is kept."""
+        known = self._readable([entry.sop_uid for entry in group])
         new = []
-        for pending, batch in group:
-            if pending.header.sop_uid in known:
-                _discard(pending)
-                batch._settle(pending.header.sop_uid, "duplicate")
+        for entry in group:
+            if entry.sop_uid in known:
+                _discard(entry.pending)
+                entry.settle("duplicate")
             else:
-                known.add(pending.header.sop_uid)
-                new.append((pending, batch))
+                known.add(entry.sop_uid)
+                new.append(entry)
         return new
 
     def _readable(self, sop_uids: Sequence[str]) -> set[str]:
         files = self._catalogue.local_files(Level.IMAGE, sop_uids)
-        return {f.instance.sop_uid for f in files if self._folder.find(f.file) is not None}
+        return {f.instance.sop_uid for f in files if header_of(self._folder, f.instance.sop_uid, f.file)}
 
     def _intent(self, pending: Pending) -> tuple[str, str, str]:
         return pending.header.sop_uid, self._folder.stored_name(pending.path), pending.source
 
-    def _place(self, pending: Pending, batch: Batch) -> bool:
+    def _place(self, entry: _Entry) -> bool:
         """Give one file its name; a failure concerns this instance only."""
-        if pending.part is None:
+        if entry.pending.part is None:
             return True
         try:
-            pending.part.commit()
+            entry.pending.part.commit()
         except StorageError as error:
-            batch._settle(pending.header.sop_uid, error)
+            entry.settle(error)
             return False
         return True
 
-    def _add_rows(self, items: Sequence[Pending]) -> None:
-        self._ctk.insert([StoredInstance(pending.header, pending.path) for pending in items])
-        self._catalogue.add_local([local_instance(p.header, self._folder.stored_name(p.path)) for p in items])
-        self._catalogue.ctk_stamp = str(self._ctk.change_stamp())
+    def _add_rows(self, placed: Sequence[_Entry]) -> None:
+        items = [StoredInstance(entry.pending.header, entry.pending.path) for entry in placed]
+        before = self._ctk.change_stamp()
+        try:
+            for folder in self._folders(placed):
+                fsync_folder(folder)
+            self._ctk.insert(items, replaced=[entry.sop_uid for entry in placed])
+        except BaseException:
+            self._take_back(placed)
+            raise
+        after = self._ctk.change_stamp()
+        # One transaction more is ours alone; if there are others, the mirror has to look.
+        ours = str(before) == self._catalogue.ctk_stamp and after[0] - before[0] <= 1
+        local = [local_instance(item.header, self._folder.stored_name(item.path)) for item in items]
+        self._catalogue.add_local(local, str(after) if ours else None)
 
-    def _fail(self, group: Sequence[tuple[Pending, Batch]], error: VisualDicomError) -> None:
-        """Settle what is not settled yet; files that have their names already keep their intents."""
-        for pending, batch in group:
-            _discard(pending)
-            batch._settle(pending.header.sop_uid, error)
+    def _folders(self, placed: Iterable[_Entry]) -> set[Path]:
+        """Return the folders that got new names, up to ``dicom/``."""
+        paths = [entry.pending.path for entry in placed if entry.pending.part is not None]
+        return {folder for path in paths for folder in list(path.parents)[:3]}
+
+    def _take_back(self, placed: Sequence[_Entry]) -> None:
+        """Undo what has no row; where that fails too, the open intents tell the next start."""
+        try:
+            local = self._ctk.is_local([entry.sop_uid for entry in placed])
+            undone = [entry for entry in placed if entry.sop_uid not in local]
+            for entry in undone:
+                if entry.pending.part is not None:
+                    unlink_with_retry(entry.pending.path)
+            self._ctk.forget_tags([entry.sop_uid for entry in undone])
+        except StorageError as error:
+            _log.info("What could not be stored is taken back at the next start: %s", error)
+        else:
+            self._strike_off([entry.sop_uid for entry in undone])
+
+    def _strike_off(self, sop_uids: Sequence[str]) -> None:
+        try:
+            self._catalogue.clear_intents("receive", sop_uids)
+        except StorageError as error:
+            _log.info("Intents are struck off at the next start: %s", error)
+
+    def _fail(self, group: Sequence[_Entry], error: VisualDicomError) -> None:
+        """Settle what is not settled yet."""
+        for entry in group:
+            _discard(entry.pending)
+            entry.settle(error)
+
+
+def _where(error: BaseException) -> str:
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
+def header_of(folder: DatabaseFolder, sop_uid: str, file: str) -> Header | None:
+    """Return the header of a local instance's file, or None if it is not there, not whole, or another instance.
+
+    :param file: its stored name.
+    """
+    try:
+        header = read_header(folder.absolute(file))
+    except (BadData, StorageError):
+        return None
+    return header if header.sop_uid == sop_uid else None
 
 
 def _discard(pending: Pending) -> None:

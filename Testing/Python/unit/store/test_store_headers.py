@@ -257,6 +257,7 @@ def _pydicom_files() -> list[Path]:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.expects_log("Expected explicit VR", "Invalid value for VR")
 def test_all_files_of_pydicom_read_as_pydicom_reads_them():
     read = 0
     for path in _pydicom_files():
