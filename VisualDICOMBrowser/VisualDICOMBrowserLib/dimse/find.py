@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
@@ -45,6 +46,8 @@ _SERIES_KEYS = (
 )
 _IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber", "SOPClassUID")
 
+_Record = TypeVar("_Record")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -58,10 +61,14 @@ class Found:
 
 
 class Finder:
-    """Asks one server, over one association; made by :meth:`connect`."""
+    """Asks one server, over one association; made by :meth:`connect`.
+
+    :ivar unusable: how many answers were left out so far, because their UID is none.
+    """
 
     def __init__(self, association: Association) -> None:
         self._association = association
+        self.unusable = 0
 
     @classmethod
     @contextmanager
@@ -87,20 +94,27 @@ class Finder:
     def studies(self, keys: Keys, limit: int) -> tuple[list[Study], bool]:
         """Find studies by patient and study keys. Studies without a usable UID are left out."""
         found = self._find(Level.STUDY, {**dict.fromkeys((*_PATIENT_KEYS, *_STUDY_KEYS), ""), **keys}, limit)
-        return [s for s in map(_study, found.answers) if is_uid(s.study_uid)], found.truncated
+        studies = list(map(_study, found.answers))
+        return self._usable(studies, [s.study_uid for s in studies]), found.truncated
 
     def series(self, study_uid: str, keys: Keys, limit: int) -> tuple[list[Series], bool]:
         """Find the series of a study; of all studies if ``study_uid`` is empty, which many servers refuse."""
         all_keys = {**dict.fromkeys(_SERIES_KEYS, ""), **keys, "StudyInstanceUID": study_uid}
         found = self._find(Level.SERIES, all_keys, limit)
-        return [s for s in (_series(a, study_uid) for a in found.answers) if is_uid(s.series_uid)], found.truncated
+        series = [_series(a, study_uid) for a in found.answers]
+        return self._usable(series, [s.series_uid for s in series]), found.truncated
 
     def instances(self, study_uid: str, series_uid: str, keys: Keys, limit: int) -> tuple[list[Instance], bool]:
         """Find the instances of a series; of all if the UIDs are empty, which many servers refuse."""
         parents = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = self._find(Level.IMAGE, {**dict.fromkeys(_IMAGE_KEYS, ""), **keys, **parents}, limit)
-        instances = (_instance(a, study_uid, series_uid) for a in found.answers)
-        return [i for i in instances if is_uid(i.sop_uid)], found.truncated
+        instances = [_instance(a, study_uid, series_uid) for a in found.answers]
+        return self._usable(instances, [i.sop_uid for i in instances]), found.truncated
+
+    def _usable(self, records: Sequence[_Record], uids: Sequence[str]) -> list[_Record]:
+        usable = [record for record, uid in zip(records, uids, strict=True) if is_uid(uid)]
+        self.unusable += len(records) - len(usable)
+        return usable
 
     def _offers(self, model: str) -> bool:
         return any(context.abstract_syntax == model for context in self._association.contexts.values())

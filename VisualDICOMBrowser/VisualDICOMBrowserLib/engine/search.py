@@ -22,6 +22,7 @@ class Findings:
     """What one server, or this computer, has of what was searched for.
 
     :ivar truncated: there is more than the limit let through.
+    :ivar unusable: how many matches were left out, because their UID is none.
     """
 
     patients: list[Patient] = field(default_factory=list)
@@ -29,6 +30,7 @@ class Findings:
     series: list[Series] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     truncated: bool = False
+    unusable: int = 0
 
 
 def search_server(server: Server, query: QueryFilter, level: Level, token: CancelToken) -> Findings:
@@ -42,8 +44,11 @@ def search_server(server: Server, query: QueryFilter, level: Level, token: Cance
     with Finder.connect(server, token) as finder:
         search = _ServerSearch(finder, query, token)
         if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
-            return search.patients()
-        return search.descend(level)
+            found = search.patients()
+        else:
+            found = search.descend(level)
+        found.unusable = finder.unusable
+        return found
 
 
 class _ServerSearch:
@@ -59,19 +64,27 @@ class _ServerSearch:
         return self._found
 
     def descend(self, level: Level) -> Findings:
-        seen: set[str] = set()
+        studies = self._studies()
+        for study in studies:
+            self._token.check()
+            if len(self._found.studies) >= self._query.limit:
+                self._found.truncated = True
+                break
+            self._take_study(study, level)
+        self._found.patients = [study.patient for study in self._found.studies]
+        return self._found
+
+    def _studies(self) -> list[Study]:
+        found: dict[str, Study] = {}
         # Peers differ in what they make of several modalities in one key: one question for each is safe.
         for modality in self._query.modalities or ("",):
             keys = {**_study_keys(self._query), "ModalitiesInStudy": modality}
             studies, truncated = self._finder.studies(keys, self._query.limit)
             self._found.truncated |= truncated
             for study in studies:
-                self._token.check()
-                if study.study_uid not in seen and self._query.matches_study(study):
-                    seen.add(study.study_uid)
-                    self._take_study(study, level)
-        self._found.patients = [study.patient for study in self._found.studies]
-        return self._found
+                if self._query.matches_study(study):
+                    found.setdefault(study.study_uid, study)
+        return list(found.values())
 
     def _take_study(self, study: Study, level: Level) -> None:
         must_look = bool(self._query.series_uid) or bool(self._query.modalities and not study.modalities)
