@@ -59,6 +59,7 @@ from ..jobs.description import JobDescription, JobKind, JobRecord
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
 from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
+from ..jobs.retry import RetryStrategy
 from ..jobs.scheduler import Scheduler
 from ..jobs.states import JobState
 from ..store.importer import Importer
@@ -84,11 +85,19 @@ class Engine:
     :param database: the database folder; made if need be.
     :param config: the configuration file; the user's own if None.
     :param read_only: do not write in the folder. It is read-only as well if another engine holds it.
+    :param retry: whether and when what failed is tried again.
     :raises SchemaMismatch: the folder holds a database of another version.
     :raises StorageError: the folder cannot be used.
     """
 
-    def __init__(self, database: Path | str, config: Path | str | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        database: Path | str,
+        config: Path | str | None = None,
+        *,
+        read_only: bool = False,
+        retry: RetryStrategy | None = None,
+    ) -> None:
         silence_pynetdicom()
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._store = LocalStore.open(Path(database), read_only=read_only)
@@ -101,6 +110,7 @@ class Engine:
         self._scheduler = Scheduler(
             dict.fromkeys(JobKind, self._work),
             Limits(servers=self._server_limits()),
+            retry,
             listener=self._on_transition,
             on_progress=lambda record: self._emit("progress", record.job_id, record.to_dict()),
             store=self._job_store(),

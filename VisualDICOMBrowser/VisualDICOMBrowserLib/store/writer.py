@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..domain.errors import InternalError, StorageError, VisualDicomError
+from ..domain.errors import BadData, InternalError, StorageError, VisualDicomError
 from ..domain.model import Instance, Level, Patient, Series, Study
-from .catalogue import Catalogue, LocalInstance
+from .catalogue import Catalogue, LocalFile, LocalInstance
 from .ctk_database import CtkDatabase
 from .ctk_rows import StoredInstance
 from .files import PartFile, fsync_folder
-from .headers import Header
+from .headers import Header, read_header
 from .layout import DatabaseFolder
 
 _log = logging.getLogger(__name__)
@@ -165,8 +165,15 @@ class StoreWriter:
         return new
 
     def _readable(self, sop_uids: Sequence[str]) -> set[str]:
+        """Return what is here and whole; the file of anything else is replaced."""
         files = self._catalogue.local_files(Level.IMAGE, sop_uids)
-        return {f.instance.sop_uid for f in files if self._folder.find(f.file) is not None}
+        return {f.instance.sop_uid for f in files if self._is_whole(f)}
+
+    def _is_whole(self, file: LocalFile) -> bool:
+        try:
+            return read_header(self._folder.absolute(file.file)).sop_uid == file.instance.sop_uid
+        except (BadData, StorageError):
+            return False
 
     def _intent(self, pending: Pending) -> tuple[str, str, str]:
         return pending.header.sop_uid, self._folder.stored_name(pending.path), pending.source
@@ -183,6 +190,9 @@ class StoreWriter:
         return True
 
     def _add_rows(self, items: Sequence[Pending]) -> None:
+        damaged = self._catalogue.local_files(Level.IMAGE, [pending.header.sop_uid for pending in items])
+        if damaged:  # their rows may name another file; until the new ones are there, the intents hold the place
+            self._ctk.remove(file.instance.sop_uid for file in damaged)
         self._ctk.insert([StoredInstance(pending.header, pending.path) for pending in items])
         self._catalogue.add_local([local_instance(p.header, self._folder.stored_name(p.path)) for p in items])
         self._catalogue.ctk_stamp = str(self._ctk.change_stamp())
