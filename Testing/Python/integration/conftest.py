@@ -124,6 +124,7 @@ def dead_port() -> int:
 @pytest.fixture
 def benches(tmp_path: Path) -> Callable[[str], Bench]:
     """Make more than one bench."""
+
     def make(name: str) -> Bench:
         root = tmp_path / name
         root.mkdir()

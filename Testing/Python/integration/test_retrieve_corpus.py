@@ -25,7 +25,10 @@ STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 
 #: What cannot be had: file name -> (why not, part of the reason that is told).
 NOT_FROM_ORTHANC = {
-    "explicit_VR-UN.dcm": ("Orthanc does not understand a SOP Class UID of VR UN, and finds no context for it", "0xC000"),
+    "explicit_VR-UN.dcm": (
+        "Orthanc does not understand a SOP Class UID of VR UN, and finds no context for it",
+        "0xC000",
+    ),
 }
 #: Objects that servers do not list in a way that one could ask for.
 NEVER_LISTED = {"bad_sequence.dcm": "its UIDs are hexadecimal digests, which are none"}
@@ -101,8 +104,11 @@ def test_objects_with_invalid_uids_are_mentioned_by_the_search(retrieved):
 
 def test_the_elements_are_those_of_the_source(retrieved):
     files = retrieved.corpus.by_uid()
-    different = {files[uid].path.name: found for uid, path in retrieved.stored().items()
-                 if (found := differences(files[uid].path, path))}
+    different = {
+        files[uid].path.name: found
+        for uid, path in retrieved.stored().items()
+        if (found := differences(files[uid].path, path))
+    }
     assert different == {}
 
 

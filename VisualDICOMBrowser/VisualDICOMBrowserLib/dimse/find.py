@@ -46,7 +46,7 @@ _SERIES_KEYS = (
 )
 _IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber", "SOPClassUID")
 
-_Record = TypeVar("_Record")
+_Record = TypeVar("_Record", Study, Series, Instance)
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class Found:
 class Finder:
     """Asks one server, over one association; made by :meth:`connect`.
 
-    :ivar unusable: how many answers were left out so far, because their UID is none.
+    :ivar unusable: the answers that were left out so far, because their UID is none.
     """
 
     def __init__(self, association: Association) -> None:
         self._association = association
-        self.unusable = 0
+        self.unusable: list[Study | Series | Instance] = []
 
     @classmethod
     @contextmanager
@@ -112,9 +112,9 @@ class Finder:
         return self._usable(instances, [i.sop_uid for i in instances]), found.truncated
 
     def _usable(self, records: Sequence[_Record], uids: Sequence[str]) -> list[_Record]:
-        usable = [record for record, uid in zip(records, uids, strict=True) if is_uid(uid)]
-        self.unusable += len(records) - len(usable)
-        return usable
+        pairs = list(zip(records, uids, strict=True))
+        self.unusable += [record for record, uid in pairs if not is_uid(uid)]
+        return [record for record, uid in pairs if is_uid(uid)]
 
     def _offers(self, model: str) -> bool:
         return any(context.abstract_syntax == model for context in self._association.contexts.values())

@@ -254,11 +254,10 @@ class Engine:
 
     @staticmethod
     def _merge(tree: PatientTree, found: Findings, server: str | None, level: Level) -> None:
-        for patient in found.patients:
+        for patient in found.patients if level is Level.PATIENT else ():
             tree.add_patient(patient)
-        if level >= Level.STUDY:
-            for study in found.studies:
-                tree.add_study(study, server)
+        for study in found.studies if level >= Level.STUDY else ():
+            tree.add_study(study, server)
         for series in found.series if level >= Level.SERIES else ():
             tree.add_series(series, server)
         for instance in found.instances if level >= Level.IMAGE else ():

@@ -76,7 +76,7 @@ def make_plan(server: Server, target: Target, catalogue: Catalogue, token: Cance
             token.check()
             _add_study(plan, finder, place)
         plan.found = _found(plan, target)
-        plan.unusable = finder.unusable
+        plan.unusable = len(set(finder.unusable))
         return plan
 
 
@@ -116,7 +116,7 @@ def _located(finder: Finder, target: Target, catalogue: Catalogue) -> Iterator[_
         series.add(parents[1])
         if target.level is Level.IMAGE:
             instances.add(uid)
-    finder.unusable = 0  # what a search of everything came across does not belong to the target
+    finder.unusable.clear()  # what a search of everything came across does not belong to the target
     for study_uid, (series, instances) in grouped.items():
         yield _Place(study_uid, frozenset(series), frozenset(instances))
 

@@ -296,7 +296,7 @@ class Catalogue:
         db.executemany(_ADD_INSTANCE, [_instance_row(item.instance, item.file) for item in items])
 
     def _add_study(self, db: sqlite3.Connection, study: Study, *, overwrite: bool) -> None:
-        patient = _patient_row(db, study.patient)
+        patient = _patient_of(db, study) or _patient_row(db, study.patient)
         verb = "REPLACE" if overwrite else "IGNORE"
         db.execute(
             f"INSERT OR {verb} INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - one of two constants
@@ -343,6 +343,16 @@ def _add_series(db: sqlite3.Connection, series: Series) -> None:
         " body_part = CASE WHEN body_part = '' THEN excluded.body_part ELSE body_part END",
         (series.series_uid, series.study_uid, series.number, series.modality, series.description, series.body_part),
     )
+
+
+def _patient_of(db: sqlite3.Connection, study: Study) -> int | None:
+    """Return the row of a known study's patient if it says the same; who has no ID would else get a row each time."""
+    rows = db.execute(
+        "SELECT p.id, p.patient_id, p.name, p.birth_date, p.sex, p.issuer FROM studies t"
+        " JOIN patients p ON p.id = t.patient WHERE t.study_uid = ?",
+        (study.study_uid,),
+    ).fetchall()
+    return int(rows[0][0]) if rows and rows[0][1:] == _values(study.patient) else None
 
 
 def _patient_row(db: sqlite3.Connection, patient: Patient) -> int:
