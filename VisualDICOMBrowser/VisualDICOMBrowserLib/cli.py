@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__
 from .cli_text import as_text
@@ -49,24 +49,27 @@ _Result = tuple[int, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser().parse_args(arguments)
-    except SystemExit as stop:  # argparse has said all there is to say
+        options = _parser().parse_args(words)
+    except SystemExit as stop:  # --help and --version have said all there is to say
         return int(stop.code or 0)
+    except UsageError as error:
+        return _failed("--json" in words, error)
     try:
         code, document = options.run(options)
     except VisualDicomError as error:
-        return _failed(options, error)
+        return _failed(options.json, error)
     except KeyboardInterrupt:
-        return _failed(options, Cancelled())
+        return _failed(options.json, Cancelled())
     _show(options, document)
     return int(code)
 
 
-def _failed(options: argparse.Namespace, error: VisualDicomError) -> int:
+def _failed(as_json: bool, error: VisualDicomError) -> int:
     """Say what went wrong: as a sentence, and with ``--json`` also as a document."""
     _say(f"Error: {error}")
-    if options.json:
+    if as_json:
         print(json.dumps({"error": str(error), "retryable": error.retryable}))  # noqa: T201
     usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen))
     return EXIT_USAGE if usage else EXIT_FAILED
@@ -160,9 +163,9 @@ def _echo(options: argparse.Namespace) -> _Result:
 
 
 def _query(options: argparse.Namespace) -> _Result:
+    wanted, level = _filter(options), Level.from_word(options.level)
     with _Session(options) as session:
-        level = Level.from_word(options.level)
-        result = session.engine.query(_filter(options), level, options.server, token=session.token)
+        result = session.engine.query(wanted, level, options.server, token=session.token)
     for warning in result.warnings:
         _say(f"Warning: {warning}")
     all_failed = result.servers_asked > 0 and result.servers_failed == result.servers_asked
@@ -170,8 +173,11 @@ def _query(options: argparse.Namespace) -> _Result:
 
 
 def _list(options: argparse.Namespace) -> _Result:
+    wanted, level = _filter(options), Level.from_word(options.level)
     with _Session(options) as session:
-        result = session.engine.local(_filter(options), Level.from_word(options.level))
+        result = session.engine.local(wanted, level)
+    for warning in result.warnings:
+        _say(f"Warning: {warning}")
     return EXIT_DONE, result.to_dict()
 
 
@@ -182,10 +188,12 @@ def _retrieve(options: argparse.Namespace) -> _Result:
         unsubscribe()
     for warning in result.warnings:
         _say(f"Warning: {warning}")
-    if not result.requested and not result.warnings:
-        _say("Error: No server has what was asked for.")
-    elif not result.complete:
+    if not result.requested:
+        _say("Error: There is nothing to fetch.")
+    elif result.verified < result.requested or result.missing:
         _say(f"Error: {result.requested - result.verified} of {result.requested} instances are missing.")
+    elif not result.complete:
+        _say("Error: All that was found is here, but there may be more.")
     return (EXIT_DONE if result.complete else EXIT_FAILED), result.to_dict()
 
 
@@ -282,15 +290,21 @@ def _target(options: argparse.Namespace) -> Target:
 # The grammar
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving the program, so that wrong words end like any other wrong usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')}.")
+
+
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     # Accepted before and after the command: a default of its own there would undo what was said before.
     for name, help_text in (("--database", "the database folder"), ("--config", "the configuration file")):
         common.add_argument(name, type=Path, default=argparse.SUPPRESS, help=help_text)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document")
-    parser = argparse.ArgumentParser(
-        prog="visual-dicom-browser", description="Find, fetch and keep DICOM images.", parents=[common]
-    )
+    parser = _Parser(prog="visual-dicom-browser", description="Find, fetch and keep DICOM images.", parents=[common])
     parser.set_defaults(database=None, config=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)

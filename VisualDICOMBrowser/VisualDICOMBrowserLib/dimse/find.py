@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
@@ -46,6 +47,8 @@ _SERIES_KEYS = (
 )
 _IMAGE_KEYS = ("SOPInstanceUID", "InstanceNumber", "SOPClassUID")
 
+_Record = TypeVar("_Record", Study, Series, Instance)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -59,10 +62,14 @@ class Found:
 
 
 class Finder:
-    """Asks one server, over one association; made by :meth:`connect`."""
+    """Asks one server, over one association; made by :meth:`connect`.
+
+    :ivar unusable: the answers that were left out so far, because their UID is none.
+    """
 
     def __init__(self, association: Association) -> None:
         self._association = association
+        self.unusable: list[Study | Series | Instance] = []
 
     @classmethod
     @contextmanager
@@ -88,20 +95,27 @@ class Finder:
     def studies(self, keys: Keys, limit: int) -> tuple[list[Study], bool]:
         """Find studies by patient and study keys. Studies without a usable UID are left out."""
         found = self._find(Level.STUDY, {**dict.fromkeys((*_PATIENT_KEYS, *_STUDY_KEYS), ""), **keys}, limit)
-        return [s for s in map(_study, found.answers) if is_uid(s.study_uid)], found.truncated
+        studies = list(map(_study, found.answers))
+        return self._usable(studies, [s.study_uid for s in studies]), found.truncated
 
     def series(self, study_uid: str, keys: Keys, limit: int) -> tuple[list[Series], bool]:
         """Find the series of a study; of all studies if ``study_uid`` is empty, which many servers refuse."""
         all_keys = {**dict.fromkeys(_SERIES_KEYS, ""), **keys, "StudyInstanceUID": study_uid}
         found = self._find(Level.SERIES, all_keys, limit)
-        return [s for s in (_series(a, study_uid) for a in found.answers) if is_uid(s.series_uid)], found.truncated
+        series = [_series(a, study_uid) for a in found.answers]
+        return self._usable(series, [s.series_uid for s in series]), found.truncated
 
     def instances(self, study_uid: str, series_uid: str, keys: Keys, limit: int) -> tuple[list[Instance], bool]:
         """Find the instances of a series; of all if the UIDs are empty, which many servers refuse."""
         parents = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         found = self._find(Level.IMAGE, {**dict.fromkeys(_IMAGE_KEYS, ""), **keys, **parents}, limit)
-        instances = (_instance(a, study_uid, series_uid) for a in found.answers)
-        return [i for i in instances if is_uid(i.sop_uid)], found.truncated
+        instances = [_instance(a, study_uid, series_uid) for a in found.answers]
+        return self._usable(instances, [i.sop_uid for i in instances]), found.truncated
+
+    def _usable(self, records: Sequence[_Record], uids: Sequence[str]) -> list[_Record]:
+        pairs = list(zip(records, uids, strict=True))
+        self.unusable += [record for record, uid in pairs if not is_uid(uid)]
+        return [record for record, uid in pairs if is_uid(uid)]
 
     def _offers(self, model: str) -> bool:
         return any(context.abstract_syntax == model for context in self._association.contexts.values())

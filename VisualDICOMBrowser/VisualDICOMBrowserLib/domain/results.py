@@ -40,6 +40,7 @@ class RetrieveResult:
     :ivar missing: SOP Instance UIDs announced and not here.
     :ivar failed: instances the peer or this computer could not handle, with the reason.
     :ivar seconds: from the start of the job to its end.
+    :ivar uncertain: there may be more than was announced: something was not found, or a server could not be asked.
     """
 
     requested: int
@@ -51,11 +52,13 @@ class RetrieveResult:
     bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    uncertain: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether all that was announced is here."""
-        return self.requested > 0 and self.verified == self.requested and not self.missing
+        """Whether all that was asked for is here."""
+        all_here = self.requested > 0 and self.verified == self.requested and not self.missing
+        return all_here and not self.uncertain
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of ``retrieve --json``."""

@@ -74,6 +74,11 @@ def is_transient(status: int) -> bool:
     return 0xA700 <= status <= 0xA7FF or status == 0x0213
 
 
+def is_unable(status: int) -> bool:
+    """Tell whether the peer gave up on a retrieve as such, not on sub-operations (PS3.4, C.4.2.1.5 and C.4.3.1.4)."""
+    return 0xC000 <= status <= 0xCFFF
+
+
 def in_words(status: int) -> str:
     """Describe a status code for people, always with the code itself."""
     words = _WORDS.get(status)

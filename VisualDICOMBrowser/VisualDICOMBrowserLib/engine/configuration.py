@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..domain.errors import StorageError, UsageError
+from ..domain.errors import UsageError
 from ..domain.servers import Server
 
 _VERSION = 1
@@ -59,7 +59,7 @@ class Configuration:
     def add(self, server: Server) -> None:
         """Add a server, or replace the one of the same name.
 
-        :raises UsageError: its proxy is not configured.
+        :raises UsageError: its proxy is not configured, or the file cannot be written.
         """
         with self._lock:
             servers = self._read()
@@ -71,7 +71,8 @@ class Configuration:
     def remove(self, name: str) -> None:
         """Remove a server.
 
-        :raises UsageError: there is none of that name, or another one needs it as its proxy.
+        :raises UsageError: there is none of that name, another one needs it as its proxy, or the file cannot be
+            written.
         """
         with self._lock:
             servers = self._read()
@@ -109,8 +110,7 @@ class Configuration:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            message = f"The configuration file {self.path} cannot be written: {error.strerror}."
-            raise StorageError(message) from error
+            raise UsageError(f"The configuration file {self.path} cannot be written: {error.strerror}.") from error
 
 
 def _servers(raw: bytes, path: Path) -> dict[str, Server]:

@@ -53,19 +53,20 @@ from ..domain.results import (
     ThumbnailResult,
     VerifyResult,
 )
-from ..domain.servers import RetrieveMethod, Server
+from ..domain.servers import Server
 from ..imaging.children import Decoder
 from ..jobs.description import JobDescription, JobKind, JobRecord
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
 from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
+from ..jobs.retry import RetryStrategy
 from ..jobs.scheduler import Scheduler
 from ..jobs.states import JobState
 from ..store.importer import Importer
 from ..store.local import LocalStore
 from .configuration import Configuration, default_configuration_file
 from .job_queue import CatalogueJobQueue
-from .retrieve import Retrieval, require_get, result_of
+from .retrieve import Retrieval, can_get, require_get, result_of
 from .search import Findings, search_local, search_server
 from .thumbnails import fetch_middle, local_thumbnail
 from .tree import PatientTree
@@ -84,11 +85,19 @@ class Engine:
     :param database: the database folder; made if need be.
     :param config: the configuration file; the user's own if None.
     :param read_only: do not write in the folder. It is read-only as well if another engine holds it.
+    :param retry: whether and when what failed is tried again.
     :raises SchemaMismatch: the folder holds a database of another version.
     :raises StorageError: the folder cannot be used.
     """
 
-    def __init__(self, database: Path | str, config: Path | str | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        database: Path | str,
+        config: Path | str | None = None,
+        *,
+        read_only: bool = False,
+        retry: RetryStrategy | None = None,
+    ) -> None:
         silence_pynetdicom()
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._store = LocalStore.open(Path(database), read_only=read_only)
@@ -101,6 +110,7 @@ class Engine:
         self._scheduler = Scheduler(
             dict.fromkeys(JobKind, self._work),
             Limits(servers=self._server_limits()),
+            retry,
             listener=self._on_transition,
             on_progress=lambda record: self._emit("progress", record.job_id, record.to_dict()),
             store=self._job_store(),
@@ -191,18 +201,20 @@ class Engine:
         handles = [self._submit_find(server, query, level) for server in chosen]
         tree = PatientTree()
         warnings, errors = [], []
-        for server, handle in zip(chosen, handles, strict=True):
-            try:
-                found: Findings = self._outcome(handle, token)
-            except PeerError as error:
-                errors.append(f"{server.name}: {error}")
-            else:
-                self._merge(tree, found, server.name, level)
-                if found.truncated:
-                    warnings.append(_too_many(server.name, query.limit))
+        try:
+            for server, handle in zip(chosen, handles, strict=True):
+                try:
+                    found: Findings = self._outcome(handle, token)
+                except PeerError as error:
+                    errors.append(f"{server.name}: {error}")
+                else:
+                    self._merge(tree, found, server.name, level)
+                    warnings += _shortcomings(found, server.name, query.limit)
+        finally:
+            for handle in handles:
+                handle.cancel()  # without effect on those that ended
         local = self._add_local(tree, query, level)
-        if local.truncated:
-            warnings.append(_too_many("This computer", query.limit))
+        warnings += _shortcomings(local, "This computer", query.limit)
         return QueryResult(
             patients=tuple(tree.to_list(level)),
             complete=not warnings and not errors,
@@ -216,8 +228,8 @@ class Engine:
         query = self._with_parents(filter or QueryFilter())
         tree = PatientTree()
         found = self._add_local(tree, query, level)
-        warnings = (_too_many("This computer", query.limit),) if found.truncated else ()
-        return QueryResult(tuple(tree.to_list(level)), complete=not warnings, warnings=warnings)
+        warnings = _shortcomings(found, "This computer", query.limit)
+        return QueryResult(tuple(tree.to_list(level)), complete=not warnings, warnings=tuple(warnings))
 
     def _with_parents(self, query: QueryFilter) -> QueryFilter:
         """Narrow the search for a series to its study, where that is known."""
@@ -242,11 +254,10 @@ class Engine:
 
     @staticmethod
     def _merge(tree: PatientTree, found: Findings, server: str | None, level: Level) -> None:
-        for patient in found.patients:
+        for patient in found.patients if level is Level.PATIENT else ():
             tree.add_patient(patient)
-        if level >= Level.STUDY:
-            for study in found.studies:
-                tree.add_study(study, server)
+        for study in found.studies if level >= Level.STUDY else ():
+            tree.add_study(study, server)
         for series in found.series if level >= Level.SERIES else ():
             tree.add_series(series, server)
         for instance in found.instances if level >= Level.IMAGE else ():
@@ -259,21 +270,24 @@ class Engine:
     ) -> RetrieveResult:
         """Fetch what is not here yet of a target, and verify all of it.
 
-        :param server: where from; None asks all servers in the order of the configuration, each for the studies
-            that those before it did not provide.
+        :param server: where from; None asks the servers one after the other. Series and instances are asked for until
+            they are here; of patients and studies each server may have another part, so all of them are asked.
         :raises UsageError: no such server, or one that cannot be retrieved from by C-GET.
         :raises FolderInUse: another engine holds the folder.
         """
         self._store.require_writable()
+        if target.level is Level.PATIENT and "" in target.uids:
+            raise UsageError("Patients without an ID are one to no server; retrieve their studies.")
         done: list[Retrieval] = []
+        result: RetrieveResult | None = None
         for chosen in self._sources(server):
-            complete = frozenset[str]().union(*(r.complete_studies for r in done))
-            retrieval = Retrieval(chosen, target, self._store, skip_studies=complete)
-            done.append(retrieval)
-            self._run_retrieval(retrieval, token)
-            if target.level is not Level.PATIENT and result_of(done).complete:
+            provided = result is not None and result.complete
+            if provided and target.level >= Level.SERIES:
                 break
-        return result_of(done)
+            done.append(Retrieval(chosen, target, self._store, once=provided))
+            alone = self._run_retrieval(done[-1], token)
+            result = alone if alone is not None and len(done) == 1 else result_of(done)
+        return result if result is not None else result_of(done)
 
     def _sources(self, server: str | None) -> list[Server]:
         if server is not None:
@@ -283,23 +297,20 @@ class Engine:
         servers = self.servers()
         if not servers:
             raise UsageError("There is no server to retrieve from; add one with: servers add.")
-        usable = [s for s in servers if s.retrieve is RetrieveMethod.GET and s.proxy is None]
+        usable = [s for s in servers if can_get(s)]
         if not usable:
             require_get(servers[0])
         return usable
 
-    def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> None:
-        """Run a retrieve as a job; what went wrong is in the retrieval."""
+    def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
+        """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
 
         def work(context: JobContext) -> Outcome:
-            try:
-                retrieval.attempt(context.token, context.progress)
-            except (PeerError, StorageError) as error:
-                return Outcome(retrieval, JobState.FAILED, str(error), error)
+            retrieval.attempt(context.token, context.progress)
             result = result_of([retrieval])
             if result.complete or not result.requested:
-                return Outcome(retrieval)
-            return context.incomplete(retrieval, f"{result.requested - result.verified} instances are missing.")
+                return Outcome(result)
+            return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")
 
         target = retrieval.target
         params = {"level": target.level.name.lower(), "uids": list(target.uids)}
@@ -309,6 +320,8 @@ class Engine:
             raise Cancelled
         if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
             raise outcome.error
+        result: RetrieveResult | None = outcome.result
+        return result
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None
@@ -324,17 +337,32 @@ class Engine:
         )
         if made is not None:
             return made
-        names = [server] if server is not None else self._store.catalogue.servers_of_series(series_uid)
-        if not names:
-            raise UsageError("This series is not here, and no server is known to have it; search for it first.")
-        source = self.configuration.server(names[0])
-        require_get(source)
+        problem: PeerError | None = None
+        for source in self._thumbnail_sources(series_uid, server):
+            try:
+                return self._fetch_thumbnail(series_uid, source, token)
+            except PeerError as error:
+                problem = problem or error
+        raise problem or UsageError("This series is not here, and no server is known to have it; search for it first.")
 
+    def _thumbnail_sources(self, series_uid: str, server: str | None) -> list[Server]:
+        if server is not None:
+            chosen = self.configuration.server(server)
+            require_get(chosen)
+            return [chosen]
+        holders = self._store.catalogue.servers_of_series(series_uid)
+        known = [s for s in self.servers() if s.name in holders] if holders else []
+        usable = [s for s in known if can_get(s)]
+        if known and not usable:
+            require_get(known[0])
+        return usable
+
+    def _fetch_thumbnail(self, series_uid: str, source: Server, token: CancelToken | None) -> ThumbnailResult:
         def fetch(context: JobContext) -> ThumbnailResult:
             fetch_middle(self._store, source, series_uid, context.token)
             fetched = local_thumbnail(self._store, self._decoder, series_uid)
             if fetched is None:
-                raise PeerError(f"{source.name} did not send an instance of this series.")
+                raise InternalError("What was fetched for a thumbnail is not there.")
             return fetched
 
         result: ThumbnailResult = self._do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
@@ -447,5 +475,10 @@ class Engine:
                 _log.error("A subscriber failed: %s", type(error).__name__)
 
 
-def _too_many(where: str, limit: int) -> str:
-    return f"{where}: more than {limit} matches exist; narrow the search or raise the limit."
+def _shortcomings(found: Findings, where: str, limit: int) -> list[str]:
+    sentences = []
+    if found.truncated:
+        sentences.append(f"{where}: more than {limit} matches exist; narrow the search or raise the limit.")
+    if found.unusable:
+        sentences.append(f"{where}: matches left out because their UID is invalid: {found.unusable}.")
+    return sentences

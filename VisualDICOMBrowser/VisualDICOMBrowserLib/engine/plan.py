@@ -25,15 +25,17 @@ class CountedBy(Enum):
     IMAGE_FIND = "image-find"
     RELATED_INSTANCES = "related-instances"
     SUB_OPERATIONS = "sub-operations"
+    REQUEST = "request"
 
 
 @dataclass
 class SeriesPlan:
     """A series, or some instances of it, to be fetched.
 
-    :ivar instances: the announced ones by SOP Instance UID, empty if the server does not list instances.
+    :ivar instances: the wanted ones by SOP Instance UID, empty if the server does not list instances.
     :ivar whole: whether all of the series is wanted.
     :ivar count: how many there are, None if only the transfer will tell.
+    :ivar counted_by: how ``count`` is known.
     """
 
     series: Series
@@ -41,21 +43,26 @@ class SeriesPlan:
     instances: dict[str, Instance] = field(default_factory=dict)
     whole: bool = True
     count: int | None = None
+    counted_by: CountedBy = CountedBy.IMAGE_FIND
 
     @property
-    def counted_by(self) -> CountedBy:
-        """How ``count`` is known."""
-        if self.instances:
-            return CountedBy.IMAGE_FIND
-        return CountedBy.SUB_OPERATIONS if self.count is None else CountedBy.RELATED_INSTANCES
+    def certain(self) -> bool:
+        """Whether the server named the SOP class of each wanted instance."""
+        return bool(self.instances) and all(i.sop_class for i in self.instances.values())
 
 
 @dataclass
 class Plan:
-    """Everything to be fetched from one server."""
+    """Everything to be fetched from one server.
+
+    :ivar found: those identifiers of the target that the server knows.
+    :ivar unusable: studies, series and instances that the server lists with a UID that is none.
+    """
 
     studies: list[Study] = field(default_factory=list)
     series: list[SeriesPlan] = field(default_factory=list)
+    found: set[str] = field(default_factory=set)
+    unusable: int = 0
 
 
 def make_plan(server: Server, target: Target, catalogue: Catalogue, token: CancelToken) -> Plan:
@@ -65,14 +72,22 @@ def make_plan(server: Server, target: Target, catalogue: Catalogue, token: Cance
     """
     with Finder.connect(server, token) as finder:
         plan = Plan()
-        for study_uid, series_uids, sop_uids in _places(finder, target, catalogue):
+        for place in _places(finder, target, catalogue):
             token.check()
-            _add_study(plan, finder, study_uid, series_uids, sop_uids)
+            _add_study(plan, finder, place)
+        plan.found = _found(plan, target)
+        plan.unusable = len(set(finder.unusable))
         return plan
 
 
-#: Study UID, and the series and instances in it that are wanted (empty: all).
-_Place = tuple[str, frozenset[str], frozenset[str]]
+@dataclass(frozen=True)
+class _Place:
+    """A study with the series and instances in it that are wanted; all of them where none are named."""
+
+    study_uid: str
+    series_uids: frozenset[str] = frozenset()
+    sop_uids: frozenset[str] = frozenset()
+    study: Study | None = None
 
 
 def _places(finder: Finder, target: Target, catalogue: Catalogue) -> Iterator[_Place]:
@@ -82,10 +97,10 @@ def _places(finder: Finder, target: Target, catalogue: Catalogue) -> Iterator[_P
             # Servers that ignore the key, or take it for a pattern, answer with other patients too.
             for study in studies:
                 if study.patient.patient_id == patient_id:
-                    yield study.study_uid, frozenset(), frozenset()
+                    yield _Place(study.study_uid, study=study)
     elif target.level is Level.STUDY:
         for study_uid in target.uids:
-            yield study_uid, frozenset(), frozenset()
+            yield _Place(study_uid)
     else:
         yield from _located(finder, target, catalogue)
 
@@ -101,8 +116,19 @@ def _located(finder: Finder, target: Target, catalogue: Catalogue) -> Iterator[_
         series.add(parents[1])
         if target.level is Level.IMAGE:
             instances.add(uid)
+    finder.unusable.clear()  # what a search of everything came across does not belong to the target
     for study_uid, (series, instances) in grouped.items():
-        yield study_uid, frozenset(series), frozenset(instances)
+        yield _Place(study_uid, frozenset(series), frozenset(instances))
+
+
+def _found(plan: Plan, target: Target) -> set[str]:
+    known = {
+        Level.PATIENT: (study.patient.patient_id for study in plan.studies),
+        Level.STUDY: (study.study_uid for study in plan.studies),
+        Level.SERIES: (series.series.series_uid for series in plan.series),
+        Level.IMAGE: (uid for series in plan.series for uid in series.instances),
+    }
+    return set(target.uids).intersection(known[target.level])
 
 
 def _locate(finder: Finder, level: Level, uid: str) -> tuple[str, str] | None:
@@ -133,36 +159,40 @@ def _search_everything(finder: Finder, level: Level, uid: str) -> tuple[str, str
     return None
 
 
-def _add_study(
-    plan: Plan, finder: Finder, study_uid: str, series_uids: frozenset[str], sop_uids: frozenset[str]
-) -> None:
-    studies = [s for s in finder.studies({"StudyInstanceUID": study_uid}, 100)[0] if s.study_uid == study_uid]
-    if not studies:
+def _add_study(plan: Plan, finder: Finder, place: _Place) -> None:
+    study = place.study or _find_study(finder, place.study_uid)
+    if study is None:
         return
-    plan.studies.append(studies[0])
-    for series in finder.series(study_uid, {}, _MAX_SERIES)[0]:
-        if not series_uids or series.series_uid in series_uids:
-            wanted = _plan_series(finder, series, studies[0].sop_classes, sop_uids)
+    plan.studies.append(study)
+    for series in finder.series(place.study_uid, {}, _MAX_SERIES)[0]:
+        if not place.series_uids or series.series_uid in place.series_uids:
+            wanted = _plan_series(finder, series, study.sop_classes, place.sop_uids)
             if wanted is not None:
                 plan.series.append(wanted)
+
+
+def _find_study(finder: Finder, study_uid: str) -> Study | None:
+    studies, _ = finder.studies({"StudyInstanceUID": study_uid}, _MAX_STUDIES)
+    return next((study for study in studies if study.study_uid == study_uid), None)
 
 
 def _plan_series(
     finder: Finder, series: Series, study_classes: tuple[str, ...], sop_uids: frozenset[str]
 ) -> SeriesPlan | None:
+    plan = SeriesPlan(series, study_classes, whole=not sop_uids)
     try:
-        found = finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)[0]
-    except OperationRefused:
-        found = []  # no query at image level: the counts of the level above have to do
-    instances = {i.sop_uid: i for i in found if not sop_uids or i.sop_uid in sop_uids}
-    if not instances and sop_uids:
+        listed = finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)[0]
+    except OperationRefused:  # no query at image level: the counts of the level above, or the request, have to do
+        listed = [Instance(uid, series.series_uid, series.study_uid) for uid in sorted(sop_uids)]
+        plan.counted_by = CountedBy.REQUEST
+    plan.instances = {i.sop_uid: i for i in listed if not sop_uids or i.sop_uid in sop_uids}
+    if plan.instances:
+        plan.count = len(plan.instances)
+        stated = tuple(dict.fromkeys(i.sop_class for i in listed if i.sop_class))
+        plan.sop_classes = stated if plan.certain else (study_classes or stated)
+        return plan
+    if sop_uids:
         return None
-    stated = tuple(dict.fromkeys(i.sop_class for i in instances.values() if i.sop_class))
-    all_stated = bool(instances) and all(i.sop_class for i in instances.values())
-    return SeriesPlan(
-        series=series,
-        sop_classes=stated if all_stated else (study_classes or stated),
-        instances=instances,
-        whole=not sop_uids,
-        count=len(instances) if instances else series.instance_count,
-    )
+    plan.count = series.instance_count
+    plan.counted_by = CountedBy.SUB_OPERATIONS if plan.count is None else CountedBy.RELATED_INSTANCES
+    return plan

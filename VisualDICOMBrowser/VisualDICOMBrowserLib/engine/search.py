@@ -22,6 +22,7 @@ class Findings:
     """What one server, or this computer, has of what was searched for.
 
     :ivar truncated: there is more than the limit let through.
+    :ivar unusable: how many matches were left out, because their UID is none.
     """
 
     patients: list[Patient] = field(default_factory=list)
@@ -29,6 +30,7 @@ class Findings:
     series: list[Series] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     truncated: bool = False
+    unusable: int = 0
 
 
 def search_server(server: Server, query: QueryFilter, level: Level, token: CancelToken) -> Findings:
@@ -42,8 +44,11 @@ def search_server(server: Server, query: QueryFilter, level: Level, token: Cance
     with Finder.connect(server, token) as finder:
         search = _ServerSearch(finder, query, token)
         if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
-            return search.patients()
-        return search.descend(level)
+            found = search.patients()
+        else:
+            found = search.descend(level)
+        found.unusable = sum(_would_match(query, record) for record in set(finder.unusable))
+        return found
 
 
 class _ServerSearch:
@@ -54,24 +59,47 @@ class _ServerSearch:
         self._found = Findings()
 
     def patients(self) -> Findings:
-        patients, self._found.truncated = self._finder.patients(_patient_keys(self._query), self._query.limit)
-        self._found.patients = [p for p in patients if self._query.matches_patient(p)]
+        found: dict[Patient, None] = {}
+        for query in _spellings(self._query):
+            patients, truncated = self._finder.patients(_patient_keys(query), query.limit)
+            self._found.truncated |= truncated
+            matching = [p for p in patients if self._query.matches_patient(p)]
+            found.update(dict.fromkeys(matching))
+            if truncated or any(query.patient_name not in p.name for p in matching):
+                break
+        self._found.patients = list(found)[: self._query.limit]
+        self._found.truncated |= len(found) > self._query.limit
         return self._found
 
     def descend(self, level: Level) -> Findings:
-        seen: set[str] = set()
-        # Peers differ in what they make of several modalities in one key: one question for each is safe.
-        for modality in self._query.modalities or ("",):
-            keys = {**_study_keys(self._query), "ModalitiesInStudy": modality}
-            studies, truncated = self._finder.studies(keys, self._query.limit)
-            self._found.truncated |= truncated
-            for study in studies:
-                self._token.check()
-                if study.study_uid not in seen and self._query.matches_study(study):
-                    seen.add(study.study_uid)
-                    self._take_study(study, level)
+        for study in self._studies():
+            self._token.check()
+            if len(self._found.studies) >= self._query.limit:
+                self._found.truncated = True
+                break
+            self._take_study(study, level)
         self._found.patients = [study.patient for study in self._found.studies]
         return self._found
+
+    def _studies(self) -> list[Study]:
+        found: dict[str, Study] = {}
+        for query in _spellings(self._query):
+            matching = self._ask_for_studies(query)
+            for study in matching:
+                found.setdefault(study.study_uid, study)
+            if self._found.truncated or any(not _is_spelled(query, study) for study in matching):
+                break
+        return list(found.values())
+
+    def _ask_for_studies(self, query: QueryFilter) -> list[Study]:
+        matching: list[Study] = []
+        # Peers differ in what they make of several modalities in one key: one question for each is safe.
+        for modality in query.modalities or ("",):
+            keys = {**_study_keys(query), "ModalitiesInStudy": modality}
+            studies, truncated = self._finder.studies(keys, query.limit)
+            self._found.truncated |= truncated
+            matching += [study for study in studies if self._query.matches_study(study)]
+        return matching
 
     def _take_study(self, study: Study, level: Level) -> None:
         must_look = bool(self._query.series_uid) or bool(self._query.modalities and not study.modalities)
@@ -101,6 +129,30 @@ class _ServerSearch:
         instances, truncated = self._finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)
         self._found.instances += instances
         self._found.truncated |= truncated
+
+
+def _would_match(query: QueryFilter, record: Study | Series | Instance) -> bool:
+    """Check what a record without a usable UID says of itself; an instance says nothing to check."""
+    if isinstance(record, Study):
+        return query.matches_study(record)
+    return isinstance(record, Instance) or query.matches_series(record)
+
+
+def _is_spelled(query: QueryFilter, study: Study) -> bool:
+    """Tell whether a study matches letter by letter; if not, the server does not tell capitals from small letters."""
+    return query.patient_name in study.patient.name and query.study_description in study.description
+
+
+def _spellings(query: QueryFilter) -> list[QueryFilter]:
+    """Return the query as typed, in capitals, and capitalized: many servers tell capitals from small letters.
+
+    Who uses wildcards, and so knows how a server matches, is taken at his word.
+    """
+    texts = (query.patient_name, query.study_description)
+    if any(character in text for text in texts for character in "*?"):
+        return [query]
+    spelled = dict.fromkeys([texts, *(tuple(map(change, texts)) for change in (str.upper, str.title))])
+    return [replace(query, patient_name=name, study_description=description) for name, description in spelled]
 
 
 def _patient_keys(query: QueryFilter) -> Keys:

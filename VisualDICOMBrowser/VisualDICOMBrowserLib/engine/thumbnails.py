@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..dimse.find import Finder
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, StorageError, UsageError
+from ..domain.errors import BadData, PeerError, StorageError, UsageError
 from ..domain.model import Instance, Level, Target
 from ..domain.results import ThumbnailResult
 from ..domain.servers import Server
@@ -55,7 +55,11 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     classes = (middle.sop_class,) if middle.sop_class else study.sop_classes
     wanted = SeriesPlan(series, classes, {middle.sop_uid: middle}, whole=False, count=1)
     target = Target(Level.IMAGE, (middle.sop_uid,))
-    Retrieval(server, target, store, Plan([study], [wanted])).attempt(token, lambda *_: None)
+    retrieval = Retrieval(server, target, store, Plan([study], [wanted]))
+    retrieval.attempt(token, lambda *_: None)
+    if not retrieval.here(wanted):
+        reason = retrieval.reasons.get(middle.sop_uid, "the server did not say why.")
+        raise PeerError(f"{server.name} did not provide an image of this series: {reason}")
 
 
 def _middle_by_number(instances: Sequence[Instance]) -> Instance:

@@ -212,6 +212,7 @@ class StoreWriter:
         return new
 
     def _readable(self, sop_uids: Sequence[str]) -> set[str]:
+        """Return what is here and whole; the file of anything else is replaced."""
         files = self._catalogue.local_files(Level.IMAGE, sop_uids)
         return {f.instance.sop_uid for f in files if header_of(self._folder, f.instance.sop_uid, f.file)}
 
