@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from support.comparison import differences
 from support.corpus import Corpus, CorpusFile
 from support.processes import PeerProcess
-from support.sender import without_delay
+from support.stock import without_delay
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target

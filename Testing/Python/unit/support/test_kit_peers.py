@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,12 +24,8 @@ from support.dcmqrscp import Dcmqrscp
 from support.orthanc import Orthanc
 from support.peers import require
 from support.processes import PeerProcess
+from support.stock import without_delay
 from support.synthetic import make_ct_series
-
-
-def without_delay(event: evt.Event) -> None:
-    """Switch Nagle's algorithm off, which costs 40 ms for each small message."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @contextmanager
