@@ -66,10 +66,10 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     :raises StorageError: it is locked, or cannot be read or written.
     """
     try:
-        connection = connect(path)
+        connection = _connect(path)
         try:
             if _version(connection) in (None, VERSION):
-                return prepare(connection)
+                return _with_tables(connection)
         except BaseException:
             connection.close()
             raise
@@ -77,7 +77,43 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     except DamagedDatabase:
         pass  # the same as another version: its contents can all be had again
     set_aside(path)
-    return prepare(connect(path))
+    return _with_tables(_connect(path))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a file with a write-ahead log; with a rollback journal where memory cannot be shared (a network share)."""
+    connection = connect(path)
+    try:
+        with storage_errors():
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0]
+            with transaction(connection):  # only now is the shared memory needed
+                pass
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+        return connection
+    except DamagedDatabase:
+        connection.close()
+        raise
+    except StorageError as error:
+        connection.close()
+        if error.retryable:
+            raise
+    return _connect_without_log(path)
+
+
+def _connect_without_log(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    try:
+        with storage_errors():
+            # To leave the log, SQLite has to read it, which it can with memory of its own while it is alone.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+            connection.execute("PRAGMA locking_mode = NORMAL").fetchall()
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # gives the lock back
+            connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def open_to_read(path: Path) -> sqlite3.Connection | None:
@@ -104,40 +140,21 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
 
 def in_memory() -> sqlite3.Connection:
     """Return an empty catalogue that nothing is left of."""
-    return prepare(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+    return _with_tables(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
 
 
-def prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Choose the journal and make the tables unless they are there; the connection is closed if that fails."""
+def _with_tables(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Make the tables unless they are there; the connection is closed if that fails."""
     try:
-        with storage_errors():
-            _choose_journal(connection)
-            if _version(connection) is None:
-                with transaction(connection):
-                    for statement in TABLES.split(";"):
-                        connection.execute(statement)
-                    connection.execute("INSERT INTO meta VALUES ('version', ?)", (VERSION,))
+        if _version(connection) is None:
+            with storage_errors(), transaction(connection):
+                for statement in TABLES.split(";\n"):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO meta VALUES ('version', ?)", (VERSION,))
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _choose_journal(connection: sqlite3.Connection) -> None:
-    """Use a write-ahead log, and a rollback journal where the file system cannot share memory (a network share)."""
-    try:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0]
-        connection.execute("BEGIN IMMEDIATE")  # only now is the shared memory needed
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise
-        # SQLite leaves the mode only with the log open, which it can have in memory of its own while it is alone.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
-        mode = connection.execute("PRAGMA journal_mode = DELETE").fetchall()[0][0]
-        connection.execute("PRAGMA locking_mode = NORMAL").fetchall()
-        connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # gives the lock back
-    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
 def _version(connection: sqlite3.Connection) -> str | None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
 from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
+from VisualDICOMBrowserLib.store.local import LocalStore
 
 _SAMPLES = Path(__file__).parents[3] / "Data" / "ctk-databases"
 
@@ -40,3 +41,9 @@ def stored(source_files: list[Path]) -> Callable[[DatabaseFolder], list[StoredIn
         return [StoredInstance(h, folder.instance_path(h.study_uid, h.series_uid, h.sop_uid)) for h in headers]
 
     return place
+
+
+@pytest.fixture
+def store(folder: DatabaseFolder) -> Iterator[LocalStore]:
+    with LocalStore.open(folder.root) as opened:
+        yield opened
