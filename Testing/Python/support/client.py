@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from VisualDICOMBrowserLib.dimse.association import Association
@@ -14,7 +17,9 @@ from VisualDICOMBrowserLib.domain.errors import VisualDicomError
 from VisualDICOMBrowserLib.domain.model import Level
 from VisualDICOMBrowserLib.domain.servers import Server
 
-from .messages import STUDY_ROOT_GET
+from .messages import STUDY_ROOT_GET, Message
+from .pdu import ReleaseRequest, release_rp
+from .scripted_peer import Conversation, HungUp
 
 STALL_S = 1.0
 
@@ -126,6 +131,59 @@ def fetch(
     with Association.request(server, proposals, token or CancelToken()) as association:
         get(association, level, keys, handler, outcome)
     return outcome
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Fail if the block takes longer."""
+    start = time.monotonic()
+    yield
+    taken = time.monotonic() - start
+    assert taken <= seconds, f"It took {taken:.2f} s instead of at most {seconds:g} s."
+
+
+class Background:
+    """Something that runs in a thread of its own and should be ended from outside."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            self.error = error
+
+    def ended_by(self, seconds: float) -> BaseException | None:
+        """Wait for the end, and return the error that ended it."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), f"It goes on after {seconds:g} s."
+        return self.error
+
+
+def until_hangup(peer: Conversation, next_bytes: Callable[[], bytes | Message], pause: float = 0.0) -> None:
+    """Send what ``next_bytes`` gives, again and again, until the client ends the connection or the test does."""
+    waiting = threading.Event()
+    try:
+        while True:
+            peer.send(next_bytes())
+            waiting.wait(pause)
+    except ConnectionError:
+        return
+
+
+def farewell(peer: Conversation) -> None:
+    """Confirm a release, if one is asked for, and wait until the client has ended the connection."""
+    try:
+        while not isinstance(peer.receive_pdu(), ReleaseRequest):
+            pass
+        peer.send(release_rp())
+    except (HungUp, ConnectionError):
+        return
+    peer.wait_for_hangup()
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -29,7 +29,7 @@ _DELIMITERS, _ITEM = 0xFFFE, 0xFFFEE000
 def encode_identifier(keys: Keys, transfer_syntax: str) -> bytes:
     """Encode keys given by DICOM keyword; text beyond ASCII goes out as UTF-8, and says so.
 
-    :raises ValueError: no such keyword, or one without a text value: a bug of the caller.
+    :raises ValueError: no such keyword, no text value, or one of 64 KiB and more: a bug of the caller.
     """
     values = {keyword: value if isinstance(value, str) else "\\".join(value) for keyword, value in keys.items()}
     if not all(map(str.isascii, values.values())):
@@ -45,6 +45,8 @@ def _encoded(tag: int, text: str, order: str, explicit: bool) -> bytes:
         raise ValueError(f"({tag:08X}) is no key with a text value")
     raw = text.encode("utf-8")
     raw += (b"\0" if vr == b"UI" else b" ") * (len(raw) % 2)
+    if len(raw) > 0xFFFF:  # the length has two bytes in explicit VR
+        raise ValueError(f"({tag:08X}) has a value of {len(raw)} bytes")
     if explicit:
         return struct.pack(order + "HH2sH", tag >> 16, tag & 0xFFFF, vr, len(raw)) + raw
     return struct.pack(order + "HHL", tag >> 16, tag & 0xFFFF, len(raw)) + raw

@@ -92,8 +92,8 @@ class Connection:
         seconds = self._stall if timeout is None else timeout
         if seconds <= 0:
             raise self._stalled("sent", 0)
-        self._socket.settimeout(seconds)
         try:
+            self._socket.settimeout(seconds)
             count = self._socket.recv_into(view)
         except TimeoutError as error:
             raise self._stalled("sent", seconds) from error
@@ -116,16 +116,16 @@ class Connection:
         """
         view = memoryview(data)
         seconds = self._stall if timeout is None else timeout
-        self._socket.settimeout(seconds)
-        while view:
-            try:
+        try:
+            self._socket.settimeout(seconds)
+            while view:
                 count = self._socket.send(view)
-            except TimeoutError as error:
-                raise self._stalled("accepted", seconds) from error
-            except OSError as error:
-                raise self._lost() from error
-            self.bytes_out += count
-            view = view[count:]
+                self.bytes_out += count
+                view = view[count:]
+        except TimeoutError as error:
+            raise self._stalled("accepted", seconds) from error
+        except OSError as error:
+            raise self._lost() from error
 
     def shutdown(self) -> None:
         """Break the connection at once; a thread that waits in it wakes with an error. Thread-safe."""
