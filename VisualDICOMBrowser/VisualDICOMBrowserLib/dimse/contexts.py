@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from pydicom.uid import AllTransferSyntaxes, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from ..domain.uids import is_standard_uid
 from .quiet import silence_pynetdicom
 
 #: PS3.8 9.3.2.2: context identifiers are odd numbers from 1 to 255.
@@ -118,7 +119,7 @@ def storage_batches(
     :param room: how many contexts an association has left for storage.
     :param only_these: the peer named all classes: do not go on with every other one.
     """
-    known = [c for c in dict.fromkeys(sop_classes) if c]
+    known = [c for c in dict.fromkeys(sop_classes) if is_standard_uid(c)]
     first = known or _classes_of(modalities)
     others = [] if only_these and known else [c for c in all_storage_classes() if c not in set(first)]
     proposals = [*_in_order(first), *_in_order(others)]

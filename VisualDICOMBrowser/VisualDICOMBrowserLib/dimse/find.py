@@ -12,7 +12,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import OperationRefused, PeerError, ProtocolViolation
 from ..domain.model import Instance, Level, Patient, Series, Study
 from ..domain.servers import Server
-from ..domain.uids import is_uid
+from ..domain.uids import is_standard_uid, is_uid
 from . import command as c
 from .association import Association, Message
 from .contexts import Proposal
@@ -216,7 +216,7 @@ def _study(answer: Answer) -> Study:
         accession_number=answer.text("AccessionNumber"),
         study_id=answer.text("StudyID"),
         modalities=answer.texts("ModalitiesInStudy"),
-        sop_classes=tuple(uid for uid in answer.texts("SOPClassesInStudy") if is_uid(uid)),
+        sop_classes=tuple(uid for uid in answer.texts("SOPClassesInStudy") if is_standard_uid(uid)),
         series_count=answer.number("NumberOfStudyRelatedSeries"),
         instance_count=answer.number("NumberOfStudyRelatedInstances"),
     )
@@ -241,5 +241,5 @@ def _instance(answer: Answer, study_uid: str, series_uid: str) -> Instance:
         series_uid=series_uid or answer.text("SeriesInstanceUID"),
         study_uid=study_uid or answer.text("StudyInstanceUID"),
         number=answer.number("InstanceNumber"),
-        sop_class=sop_class if is_uid(sop_class) else "",
+        sop_class=sop_class if is_standard_uid(sop_class) else "",
     )

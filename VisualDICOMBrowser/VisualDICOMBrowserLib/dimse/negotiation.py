@@ -1,7 +1,8 @@
 """Association negotiation (PS3.7 annex D, PS3.8 9.3.2–9.3.4).
 
-A codec of its own: pynetdicom's refuses whole answers for what PS3.8 9.3.1 tells to ignore (unknown items, an odd
-implementation version), quotes what the peer sent in warnings and logs, and takes seconds over hostile ones.
+What we say is built with pynetdicom's negotiation items. What a stranger answers is read here: pynetdicom's reader
+refuses whole answers for what PS3.8 9.3.1 tells to ignore (unknown items, an odd implementation version),
+quotes the peer in warnings and logs, and takes seconds over hostile ones.
 """
 
 from __future__ import annotations
@@ -9,23 +10,32 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
+)
+from pynetdicom.presentation import PresentationContext, build_context
 
 from ..domain.errors import AssociationRejected, ProtocolViolation
 from ..domain.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from ..domain.uids import clean_uid
 from .contexts import MAX_CONTEXTS, Proposal
-from .pdu import ASSOCIATE_RQ, MAX_PDU_LENGTH, encode_pdu
+from .pdu import MAX_PDU_LENGTH
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
-_PROTOCOL_VERSION = 1
 _ACCEPTED = 0
 
-# Items (PS3.8 9.3.2, 9.3.3) and sub-items of the user information (PS3.8 D.1, PS3.7 D.3.3).
-_APPLICATION, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x21, 0x30, 0x40, 0x50
-_MAX_LENGTH, _IMPLEMENTATION_CLASS, _ROLE, _IMPLEMENTATION_VERSION = 0x51, 0x52, 0x54, 0x55
+# Items of the answer (PS3.8 9.3.3) and of its user information (PS3.8 D.1).
+_ANSWERED, _TRANSFER, _USER, _MAX_LENGTH = 0x21, 0x40, 0x50, 0x51
 
-#: Protocol version, called and calling AE title.
-_FIXED = struct.Struct(">H2x16s16s32x")
+#: Protocol version, called and calling AE title, reserved.
+_FIXED_LENGTH = 68
 _ITEM = struct.Struct(">BxH")
 
 
@@ -41,39 +51,45 @@ class AcceptedContext:
 def associate_request(calling_aet: str, called_aet: str, proposals: Sequence[Proposal]) -> bytes:
     """Return the A-ASSOCIATE-RQ PDU; context ids are 1, 3, 5 … in the order of ``proposals``.
 
-    :raises ValueError: no or more than 128 contexts, a bug of the caller.
+    :raises ValueError: no or more than 128 contexts, a bug of the caller. UIDs that are not to the letter of the
+        standard make pynetdicom warn and log: they are not to be proposed.
     """
     if not 1 <= len(proposals) <= MAX_CONTEXTS:
         raise ValueError(f"{len(proposals)} presentation contexts")
-    titles = (title.encode("ascii").ljust(16) for title in (called_aet, calling_aet))
-    parts = [_FIXED.pack(_PROTOCOL_VERSION, *titles), _text_item(_APPLICATION, _APPLICATION_CONTEXT)]
-    parts += (_proposed(2 * index + 1, proposal) for index, proposal in enumerate(proposals))
-    parts.append(_item(_USER, _user_information(proposals)))
-    return encode_pdu(ASSOCIATE_RQ, b"".join(parts))
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = _APPLICATION_CONTEXT
+    primitive.calling_ae_title = calling_aet
+    primitive.called_ae_title = called_aet
+    primitive.presentation_context_definition_list = [_context(*numbered) for numbered in enumerate(proposals)]
+    primitive.user_information = _user_information(proposals)
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(primitive)
+    return pdu.encode()
 
 
-def _item(kind: int, body: bytes) -> bytes:
-    return _ITEM.pack(kind, len(body)) + body
+def _context(index: int, proposal: Proposal) -> PresentationContext:
+    context = build_context(proposal.abstract_syntax, list(proposal.transfer_syntaxes))
+    context.context_id = 2 * index + 1
+    return context
 
 
-def _text_item(kind: int, text: str) -> bytes:
-    return _item(kind, text.encode("ascii"))
+def _user_information(proposals: Sequence[Proposal]) -> list[Any]:
+    length = MaximumLengthNotification()
+    length.maximum_length_received = MAX_PDU_LENGTH
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    version = ImplementationVersionNameNotification()
+    version.implementation_version_name = IMPLEMENTATION_VERSION
+    roles = dict.fromkeys(p.abstract_syntax for p in proposals if p.as_scp)
+    return [length, implementation, *map(_scp_role, roles), version]
 
 
-def _proposed(context_id: int, proposal: Proposal) -> bytes:
-    syntaxes = b"".join(_text_item(_TRANSFER, syntax) for syntax in proposal.transfer_syntaxes)
-    return _item(_PROPOSED, bytes((context_id, 0, 0, 0)) + _text_item(_ABSTRACT, proposal.abstract_syntax) + syntaxes)
-
-
-def _user_information(proposals: Sequence[Proposal]) -> bytes:
-    length = _item(_MAX_LENGTH, struct.pack(">I", MAX_PDU_LENGTH))
-    implementation = _text_item(_IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID)
-    roles = b"".join(map(_scp_role, dict.fromkeys(p.abstract_syntax for p in proposals if p.as_scp)))
-    return length + implementation + roles + _text_item(_IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION)
-
-
-def _scp_role(sop_class: str) -> bytes:
-    return _item(_ROLE, struct.pack(">H", len(sop_class)) + sop_class.encode("ascii") + bytes((0, 1)))
+def _scp_role(sop_class: str) -> SCP_SCU_RoleSelectionNegotiation:
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid = sop_class
+    role.scu_role = False
+    role.scp_role = True
+    return role
 
 
 def read_accept(body: bytes | memoryview, proposals: Sequence[Proposal]) -> tuple[dict[int, AcceptedContext], int]:
@@ -83,11 +99,11 @@ def read_accept(body: bytes | memoryview, proposals: Sequence[Proposal]) -> tupl
 
     :raises ProtocolViolation: bytes that are no A-ASSOCIATE-AC, or a context that was never proposed.
     """
-    if len(body) < _FIXED.size:
+    if len(body) < _FIXED_LENGTH:
         raise ProtocolViolation(_DAMAGED)
     accepted: dict[int, AcceptedContext] = {}
     max_length = 0
-    for kind, value in _items(bytes(body[_FIXED.size :])):
+    for kind, value in _items(bytes(body[_FIXED_LENGTH:])):
         if kind == _ANSWERED and len(value) >= 4 and value[2] == _ACCEPTED:
             context = _accepted(value[0], value[4:], proposals)
             accepted[context.context_id] = context

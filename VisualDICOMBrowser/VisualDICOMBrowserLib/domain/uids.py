@@ -17,6 +17,14 @@ def is_uid(text: str) -> bool:
     return _UID.fullmatch(text) is not None
 
 
+_STRICT_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
+
+
+def is_standard_uid(text: str) -> bool:
+    """Tell whether ``text`` is a UID by the letter of PS3.5, 9.1: no empty components, no leading zeros."""
+    return is_uid(text) and _STRICT_UID.fullmatch(text) is not None
+
+
 def clean_uid(raw: str | bytes) -> str:
     """Return a UID without its padding (NUL by PS3.5 6.2, blanks in the wild), not validated."""
     text = raw.decode("ascii", "replace") if isinstance(raw, bytes) else raw

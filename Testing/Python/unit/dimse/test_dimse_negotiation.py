@@ -95,8 +95,14 @@ def test_no_context_or_too_many_are_a_bug_of_the_caller(count: int):
         associate_request("A", "B", [Proposal(CT)] * count)
 
 
-@pytest.mark.parametrize("uid", ["1.02.3", "1..2", "...", "1.2.", "9" * 64])
-def test_odd_class_uids_of_real_servers_go_out_as_they_are(uid: str):
+@pytest.mark.parametrize("uid", ["1.02.3", "1..2", "...", "1.2.", "", "1.2;3"])
+def test_class_uids_that_are_none_by_the_letter_are_not_proposed(uid: str):
+    (batch,) = storage_batches([uid, CT], [], room=127, only_these=True)
+    assert {proposal.abstract_syntax for proposal in batch} == {CT}
+
+
+@pytest.mark.parametrize("uid", ["9" * 64, "1.2.826.0.1.3680043.9.7433.1"])
+def test_private_class_uids_go_out_as_they_are(uid: str):
     found = kit.decode(associate_request("A", "B", [Proposal(uid, as_scp=True)]))
     assert isinstance(found, kit.AssociateRequest)
     assert found.contexts[0].abstract_syntax == uid
