@@ -34,13 +34,13 @@ def send_files(
 
     :raises AssertionError: no association could be made.
     """
-    with _quiet():
+    with quiet_libraries():
         return [entry for kinds in _batches(files) for entry in _send_batch(address, called, calling, kinds)]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the libraries: what they say about odd files is no news to the test that needs a filled server."""
+def quiet_libraries() -> Iterator[None]:
+    """Silence pydicom and pynetdicom: what they say about odd files is no news to a test that needs a filled server."""
     loggers = [logging.getLogger(name) for name in ("pydicom", "pynetdicom")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
