@@ -36,58 +36,11 @@ def send_files(
 
     :raises AssertionError: no association could be made.
     """
-<<<<<<< HEAD
     return [entry for batch in _batches(files) for entry in _send_batch(address, called, calling, batch)]
 
 
 def _batches(files: Iterable[CorpusFile]) -> Iterator[Batch]:
     kinds: dict[tuple[str, str], list[CorpusFile]] = {}
-=======
-    with quiet_libraries():
-        return [entry for kinds in _batches(files) for entry in _send_batch(address, called, calling, kinds)]
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Silence pydicom and pynetdicom: what they say about odd files is no news to a test that needs a filled server."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "pynetdicom")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _send_batch(address: tuple[str, int], called: str, calling: str, kinds: Kinds) -> list[LeftOut]:
-    refused: list[LeftOut] = []
-    contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds]
-    contexts.append(build_context(VERIFICATION))  # one that is accepted, else pynetdicom gives up by itself
-    association = AE(calling).associate(
-        *address,
-        ae_title=called,
-        contexts=contexts,
-        max_pdu=131072,
-        evt_handlers=[(evt.EVT_CONN_OPEN, without_delay)],
-    )
-    assert association.is_established, f"{called} refused the association of the kit's sender"
-    try:
-        for file in (file for group in kinds.values() for file in group):
-            reason = _send(association, file)
-            if reason:
-                refused.append(LeftOut(file.path, reason))
-    finally:
-        association.release()
-    return refused
-
-
-def _batches(files: Iterable[CorpusFile]) -> Iterator[Kinds]:
-    kinds: Kinds = {}
->>>>>>> t-dimse
     for file in files:
         kinds.setdefault((file.sop_class, file.transfer_syntax), []).append(file)
     rest = iter(kinds.items())

@@ -196,11 +196,7 @@ def test_without_patient_root_patients_cannot_be_asked_for(scripted_peer: Factor
         peer.accept_association(kit.accept_only(STUDY_ROOT_FIND))
         farewell(peer)
 
-<<<<<<< HEAD
-    with pytest.raises(NoCommonContext), connect(scripted_peer(script)) as finder:  # noqa: PT012 - one look before
-=======
     with connect(scripted_peer(script)) as finder:
->>>>>>> t-dimse
         assert not finder.has_patient_root
         with pytest.raises(NoCommonContext):
             finder.patients({}, 5)
