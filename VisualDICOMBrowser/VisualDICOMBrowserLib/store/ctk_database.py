@@ -58,9 +58,13 @@ class CtkDatabase:
             main = _open_main(folder, read_only, opened)
             tags = _open_tags(folder, read_only, opened)
             return cls(folder, main, tags, _SharedHead.of(folder.ctk_database))
-        except BaseException:
+        except BaseException as error:
             for connection in opened:
                 connection.close()
+            if isinstance(error, StorageError) and read_only and _is_interrupted(folder):
+                raise StorageError(
+                    "A crash left the database in the middle of a change; open the folder for writing once to undo it."
+                ) from error
             raise
 
     def close(self) -> None:
@@ -178,6 +182,12 @@ class CtkDatabase:
         if self._tags is None:
             raise StorageError("The database was opened for reading only.")
         return self._tags
+
+
+def _is_interrupted(folder: DatabaseFolder) -> bool:
+    """Tell whether there is a journal, which only those can roll back who may write."""
+    journals = (path.with_name(path.name + "-journal") for path in (folder.ctk_database, folder.ctk_tag_cache))
+    return any(path.is_file() for path in journals)
 
 
 def _open_main(folder: DatabaseFolder, read_only: bool, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
