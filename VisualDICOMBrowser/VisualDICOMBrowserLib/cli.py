@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser().parse_args(words)
+        # As a namespace: set as the parser's defaults they would, behind the command, undo what stands before it.
+        options = _parser().parse_args(words, argparse.Namespace(database=None, config=None, json=False))
     except SystemExit as stop:  # --help and --version have said all there is to say
         return int(stop.code or 0)
     except UsageError as error:
@@ -305,7 +306,6 @@ def _parser() -> argparse.ArgumentParser:
         common.add_argument(name, type=Path, default=argparse.SUPPRESS, help=help_text)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document")
     parser = _Parser(prog="visual-dicom-browser", description="Find, fetch and keep DICOM images.", parents=[common])
-    parser.set_defaults(database=None, config=None, json=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -315,7 +315,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     _add_demo(command("demo", _demo, "search, fetch and show sample patients of an embedded PACS"))
-    _add_servers(commands.add_parser("servers", help="configured servers"), common)
+    _add_servers(commands.add_parser("servers", help="configured servers", parents=[common]), common)
     command("echo", _echo, "test whether a server answers").add_argument("name")
     _add_query(command("query", _query, "search servers and this computer"))
     _add_list(command("list", _list, "list what is on this computer"))

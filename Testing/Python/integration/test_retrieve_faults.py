@@ -49,7 +49,7 @@ def count_here(bench) -> int:
 
 def test_a_wrong_port_is_told_within_ten_seconds(bench, dead_port):
     bench.add("PACS", ("127.0.0.1", dead_port))
-    done = bench.run("retrieve", "--study", STUDY_OF_NOBODY)
+    done = bench.spawn("retrieve", "--study", STUDY_OF_NOBODY)
 
     assert done.code == 1
     assert done.seconds < 10
@@ -148,7 +148,7 @@ def test_a_connection_cut_once_is_taken_up_again_by_itself(bench, filled, fault_
 def test_a_server_silent_in_mid_pdu_is_given_up_after_its_time_out(bench, filled, fault_proxy):
     proxy = fault_proxy(filled.peer.address, to_client=[Stall(after=6 * SIZE + 777)], only_first=2)
     bench.add("PACS", proxy.address, called_aet=filled.peer.ae_title, timeout=1.0)
-    done = bench.run("retrieve", "--study", filled.study)
+    done = bench.spawn("retrieve", "--study", filled.study)
 
     assert done.code == 0
     assert "has sent no data for 1 seconds" in done.err
