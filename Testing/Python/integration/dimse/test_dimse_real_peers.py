@@ -17,7 +17,7 @@ from support.dcmqrscp import Dcmqrscp
 from support.fault_proxy import FaultProxy, Throttle
 from support.messages import STUDY_ROOT_GET
 from support.orthanc import Orthanc
-from support.sender import quiet_libraries, without_delay
+from support.stock import quiet_libraries, without_delay
 from VisualDICOMBrowserLib.dimse.association import Association
 from VisualDICOMBrowserLib.dimse.contexts import Proposal, storage_batches
 from VisualDICOMBrowserLib.dimse.echo import echo
