@@ -385,6 +385,7 @@ def test_an_object_that_contradicts_its_command_is_refused(pacs, archive):
     assert pacs.index.counts()["patients"] == 7
 
 
+@pytest.mark.expects_log("Invalid value for VR UI")
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_received_files_are_named_by_number_whatever_their_uid(archive, tmp_path: Path):
     new = stranger(archive)
