@@ -17,7 +17,7 @@ from typing import Any
 from ..domain.model import Instance, Level, Patient, Series, Study
 from ..domain.people import same_person
 from . import catalogue_schema
-from .sqlite import BUSY_TIMEOUT_S, LIST, fetch_in, storage_errors, transaction
+from .sqlite import BUSY_TIMEOUT_S, LIST, DamagedDatabase, fetch_in, storage_errors, transaction
 
 _SEPARATOR = "\\"
 
@@ -81,7 +81,7 @@ class Catalogue:
     def detached(self) -> Catalogue:
         """Return a copy in memory, which can follow the mirror though nobody writes the file."""
         copy = catalogue_schema.in_memory()
-        with self._lock, storage_errors():
+        with self._using():
             self._connection.backup(copy)
         return Catalogue(copy)
 
@@ -194,7 +194,7 @@ class Catalogue:
             " JOIN series s USING (series_uid) JOIN studies t USING (study_uid) JOIN patients p ON p.id = t.patient"
             f" WHERE {column} IN {LIST} AND i.file IS NOT NULL ORDER BY i.series_uid, i.number, i.sop_uid"
         )
-        with self._lock, storage_errors():
+        with self._using():
             rows = fetch_in(self._connection, statement, uids)
         return [LocalFile(Instance(r[0], r[1], r[2], r[3], r[4]), r[5]) for r in rows]
 
@@ -204,7 +204,7 @@ class Catalogue:
             f"SELECT series_uid, count(*) FROM instances WHERE series_uid IN {LIST} AND file IS NOT NULL"  # noqa: S608
             " GROUP BY series_uid"
         )
-        with self._lock, storage_errors():
+        with self._using():
             return {r[0]: r[1] for r in fetch_in(self._connection, statement, series_uids)}
 
     def local_studies(self) -> Iterator[Study]:
@@ -226,7 +226,7 @@ class Catalogue:
             " FROM series s JOIN instances i USING (series_uid)"
             f" WHERE s.study_uid IN {LIST} AND i.file IS NOT NULL GROUP BY s.series_uid"
         )
-        with self._lock, storage_errors():
+        with self._using():
             return [Series(*row) for row in fetch_in(self._connection, statement, study_uids)]
 
     def local_totals(self) -> tuple[int, int, int, int]:
@@ -303,10 +303,20 @@ class Catalogue:
     def thumbnail_files(self, sop_uids: Iterable[str]) -> dict[str, str]:
         """Return the stored names of the thumbnails that show these instances."""
         statement = f"SELECT sop_uid, file FROM thumbnails WHERE sop_uid IN {LIST}"  # noqa: S608 - a constant
-        with self._lock, storage_errors():
+        with self._using():
             return {row[0]: row[1] for row in fetch_in(self._connection, statement, sop_uids)}
 
     # Used by the modules beside this one
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        try:
+            with self._lock, storage_errors():
+                yield
+        except DamagedDatabase:
+            if self._path is not None:
+                catalogue_schema.note_damage(self._path)
+            raise
 
     @contextmanager
     def _writing(self, *, durable: bool = False, scrub: bool = False) -> Iterator[sqlite3.Connection]:
@@ -315,7 +325,7 @@ class Catalogue:
         :param durable: have it on the disk afterwards; without, a power cut may cost the last ones (never a crash).
         :param scrub: something was deleted that shall leave no trace.
         """
-        with self._lock, storage_errors():
+        with self._using():
             if durable:
                 self._connection.execute("PRAGMA synchronous = FULL")
             try:
@@ -343,7 +353,7 @@ class Catalogue:
             self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}").fetchall()
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, storage_errors():
+        with self._using():
             return self._connection.execute(statement, tuple(values)).fetchall()
 
     def _meta(self, key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from ..domain.errors import StorageError
@@ -65,6 +66,10 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
     :raises StorageError: it is locked, or cannot be read or written.
     """
+    if _mark(path).exists():
+        if is_damaged(path):
+            set_aside(path)
+        _mark(path).unlink(missing_ok=True)
     try:
         connection = _connect(path)
         try:
@@ -182,6 +187,16 @@ def is_damaged(path: Path) -> bool:
             connection.close()
     except DamagedDatabase:
         return True
+
+
+def note_damage(path: Path) -> None:
+    """Have the next start look through the catalogue: some damage is met only when it is used."""
+    with suppress(OSError):
+        _mark(path).touch()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f"{path.name}.damaged")
 
 
 def set_aside(path: Path) -> None:

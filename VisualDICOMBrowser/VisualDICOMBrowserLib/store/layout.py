@@ -101,7 +101,7 @@ class DatabaseFolder:
 
         They must never be opened as images: POSIX drops the locks on a file as soon as a process closes it once.
         """
-        if not (path.name.casefold().startswith(_PROGRAM_FILES) or path.is_symlink()):
+        if not (path.name.casefold().startswith(_PROGRAM_FILES) or _is_link(path)):
             return False
         inside = self._inside(path)
         return inside is not None and inside.parent == self.root and inside.name.casefold().startswith(_PROGRAM_FILES)
@@ -125,6 +125,13 @@ class DatabaseFolder:
         except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL character
             return None
         return resolved if self.root in resolved.parents else None
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _hashed(study_uid: str, series_uid: str, sop_uid: str) -> str:

@@ -20,7 +20,8 @@ from .lock import FolderLock
 from .sqlite import DamagedDatabase
 from .writer import StoreWriter, header_of
 
-_INTENTS = ("receive", "unlink")
+_INTENTS = ("receive", "remove", "unlink")
+_SECOND_LOOKS = 2
 # Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
 _INSTANCE_PART = f".dcm{PART_SUFFIX}"
 
@@ -188,15 +189,28 @@ class LocalStore:
             with self._change:
                 recovery.recover(self.folder, self.catalogue, self._ctk)
                 self.refresh()
-        # In this order, a file that is being stored is still in the intents, or has its row already.
         files = [p for p in recovery.files_below(self.folder.dicom_folder) if not p.name.endswith(PART_SUFFIX)]
+        rows, missing, orphans = self._look(files)
+        for _ in range(_SECOND_LOOKS):
+            if missing or orphans:  # or was one removed or stored in between?
+                with self._change:
+                    _, missing, orphans = self._look(orphans, frozenset(missing))
+        names = map(self.folder.stored_name, orphans)
+        return VerifyResult(rows, len(files), tuple(sorted(missing)), tuple(sorted(names)))
+
+    def _look(self, files: Sequence[Path], among: frozenset[str] | None = None) -> tuple[int, list[str], list[Path]]:
+        """Return how many rows there are, those without a readable file, and those of the files without a row.
+
+        :param among: the rows to look at; None for all.
+        """
+        # In this order, a file that is being stored is still in the intents, or has its row already.
         known = {self._resolved(file) for kind in _INTENTS for _, file, _ in self.catalogue.intents(kind)}
-        content = self._ctk.snapshot()
-        known.update(self._resolved(image.filename) for image in content.images)
-        missing = [i.sop_uid for i in content.images if header_of(self.folder, i.sop_uid, i.filename) is None]
-        orphans = [self.folder.stored_name(path) for path in files if path.resolve() not in known and path.exists()]
-        still_there = self._ctk.is_local(missing)
-        return VerifyResult(len(content.images), len(files), tuple(sorted(still_there)), tuple(sorted(orphans)))
+        images = self._ctk.snapshot().images
+        known.update(self._resolved(image.filename) for image in images)
+        suspects = [image for image in images if among is None or image.sop_uid in among]
+        missing = [i.sop_uid for i in suspects if header_of(self.folder, i.sop_uid, i.filename) is None]
+        orphans = [path for path in files if path.resolve() not in known and path.exists()]
+        return len(images), missing, orphans
 
     def _resolved(self, file: str) -> Path | None:
         path = self.folder.find(file)

@@ -31,8 +31,8 @@ def _killed_after(work: str, folder: DatabaseFolder, source: Path, first: int, s
     assert process.returncode == -signal.SIGKILL
 
 
-def _crash_again_and_again(work: str, folder: DatabaseFolder, source: Path, rounds: int) -> None:
-    generator = random.Random(work)
+def _crash_again_and_again(work: str, folder: DatabaseFolder, source: Path, seed: int = 0, rounds: int = 10) -> None:
+    generator = random.Random(f"{work}{seed}")
     stored: set[str] = set()
     for number in range(rounds):
         _killed_after(work, folder, source, number * 1000, generator.uniform(0.0, 0.25))
@@ -63,14 +63,14 @@ def _look_at_the_ruins(folder: DatabaseFolder, work: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("work", WORK)
 def test_after_ten_crashes_everything_agrees(folder, tmp_path, work):
-    _crash_again_and_again(work, folder, tmp_path / "source", 10)
+    _crash_again_and_again(work, folder, tmp_path / "source")
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(1, 11))
 @pytest.mark.parametrize("work", WORK)
-def test_after_a_hundred_crashes_everything_agrees(folder, tmp_path, work):
-    _crash_again_and_again(work, folder, tmp_path / "source", 100)
+def test_after_a_hundred_crashes_everything_agrees(folder, tmp_path, work, seed):
+    _crash_again_and_again(work, folder, tmp_path / "source", seed)
 
 
 _STEPS = """
