@@ -1,5 +1,6 @@
 """DIMSE services over TCP: associations, C-ECHO, C-FIND, C-GET.
 
-pynetdicom supplies the PDUs, the negotiation items and the tables of SOP classes; the sockets, timers and
-the loop that moves bytes are ours (see :mod:`.transport` for the reasons).
+pydicom and pynetdicom supply the tables of transfer syntaxes, SOP classes, elements and character sets. Sockets,
+timers, codecs and the loop that moves bytes are ours; :mod:`.transport`, :mod:`.negotiation` and
+:mod:`.identifier` say why.
 """

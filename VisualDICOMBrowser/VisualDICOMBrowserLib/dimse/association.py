@@ -1,7 +1,7 @@
 """An association as requestor (PS3.8, 7): one TCP connection on which messages go back and forth.
 
-Everything happens on the thread that calls; nothing polls. States: *established* after :meth:`Association.request`
-returns, *ended* after :meth:`release`, :meth:`abort` or any error. Each error ends the association.
+Everything happens on the thread that calls, which blocks in the socket. The association is *established* while the
+``with`` block of :meth:`Association.request` runs, and *over* after that, after any error, and when the peer ended it.
 """
 
 from __future__ import annotations
@@ -203,12 +203,13 @@ class Association:
                 return
 
     def _next_pdv(self) -> tuple[int, int, memoryview]:
-        for context_id, control, fragment in self._pdvs:
-            if context_id not in self.contexts:
-                raise ProtocolViolation("The server used a presentation context that was not agreed on.")
-            return context_id, control, fragment
-        self._pdvs = pdu.split_pdvs(self._next_p_data())
-        return self._next_pdv()
+        pdv = next(self._pdvs, None)
+        if pdv is None:
+            self._pdvs = pdu.split_pdvs(self._next_p_data())
+            pdv = next(self._pdvs)
+        if pdv[0] not in self.contexts:
+            raise ProtocolViolation("The server used a presentation context that was not agreed on.")
+        return pdv
 
     def _next_p_data(self) -> memoryview:
         kind, body = self._reader.next()

@@ -147,8 +147,8 @@ class Finder:
     def _stop(self, context_id: int, message_id: int) -> None:
         """Ask the server to end its answers, and read on until it does.
 
-        Servers ignore that, abort, or fail (all seen in the field). The answers are complete as asked for, so
-        none of this is an error; but the association is of no more use then.
+        Some servers ignore that, others abort. There are as many answers as were asked for, so neither is an error;
+        but the association is of no more use then.
         """
         try:
             self._cancel(context_id, message_id)
