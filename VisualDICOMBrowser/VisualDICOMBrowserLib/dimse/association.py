@@ -122,6 +122,11 @@ class Association:
         """Bytes received on this connection so far."""
         return self._connection.bytes_in
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be asked on it any more."""
+        return self._over
+
     def context_for(self, abstract_syntax: str) -> AcceptedContext:
         """Return an accepted context of a service.
 
