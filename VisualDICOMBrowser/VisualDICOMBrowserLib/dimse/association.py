@@ -25,8 +25,8 @@ from .transport import Connection, Timers
 MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
 #: A peer that takes PDUs shorter than this could not carry on a conversation; DCMTK's lowest is 4096.
 _MIN_PEER_PDU = 128
-#: How long an A-ABORT may take to leave, in seconds: a peer that takes no data gets none.
-_ABORT_S = 0.5
+#: How long a last word (A-ABORT, A-RELEASE-RP) may take to leave, in seconds: a peer that takes no data gets none.
+_LAST_WORD_S = 0.5
 
 
 class DataSink(Protocol):
@@ -225,7 +225,7 @@ class Association:
             raise ConnectionLost("The server aborted the association.")
         if kind == pdu.RELEASE_RQ:
             self._over = True
-            self._connection.write(pdu.RELEASE_RP_PDU)
+            self._connection.write(pdu.RELEASE_RP_PDU, _LAST_WORD_S)
             raise ConnectionLost("The server ended the association before the work was done.")
         raise ProtocolViolation("The server sent a PDU that does not belong into a conversation.")
 
@@ -247,7 +247,7 @@ class Association:
         self._over = True
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
-            self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _ABORT_S)
+            self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _LAST_WORD_S)
 
 
 class _Memory:

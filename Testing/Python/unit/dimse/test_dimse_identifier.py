@@ -75,6 +75,10 @@ def test_text_beyond_ascii_goes_out_as_utf8_and_says_so(syntax: str):
     assert str(dataset.PatientName) == "*Müller^Jürgen*"
 
 
+def test_what_is_no_character_becomes_a_wildcard():
+    assert b"D?e" in encode_identifier({"PatientName": "D\udcffe"}, EXPLICIT)
+
+
 def test_plain_text_goes_out_without_a_character_set():
     assert b"ISO_IR" not in encode_identifier({"PatientName": "Doe"}, EXPLICIT)
 
