@@ -1,7 +1,7 @@
 """An association as requestor (PS3.8, 7): one TCP connection on which messages go back and forth.
 
-Everything happens on the thread that calls; nothing polls. States: *established* after :meth:`Association.request`
-returns, *ended* after :meth:`release`, :meth:`abort` or any error. Each error ends the association.
+Everything happens on the thread that calls, which blocks in the socket. The association is *established* while the
+``with`` block of :meth:`Association.request` runs, and *over* after that, after any error, and when the peer ended it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .transport import Connection, Timers
 MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
 #: A peer that takes PDUs shorter than this could not carry on a conversation; DCMTK's lowest is 4096.
 _MIN_PEER_PDU = 128
-#: How long an A-ABORT may take to leave, in seconds: a peer that takes no data gets none.
-_ABORT_S = 0.5
+#: How long a last word (A-ABORT, A-RELEASE-RP) may take to leave, in seconds: a peer that takes no data gets none.
+_LAST_WORD_S = 0.5
 
 
 class DataSink(Protocol):
@@ -122,6 +122,11 @@ class Association:
         """Bytes received on this connection so far."""
         return self._connection.bytes_in
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be asked on it any more."""
+        return self._over
+
     def context_for(self, abstract_syntax: str) -> AcceptedContext:
         """Return an accepted context of a service.
 
@@ -203,12 +208,13 @@ class Association:
                 return
 
     def _next_pdv(self) -> tuple[int, int, memoryview]:
-        for context_id, control, fragment in self._pdvs:
-            if context_id not in self.contexts:
-                raise ProtocolViolation("The server used a presentation context that was not agreed on.")
-            return context_id, control, fragment
-        self._pdvs = pdu.split_pdvs(self._next_p_data())
-        return self._next_pdv()
+        pdv = next(self._pdvs, None)
+        if pdv is None:
+            self._pdvs = pdu.split_pdvs(self._next_p_data())
+            pdv = next(self._pdvs)
+        if pdv[0] not in self.contexts:
+            raise ProtocolViolation("The server used a presentation context that was not agreed on.")
+        return pdv
 
     def _next_p_data(self) -> memoryview:
         kind, body = self._reader.next()
@@ -219,7 +225,7 @@ class Association:
             raise ConnectionLost("The server aborted the association.")
         if kind == pdu.RELEASE_RQ:
             self._over = True
-            self._connection.write(pdu.RELEASE_RP_PDU)
+            self._connection.write(pdu.RELEASE_RP_PDU, _LAST_WORD_S)
             raise ConnectionLost("The server ended the association before the work was done.")
         raise ProtocolViolation("The server sent a PDU that does not belong into a conversation.")
 
@@ -241,7 +247,7 @@ class Association:
         self._over = True
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
-            self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _ABORT_S)
+            self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _LAST_WORD_S)
 
 
 class _Memory:

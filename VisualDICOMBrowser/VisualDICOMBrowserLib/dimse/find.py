@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -62,13 +62,15 @@ class Found:
 
 
 class Finder:
-    """Asks one server, over one association; made by :meth:`connect`.
+    """Asks one server, over one association for as long as the server keeps it; made by :meth:`connect`.
 
+    :param associate: opens an association for queries.
     :ivar unusable: the answers that were left out so far, because their UID is none.
     """
 
-    def __init__(self, association: Association) -> None:
-        self._association = association
+    def __init__(self, associate: Callable[[], Association]) -> None:
+        self._associate = associate
+        self._association = associate()
         self.unusable: list[Study | Series | Instance] = []
 
     @classmethod
@@ -79,8 +81,8 @@ class Finder:
         :raises PeerError: see :meth:`.Association.request`.
         """
         proposals = [Proposal(STUDY_ROOT_FIND), Proposal(PATIENT_ROOT_FIND)]
-        with Association.request(server, proposals, token) as association:
-            yield cls(association)
+        with ExitStack() as stack:
+            yield cls(lambda: stack.enter_context(Association.request(server, proposals, token)))
 
     @property
     def has_patient_root(self) -> bool:
@@ -121,6 +123,8 @@ class Finder:
         return any(context.abstract_syntax == model for context in self._association.contexts.values())
 
     def _find(self, level: Level, keys: Keys, limit: int) -> Found:
+        if self._association.is_over:
+            self._association = self._associate()
         model = PATIENT_ROOT_FIND if level is Level.PATIENT or not self._offers(STUDY_ROOT_FIND) else STUDY_ROOT_FIND
         context = self._association.context_for(model)
         identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
@@ -161,8 +165,8 @@ class Finder:
     def _stop(self, context_id: int, message_id: int) -> None:
         """Ask the server to end its answers, and read on until it does.
 
-        Servers ignore that, abort, or fail (all seen in the field). The answers are complete as asked for, so
-        none of this is an error; but the association is of no more use then.
+        Some servers ignore that, others abort. There are as many answers as were asked for, so neither is an error;
+        but the next query needs another association then.
         """
         try:
             self._cancel(context_id, message_id)

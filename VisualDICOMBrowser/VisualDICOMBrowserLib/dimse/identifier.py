@@ -43,7 +43,7 @@ def _encoded(tag: int, text: str, order: str, explicit: bool) -> bytes:
     vr = dictionary_VR(tag).encode("ascii") if tag else b""
     if vr not in _TEXTUAL:
         raise ValueError(f"({tag:08X}) is no key with a text value")
-    raw = text.encode("utf-8")
+    raw = text.encode("utf-8", "replace")  # what is no character becomes "?", which matches any
     raw += (b"\0" if vr == b"UI" else b" ") * (len(raw) % 2)
     if len(raw) > 0xFFFF:  # the length has two bytes in explicit VR
         raise ValueError(f"({tag:08X}) has a value of {len(raw)} bytes")

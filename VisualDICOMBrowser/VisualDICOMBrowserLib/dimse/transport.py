@@ -153,7 +153,10 @@ _Address = tuple[Any, ...]
 
 
 def _resolve(host: str, port: int, deadline: float, token: CancelToken) -> list[_Address]:
-    """Resolve a name on a thread of its own, since getaddrinfo knows no time-out; an address needs none."""
+    """Resolve a name on a thread of its own, since getaddrinfo knows no time-out; an address needs none.
+
+    A thread that is not waited for any more ends when the resolver of the system gives up.
+    """
     with contextlib.suppress(OSError, ValueError):
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     answers: queue.SimpleQueue[list[_Address] | Exception | None] = queue.SimpleQueue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pynetdicom import dimse_messages, dimse_primitives
 
@@ -174,6 +174,7 @@ def elements(group: int = 0) -> st.SearchStrategy[bytes]:
     return head.map(lambda e: bytes((group, 0)) + e[0].to_bytes(2, "little") + len(e[1]).to_bytes(4, "little") + e[1])
 
 
+@settings(deadline=None)
 @given(st.binary() | st.lists(elements()).map(b"".join) | st.lists(elements(8) | st.binary(max_size=8)).map(b"".join))
 def test_any_bytes_are_a_command_or_a_violation(raw: bytes):
     try:
@@ -183,6 +184,7 @@ def test_any_bytes_are_a_command_or_a_violation(raw: bytes):
     assert all(isinstance(value, int | str) for value in command.values.values())
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {c.MESSAGE_ID: st.integers(0, 0xFFFF), c.AFFECTED_SOP_INSTANCE: st.from_regex(r"\A[0-9.]{1,64}\Z")}

@@ -21,13 +21,7 @@ from support.waiting import wait_until
 from VisualDICOMBrowserLib.dimse import find as module
 from VisualDICOMBrowserLib.dimse.find import Finder
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import (
-    Cancelled,
-    ConnectionLost,
-    NoCommonContext,
-    OperationRefused,
-    ProtocolViolation,
-)
+from VisualDICOMBrowserLib.domain.errors import Cancelled, NoCommonContext, OperationRefused, ProtocolViolation
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 
 Factory = Callable[..., ScriptedPeer]
@@ -313,17 +307,21 @@ def test_whatever_the_server_does_about_the_cancel_the_answers_count(
     peer.finish()
 
 
-def test_an_association_that_was_given_up_is_not_used_again(scripted_peer: Factory, monkeypatch: pytest.MonkeyPatch):
+def test_after_an_association_was_given_up_the_next_query_makes_another(
+    scripted_peer: Factory, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(module, "_CANCEL_GRACE_S", 0.2)
 
     def script(peer: Conversation) -> None:
         peer.accept_association()
         floods(peer, peer.receive_message())
 
-    with connect(scripted_peer(script)) as finder:
-        assert finder.patients({}, 1)[1]
-        with pytest.raises(ConnectionLost):
-            finder.patients({}, 1)
+    peer = scripted_peer(script, answering(*many(1)))
+    with connect(peer) as finder:
+        assert finder.patients({}, 1) == ([Patient("more")], True)
+        assert finder.patients({}, 1) == ([Patient("ID-0")], False)
+    peer.finish()
+    assert len(peer.conversations) == 2
 
 
 def test_answers_that_would_fill_the_memory_are_refused(scripted_peer: Factory, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
@@ -179,6 +179,7 @@ def test_an_answer_that_ends_early_is_damaged(length: int):
         read_accept(accept()[:length], PROPOSALS)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damage_anywhere_is_survived_or_a_violation(data: st.DataObject):
     body = bytearray(accept())
@@ -187,6 +188,7 @@ def test_damage_anywhere_is_survived_or_a_violation(data: st.DataObject):
     check(bytes(body[: data.draw(st.integers(0, len(body)))]))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_an_answer_or_a_violation(tail: bytes):
     check(bytes(68) + tail)

@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Iterable, Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import pdu as kit
@@ -82,6 +82,7 @@ def test_pdus_of_the_largest_size_survive_the_turn_of_the_buffer(size: int):
     assert list(everything(encoded(LARGE), iter(lambda: size, 0))) == LARGE
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), max_size=40), st.lists(st.integers(1, 70_000), max_size=60))
 def test_any_split_of_the_stream_gives_the_same_pdus(lengths: list[int], sizes: list[int]):
     pdus = [(pdu.P_DATA_TF, numbered(length * (1 + length % 40))) for length in lengths]
@@ -132,6 +133,7 @@ def test_what_a_web_server_says_is_no_dicom():
         list(everything(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(1, 50)))
 def test_any_bytes_are_pdus_or_a_violation(data: bytes, sizes: list[int]):
     try:
@@ -172,6 +174,7 @@ def test_values_that_do_not_fit_are_violations(body: bytes, part: str):
         values(body)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_body_is_values_or_a_violation(body: bytes):
     try:
@@ -181,6 +184,7 @@ def test_any_body_is_values_or_a_violation(body: bytes):
     assert sum(6 + len(data) for _, _, data in found) == len(body)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000), st.integers(128, 700), st.booleans())
 def test_what_is_split_for_a_peer_fits_it_and_reassembles(data: bytes, max_length: int, is_command: bool):
     pdus = list(everything(b"".join(pdu.p_data(5, data, is_command=is_command, max_length=max_length))))
