@@ -128,7 +128,7 @@ class Catalogue:
 
     def replace_local(self, items: Sequence[LocalInstance], stamp: str) -> None:
         """Mirror the local content anew: what is not in ``items`` is not local."""
-        with self._writing() as db:
+        with self._writing(scrub=True) as db:
             db.execute("UPDATE instances SET file = NULL WHERE file IS NOT NULL")
             _add_local(db, items)
             _drop_unknown(db)
@@ -189,6 +189,8 @@ class Catalogue:
     def local_files(self, level: Level, uids: Iterable[str]) -> list[LocalFile]:
         """Return the local instances of patients (by patient ID), studies, series or instances."""
         column = _COLUMN[level]
+        if level is Level.PATIENT:
+            uids = [uid.strip() for uid in uids]
         statement = (
             "SELECT i.sop_uid, i.series_uid, s.study_uid, i.number, i.sop_class, i.file FROM instances i"  # noqa: S608
             " JOIN series s USING (series_uid) JOIN studies t USING (study_uid) JOIN patients p ON p.id = t.patient"
@@ -419,10 +421,7 @@ def _add_study(db: sqlite3.Connection, study: Study, *, local: bool) -> None:
     lists = (_SEPARATOR.join(study.modalities), _SEPARATOR.join(study.sop_classes))
     db.execute(_ADD_STUDY[local], (study.study_uid, patient, *values, *lists))
     if known and known[0][0] != patient:
-        db.execute(
-            "DELETE FROM patients WHERE id = ? AND id NOT IN (SELECT patient FROM studies)",
-            known[0],
-        )
+        db.execute("DELETE FROM patients WHERE id = ? AND id NOT IN (SELECT patient FROM studies)", known[0])
 
 
 def _add_series(db: sqlite3.Connection, series: Series, *, local: bool) -> None:

@@ -46,7 +46,7 @@ CREATE TABLE study_servers (
 CREATE TABLE series_servers (
     series_uid TEXT, server TEXT, instance_count INTEGER, PRIMARY KEY (series_uid, server)) WITHOUT ROWID;
 
--- Work on files that a crash may interrupt: see store.intents.
+-- Work on files that a crash may interrupt: see catalogue.Catalogue.add_intents.
 CREATE TABLE intents (
     sop_uid TEXT, kind TEXT NOT NULL, file TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (sop_uid, kind))
     WITHOUT ROWID;
@@ -69,7 +69,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     if _mark(path).exists():
         if is_damaged(path):
             set_aside(path)
-        _mark(path).unlink(missing_ok=True)
+        with suppress(OSError):
+            _mark(path).unlink()
     try:
         connection = _connect(path)
         try:

@@ -75,10 +75,6 @@ class DatabaseFolder:
         """Return where the thumbnail of an instance belongs."""
         return self.thumbs_folder / f"{_hashed(study_uid, series_uid, sop_uid)}.png"
 
-    def contains(self, path: Path) -> bool:
-        """Tell whether ``path`` lies below the folder once all symbolic links are followed."""
-        return self._inside(path) is not None
-
     def stored_name(self, path: Path) -> str:
         """Return ``path`` as CTK stores it: relative with ``/`` if inside the folder, else absolute."""
         inside = self._inside(path)
@@ -107,7 +103,10 @@ class DatabaseFolder:
         return inside is not None and inside.parent == self.root and inside.name.casefold().startswith(_PROGRAM_FILES)
 
     def owns(self, path: Path) -> bool:
-        """Tell whether ``path`` is a copy of ours, below ``dicom/`` or ``thumbs/``: no other file is ever deleted."""
+        """Tell whether ``path`` is a copy of ours: no other file is ever deleted.
+
+        It lies below ``dicom/`` or ``thumbs/`` once all symbolic links are followed.
+        """
         inside = self._inside(path)
         return inside is not None and not {self.dicom_folder, self.thumbs_folder}.isdisjoint(inside.parents)
 

@@ -78,7 +78,7 @@ class Batch:
             self._changed.notify_all()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Entry:
     """An instance in the queue, settled once."""
 

@@ -30,7 +30,7 @@ def test_root_is_absolute_and_resolved(tmp_path, monkeypatch):
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_uid_however_hostile_becomes_a_path(folder, study, series, sop):
     path = folder.instance_path(study, series, sop)
-    assert folder.contains(path)
+    assert folder.owns(path)
     assert len(path.relative_to(folder.dicom_folder).parts) == 3
 
 
@@ -63,7 +63,7 @@ def test_a_symbolic_link_out_of_the_folder_does_not_count_as_inside(folder, tmp_
     folder.dicom_folder.mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (folder.dicom_folder / "link").symlink_to(tmp_path / "outside")
-    assert not folder.contains(folder.dicom_folder / "link" / "x.dcm")
+    assert not folder.owns(folder.dicom_folder / "link" / "x.dcm")
     assert Path(folder.stored_name(folder.dicom_folder / "link" / "x.dcm")).is_absolute()
     with pytest.raises(BadData):
         folder.absolute("dicom/link/x.dcm")
@@ -74,9 +74,32 @@ def test_a_loop_of_links_leads_nowhere(folder):
     (folder.root / "a").symlink_to(folder.root / "b")
     (folder.root / "b").symlink_to(folder.root / "a")
     path = folder.root / "a" / "x"
-    assert not folder.contains(path) or not path.exists()  # Python 3.13 leaves the loop in the path
+    assert not folder.owns(path) or not path.exists()  # Python 3.13 leaves the loop in the path
 
 
 def test_neither_the_folder_itself_nor_a_sibling_with_the_same_beginning_is_inside(folder):
-    assert not folder.contains(folder.root)
-    assert not folder.contains(folder.root.with_name(folder.root.name + "-2") / "x")
+    assert not folder.owns(folder.root)
+    assert not folder.owns(folder.dicom_folder)
+    assert not folder.owns(folder.root.with_name(folder.root.name + "-2") / "x")
+    assert not folder.owns(folder.root / "dicom-2" / "x")
+    assert folder.owns(folder.thumbs_folder / "x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ctkDICOM.sql", "ctkdicom.SQL", "ctkDICOM.sql-journal", "ctkDICOMTagCache.sql", "visual-dicom-browser.lock"],
+)
+def test_the_databases_are_known_by_name_and_through_links_and_are_no_images(folder, tmp_path, name):
+    assert folder.is_database(folder.root / name)
+    assert not folder.is_database(tmp_path / name)
+    assert not folder.is_database(folder.dicom_folder / name)
+    (tmp_path / "link").symlink_to(folder.root / name)
+    assert folder.is_database(tmp_path / "link")
+    for stored in (name, f"dicom/../{name}", str(folder.root / name)):
+        with pytest.raises(BadData, match="names itself"):
+            folder.absolute(stored)
+
+
+def test_a_name_that_no_file_can_have_is_found_nowhere(folder):
+    for stored in ("dicom/" + "x" * 5000, "/" + "x" * 5000, "x" * 5000, "a\0b", "/a\0b"):
+        assert folder.find(stored) is None
