@@ -231,7 +231,7 @@ def test_retrieve_list_and_remove_agree(bench, pacs):
 def test_retrieve_takes_single_series_and_instances(bench, pacs):
     bench.add("PACS", pacs)
     found = bench.run("query", "--patient-id", "P1", "--level", "image").document["patients"][0]["studies"]
-    series = [s for study in found for s in study["series"] if s["instances"] == 3][0]
+    series = next(s for study in found for s in study["series"] if s["instances"] == 3)
     one, other, _ = (image["sop_uid"] for image in series["images"])
     first = bench.run("retrieve", "--instance", one, other, "--server", "PACS").document
     second = bench.run("retrieve", "--series", series["series_uid"]).document
