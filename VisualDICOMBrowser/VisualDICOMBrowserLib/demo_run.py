@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .demo.launcher import demo_pacs
-from .domain.errors import VisualDicomError
+from .domain.errors import UsageError, VisualDicomError
 from .domain.filters import QueryFilter
 from .domain.model import Level, Target, readable_date
 from .domain.people import display_name
@@ -25,7 +26,9 @@ def run_demo(say: Say, output: Path) -> dict[str, Any]:
 
     :param output: where the contact sheet goes.
     :returns: ``{"patients","series","requested","verified","thumbnails","contact_sheet"}``.
+    :raises UsageError: nothing can be written there; told at once, and not when all is done.
     """
+    _require_writable(output)
     with tempfile.TemporaryDirectory(prefix="visual-dicom-browser-demo-") as folder:
         say("Starting the embedded PACS with sample studies ...")
         started = time.monotonic()
@@ -36,6 +39,15 @@ def run_demo(say: Say, output: Path) -> dict[str, Any]:
             )
             engine.configuration.add(pacs.server)
             return _Demo(engine, say).run(output)
+
+
+def _require_writable(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {output.parent} cannot be made: {error.strerror}.") from error
+    if output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise UsageError(f"The contact sheet cannot be written to {output}.")
 
 
 class _Demo:

@@ -31,8 +31,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +40,7 @@ from typing import Any
 from ..dimse.echo import echo
 from ..dimse.quiet import silence_pynetdicom
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, InternalError, PeerError, StorageError, UsageError
+from ..domain.errors import InternalError, PeerError, StorageError, UsageError
 from ..domain.filters import QueryFilter
 from ..domain.model import Level, Target
 from ..domain.results import (
@@ -55,18 +54,17 @@ from ..domain.results import (
 )
 from ..domain.servers import Server
 from ..imaging.children import Decoder
-from ..jobs.description import JobDescription, JobKind, JobRecord
+from ..jobs.description import JobKind, JobRecord
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
 from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
 from ..jobs.retry import RetryStrategy
-from ..jobs.scheduler import Scheduler
-from ..jobs.states import JobState
 from ..store.importer import Importer
 from ..store.local import LocalStore
 from .configuration import Configuration, default_configuration_file
 from .job_queue import CatalogueJobQueue
 from .retrieve import Retrieval, can_get, require_get, result_of
+from .runner import JobRunner
 from .search import Findings, search_local, search_server
 from .thumbnails import fetch_middle, local_thumbnail
 from .tree import PatientTree
@@ -74,9 +72,6 @@ from .tree import PatientTree
 _log = logging.getLogger(__name__)
 
 Subscriber = Callable[[str, str, Any], None]
-
-#: How often a waiting caller looks up, in seconds: on Windows a wait without end cannot be interrupted.
-_LOOK_UP_S = 0.5
 
 
 class Engine:
@@ -105,15 +100,12 @@ class Engine:
         self._decoder = Decoder()
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
-        self._retrievals: dict[str, Retrieval] = {}
-        self._tasks: dict[str, Callable[[JobContext], Any]] = {}
-        self._scheduler = Scheduler(
-            dict.fromkeys(JobKind, self._work),
+        self._jobs = JobRunner(
             Limits(servers=self._server_limits()),
             retry,
-            listener=self._on_transition,
-            on_progress=lambda record: self._emit("progress", record.job_id, record.to_dict()),
-            store=self._job_store(),
+            self._job_store(),
+            self._on_transition,
+            lambda record: self._emit("progress", record.job_id, record.to_dict()),
         )
 
     def _server_limits(self) -> dict[str, int]:
@@ -127,7 +119,7 @@ class Engine:
 
     def close(self) -> None:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
-        self._scheduler.close(2.0)
+        self._jobs.close(2.0)
         self._decoder.close()
         self._store.close()
 
@@ -158,7 +150,7 @@ class Engine:
 
     def jobs(self) -> list[JobRecord]:
         """Return the jobs of this engine, oldest first."""
-        return self._scheduler.records()
+        return self._jobs.records()
 
     # Servers
 
@@ -174,7 +166,7 @@ class Engine:
         chosen = self.configuration.server(server)
         started = time.monotonic()
         try:
-            self._do(JobKind.ECHO, lambda context: echo(chosen, context.token), server=server, token=token)
+            self._jobs.do(JobKind.ECHO, lambda context: echo(chosen, context.token), server=server, token=token)
         except PeerError as error:
             return EchoResult(server, False, round(time.monotonic() - started, 3), str(error))
         return EchoResult(server, True, round(time.monotonic() - started, 3), "The server answers.")
@@ -195,6 +187,8 @@ class Engine:
 
         :raises UsageError: there is no such server.
         """
+        if token is not None:
+            token.check()
         query = self._with_parents(filter or QueryFilter())
         names = dict.fromkeys(servers) if servers is not None else None
         chosen = self.servers() if names is None else [self.configuration.server(name) for name in names]
@@ -204,7 +198,7 @@ class Engine:
         try:
             for server, handle in zip(chosen, handles, strict=True):
                 try:
-                    found: Findings = self._outcome(handle, token)
+                    found: Findings = self._jobs.result(handle, token)
                 except PeerError as error:
                     errors.append(f"{server.name}: {error}")
                 else:
@@ -243,7 +237,7 @@ class Engine:
                 self._store.catalogue.note_found(server.name, found.studies, found.series, found.instances)
             return found
 
-        return self._submit(JobKind.FIND, find, server=server.name)
+        return self._jobs.submit(JobKind.FIND, find, server=server.name)
 
     def _add_local(self, tree: PatientTree, query: QueryFilter, level: Level) -> Findings:
         self._store.refresh()
@@ -281,6 +275,8 @@ class Engine:
         done: list[Retrieval] = []
         result: RetrieveResult | None = None
         for chosen in self._sources(server):
+            if token is not None:
+                token.check()
             provided = result is not None and result.complete
             if provided and target.level >= Level.SERIES:
                 break
@@ -314,10 +310,8 @@ class Engine:
 
         target = retrieval.target
         params = {"level": target.level.name.lower(), "uids": list(target.uids)}
-        handle = self._submit(JobKind.RETRIEVE, work, server=retrieval.server.name, params=params)
-        outcome = self._wait(handle, token)
-        if outcome.state is JobState.CANCELLED:
-            raise Cancelled
+        handle = self._jobs.submit(JobKind.RETRIEVE, work, server=retrieval.server.name, params=params)
+        outcome = self._jobs.wait(handle, token)
         if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
             raise outcome.error
         result: RetrieveResult | None = outcome.result
@@ -332,7 +326,7 @@ class Engine:
         :raises PeerError: the instance could not be had.
         """
         self._store.require_writable()
-        made: ThumbnailResult | None = self._do(
+        made: ThumbnailResult | None = self._jobs.do(
             JobKind.THUMBNAIL, lambda _: local_thumbnail(self._store, self._decoder, series_uid), token=token
         )
         if made is not None:
@@ -365,7 +359,7 @@ class Engine:
                 raise InternalError("What was fetched for a thumbnail is not there.")
             return fetched
 
-        result: ThumbnailResult = self._do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
+        result: ThumbnailResult = self._jobs.do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
         return result
 
     # Local content
@@ -388,7 +382,7 @@ class Engine:
             return Importer(self._store, link=link, token=context.token, progress=context.progress).run(paths)
 
         params = {"paths": [str(path) for path in paths], "link": link}
-        result: ImportResult = self._do(JobKind.IMPORT, work, params=params, token=token)
+        result: ImportResult = self._jobs.do(JobKind.IMPORT, work, params=params, token=token)
         return result
 
     def remove(self, target: Target) -> RemoveResult:
@@ -397,67 +391,17 @@ class Engine:
         :raises FolderInUse: another engine holds the folder.
         """
         self._store.require_writable()
-        result: RemoveResult = self._do(JobKind.REMOVE, lambda _: self._store.remove(target))
+        result: RemoveResult = self._jobs.do(JobKind.REMOVE, lambda _: self._store.remove(target))
         return result
 
     def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
         """Check that every row has a readable file, and every file a row."""
-        result: VerifyResult = self._do(JobKind.VERIFY, lambda _: self._store.verify(), token=token)
+        result: VerifyResult = self._jobs.do(JobKind.VERIFY, lambda _: self._store.verify(), token=token)
         return result
-
-    # Jobs
-
-    def _do(
-        self,
-        kind: JobKind,
-        task: Callable[[JobContext], Any],
-        *,
-        server: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        token: CancelToken | None = None,
-    ) -> Any:
-        """Run a task as a job, and return its result or raise its error."""
-        return self._outcome(self._submit(kind, task, server=server, params=params), token)
-
-    def _submit(
-        self,
-        kind: JobKind,
-        task: Callable[[JobContext], Any],
-        *,
-        server: str | None = None,
-        params: Mapping[str, Any] | None = None,
-    ) -> JobHandle:
-        job_id = uuid.uuid4().hex
-        self._tasks[job_id] = task
-        return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}))
-
-    def _work(self, description: JobDescription, context: JobContext) -> Any:
-        return self._tasks[description.job_id](context)
-
-    def _wait(self, handle: JobHandle, token: CancelToken | None) -> Outcome:
-        def cancel() -> None:
-            handle.cancel()
-
-        with (token or CancelToken()).calling(cancel):
-            while (outcome := handle.wait(_LOOK_UP_S)) is None:
-                pass
-        return outcome
-
-    def _outcome(self, handle: JobHandle, token: CancelToken | None) -> Any:
-        outcome = self._wait(handle, token)
-        if outcome.state is JobState.CANCELLED:
-            raise Cancelled
-        if outcome.error is not None:
-            raise outcome.error
-        if outcome.state is not JobState.COMPLETED:
-            raise InternalError(outcome.reason or "The job did not complete.")
-        return outcome.result
 
     # Events
 
     def _on_transition(self, step: JobTransition) -> None:
-        if step.new.terminal:
-            self._tasks.pop(step.job.job_id, None)
         self._emit("job", step.job.job_id, {**step.job.to_dict(), "old": step.old.value if step.old else None})
 
     def _tell_stored(self, series_uids: frozenset[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..dimse.association import Association
@@ -37,11 +37,13 @@ class _Wanted:
     """A series while it is fetched.
 
     :ivar missing: listed instances that are not here and may still come.
+    :ivar refused: instances that came and were not kept, as they would not be the next time either.
     :ivar settled: a series whose instances the server does not list has come as far as it will.
     """
 
     plan: SeriesPlan
     missing: set[str]
+    refused: set[str] = field(default_factory=set)
     settled: bool = False
 
 
@@ -112,7 +114,7 @@ class Fetch:
         announced = self._retrieval.requested(plan)
         if plan.count is None and not announced:
             return True  # only a request can tell
-        return len(self._retrieval.here(plan)) < announced
+        return len(self._retrieval.here(plan) | wanted.refused) < announced
 
     def _fetch_with(self, contexts: list[Proposal], wanted: list[_Wanted], experience: Experience) -> None:
         server = self._retrieval.server
@@ -169,8 +171,8 @@ class Fetch:
             get(association, level, keys, self._receiver, outcome, self._one_more)
         finally:
             self._retrieval.note(wanted.plan, outcome)
-            # What came and was not kept would not be kept the next time either.
-            wanted.missing.difference_update(outcome.received, (uid for uid, _ in outcome.rejected))
+            wanted.refused.update(uid for uid, _ in outcome.rejected)
+            wanted.missing.difference_update(outcome.received, wanted.refused)
         # Success without a single sub-operation: the series is empty, or nothing but the status can be had.
         wanted.settled = codes.category(outcome.status) is codes.StatusCategory.SUCCESS and not outcome.announced
         return outcome

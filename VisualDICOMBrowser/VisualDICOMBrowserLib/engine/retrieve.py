@@ -61,7 +61,7 @@ class Retrieval:
     started: float = field(default_factory=time.monotonic)
     problem: str = ""
     _announced: dict[str, int] = field(default_factory=dict)
-    _came: dict[str, set[str]] = field(default_factory=dict)
+    _named: dict[str, set[str]] = field(default_factory=dict)
 
     def attempt(self, token: CancelToken, progress: Progress) -> None:
         """Try once. What arrives is kept, whatever happens; :func:`result_of` tells the rest.
@@ -96,12 +96,12 @@ class Retrieval:
         return series.count if series.count is not None else self._announced.get(series.series.series_uid, 0)
 
     def known(self, series: SeriesPlan) -> set[str]:
-        """Return the instances of a series: the listed ones, else those that were here, came, or failed by name."""
+        """Return the instances of a series: the listed ones, else those that were here, came or failed by name."""
         if series.instances:
             return set(series.instances)
         uid = series.series.series_uid
         here = {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.SERIES, [uid])}
-        return here | self._came.get(uid, set())
+        return here | self._named.get(uid, set())
 
     def here(self, series: SeriesPlan) -> set[str]:
         """Return those of :meth:`known` that are on this computer, readable, and in this series."""
@@ -117,7 +117,8 @@ class Retrieval:
     def note(self, series: SeriesPlan, outcome: GetOutcome) -> None:
         """Take over what one C-GET brought."""
         uid = series.series.series_uid
-        self._came.setdefault(uid, set()).update(outcome.received, outcome.failed_uids)
+        rejected = [sop_uid for sop_uid, _ in outcome.rejected]
+        self._named.setdefault(uid, set()).update(outcome.received, outcome.failed_uids, rejected)
         if outcome.announced is not None and not series.instances:
             self._announced[uid] = max(self._announced.get(uid, 0), outcome.announced)
         for sop_uid, error in outcome.rejected:

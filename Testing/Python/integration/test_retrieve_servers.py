@@ -1,0 +1,415 @@
+"""Retrieves from several servers, and from servers with habits of their own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, generate_uid
+
+from support.corpus import CorpusFile
+from support.dcmqrscp import Dcmqrscp
+from support.messages import (
+    PATIENT_ROOT_FIND,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    Message,
+    encode_dataset,
+    find_rsp,
+    get_rsp,
+    store_rq,
+)
+from support.orthanc import Orthanc
+from support.pdu import ACCEPTED, CLASS_NOT_SUPPORTED, IMPLICIT_LITTLE, ProposedContext, ReleaseRequest, release_rp
+from support.peers import require
+from support.scripted_peer import Conversation, HungUp
+from support.synthetic import make_ct_series
+from VisualDICOMBrowserLib.dimse.contexts import all_storage_classes
+from VisualDICOMBrowserLib.domain.errors import UsageError
+from VisualDICOMBrowserLib.domain.filters import QueryFilter
+from VisualDICOMBrowserLib.domain.model import Level, Target
+
+SIZE = 2000
+
+
+@pytest.fixture(scope="module")
+def other_orthanc(tmp_path_factory) -> Iterator[Orthanc]:
+    require("Orthanc")
+    with Orthanc(tmp_path_factory.mktemp("other"), ae_title="OTHER") as peer:
+        yield peer.make_lasting()
+
+
+class Spread:
+    """One patient with three studies: the first on A only, the second on B only, the third in parts on both."""
+
+    def __init__(self, root, a: Orthanc, b: Orthanc) -> None:
+        self.a, self.b = a, b
+        self.on_a = make_ct_series(root / "1", 2, SIZE, patient_id="SPREAD", study=11)
+        self.on_b = make_ct_series(root / "2", 3, SIZE, patient_id="SPREAD", study=12)
+        both = make_ct_series(root / "3", 4, SIZE, patient_id="SPREAD", study=13)
+        more_on_b = make_ct_series(root / "4", 5, SIZE, patient_id="SPREAD", study=13, series=2)
+        self.third = both + more_on_b
+        assert a.load([f.path for f in (*self.on_a, *both)]) == []
+        assert b.load([f.path for f in (*self.on_b, *both, *more_on_b)]) == []
+
+
+@pytest.fixture(scope="module")
+def spread(orthanc, other_orthanc, tmp_path_factory) -> Spread:
+    return Spread(tmp_path_factory.mktemp("spread"), orthanc, other_orthanc)
+
+
+@pytest.fixture
+def both(bench, spread) -> Spread:
+    bench.add("A", spread.a)
+    bench.add("B", spread.b)
+    return spread
+
+
+PATIENT = Target(Level.PATIENT, ("SPREAD",))
+
+
+def test_a_patient_is_put_together_from_all_servers(both, engine):
+    result = engine.retrieve(PATIENT)
+
+    assert result.complete
+    assert result.requested == result.verified == result.received == 2 + 3 + 4 + 5
+    assert engine.verify().rows == 14
+    assert engine.retrieve(PATIENT).received == 0
+
+
+def test_a_study_that_is_in_parts_on_both_servers_comes_whole(both, engine):
+    result = engine.retrieve(Target(Level.STUDY, (both.third[0].study_uid,)))
+
+    assert result.complete
+    assert result.requested == result.received == 9
+
+
+def test_studies_of_different_servers_come_by_one_request(both, engine):
+    uids = (both.on_a[0].study_uid, both.on_b[0].study_uid)
+    result = engine.retrieve(Target(Level.STUDY, uids))
+
+    assert result.complete
+    assert (result.received, result.warnings) == (5, ())
+
+
+def test_series_and_instances_are_asked_for_until_they_are_here(both, engine):
+    series = (both.on_a[0].series_uid, both.on_b[0].series_uid)
+    assert engine.retrieve(Target(Level.SERIES, series)).received == 5
+    instances = (both.third[0].sop_uid, both.third[-1].sop_uid)
+    result = engine.retrieve(Target(Level.IMAGE, instances))
+
+    assert result.complete
+    assert (result.requested, result.received) == (2, 2)
+
+
+def test_a_server_out_of_reach_leaves_a_patient_incomplete(bench, spread, dead_port, engine):
+    bench.add("GONE", ("127.0.0.1", dead_port))
+    bench.add("A", spread.a)
+    result = engine.retrieve(PATIENT)
+
+    assert result.received == result.verified == result.requested == 6
+    assert not result.complete
+    assert len(result.warnings) == 1
+    assert result.warnings[0].startswith("GONE: The server at")
+
+
+def test_a_server_out_of_reach_does_not_matter_for_a_study_that_another_has(bench, spread, dead_port, engine):
+    bench.add("A", spread.a)
+    bench.add("GONE", ("127.0.0.1", dead_port))
+    study = engine.retrieve(Target(Level.STUDY, (spread.on_a[0].study_uid,)))
+    series = engine.retrieve(Target(Level.SERIES, (spread.third[0].series_uid,)))
+
+    assert study.complete
+    assert study.warnings[0].startswith("GONE: ")
+    assert series.complete
+    assert series.warnings == ()  # nobody asked for more once it was here
+
+
+def test_a_server_that_is_only_asked_for_more_is_asked_once(bench, spread, dead_port, engine):
+    bench.add("A", spread.a)
+    bench.add("GONE", ("127.0.0.1", dead_port))
+    states: list[str] = []
+    engine.subscribe(lambda name, _, data: states.append(data["state"]) if name == "job" else None)
+    engine.retrieve(Target(Level.STUDY, (spread.on_a[0].study_uid,)))
+
+    assert "waiting" not in states
+
+
+def test_a_named_server_is_the_only_one_that_is_asked(both, engine):
+    result = engine.retrieve(PATIENT, "A")
+
+    assert result.complete
+    assert result.received == 6
+
+
+def test_patients_without_an_id_cannot_be_told_apart_and_are_refused(both, engine):
+    with pytest.raises(UsageError, match="without an ID"):
+        engine.retrieve(Target(Level.PATIENT, ("",)))
+
+
+def test_wildcards_in_a_patient_id_fetch_nobody_else(both, engine):
+    result = engine.retrieve(Target(Level.PATIENT, ("SPREA*",)))
+
+    assert (result.requested, result.complete) == (0, False)
+
+
+# Compressed objects, on a server that does not tell
+
+
+def test_half_of_a_series_compressed_comes_whole_from_dcmqrscp(bench, engine, tmp_path):
+    """dcmqrscp sends through an uncompressed context if there is one, and fails for what it cannot decompress."""
+    require("dcmqrscp")
+    require("dcmcjpeg")
+    files = make_ct_series(tmp_path / "ct", 6, SIZE, patient_id="HALF", study=21)
+    for file in files[::2]:
+        compress(file)
+    with Dcmqrscp(tmp_path / "qr", compressed=True) as peer:
+        assert peer.index([file.path for file in files]) == []
+        bench.add("PACS", peer)
+        result = engine.retrieve(Target(Level.STUDY, (files[0].study_uid,)))
+        again = engine.retrieve(Target(Level.STUDY, (files[0].study_uid,)))
+
+    assert result.complete
+    assert (result.requested, result.received) == (6, 6)
+    assert again.received == 0
+
+
+def test_what_a_server_cannot_send_has_its_reason_and_does_not_cost_the_rest(bench, engine, tmp_path):
+    """By itself dcmqrscp takes uncompressed contexts only; the compressed half cannot be had."""
+    require("dcmqrscp")
+    require("dcmcjpeg")
+    files = make_ct_series(tmp_path / "ct", 6, SIZE, patient_id="HALF", study=22)
+    for file in files[::2]:
+        compress(file)
+    with Dcmqrscp(tmp_path / "qr") as peer:
+        peer.index([file.path for file in files])
+        bench.add("PACS", peer)
+        result = engine.retrieve(Target(Level.STUDY, (files[0].study_uid,)))
+
+    assert (result.requested, result.received, result.complete) == (6, 3, False)
+    assert set(result.missing) == {file.sop_uid for file in files[::2]} == {f.subject for f in result.failed}
+    assert all("The server could not send it" in f.reason for f in result.failed)
+
+
+def compress(file: CorpusFile) -> None:
+    target = file.path.with_suffix(".jpeg")
+    subprocess.run(["dcmcjpeg", "+un", str(file.path), str(target)], check=True, capture_output=True, timeout=20)
+    shutil.move(target, file.path)
+
+
+def test_a_server_without_c_get_says_so(bench, engine, tmp_path):
+    require("dcmqrscp")
+    files = make_ct_series(tmp_path / "ct", 1, SIZE, patient_id="NOGET", study=23)
+    with Dcmqrscp(tmp_path / "qr", disable_get=True) as peer:
+        peer.index([file.path for file in files])
+        bench.add("PACS", peer)
+        result = engine.retrieve(Target(Level.STUDY, (files[0].study_uid,)))
+
+    assert not result.complete
+    assert result.missing == (files[0].sop_uid,)
+    assert result.failed or result.warnings
+    assert "C-GET" in " ".join((*result.warnings, *(f.reason for f in result.failed)))
+
+
+# Objects that are not what they should be
+
+
+def test_a_uid_given_out_twice_is_told_and_the_first_object_kept(bench, engine, orthanc, tmp_path):
+    """Two studies of different patients with an instance of the same UID; only one can be in the database."""
+    (first,) = make_ct_series(tmp_path / "ct", 1, SIZE, patient_id="TWIN1", study=25)
+    second = pydicom.dcmread(first.path)
+    second.PatientID, second.StudyInstanceUID, second.SeriesInstanceUID = "TWIN2", generate_uid(), generate_uid()
+    second.save_as(tmp_path / "second.dcm")
+    assert orthanc.load([first.path, tmp_path / "second.dcm"]) == []
+    bench.add("PACS", orthanc)
+    assert engine.retrieve(Target(Level.STUDY, (first.study_uid,))).complete
+    result = engine.retrieve(Target(Level.STUDY, (str(second.StudyInstanceUID),)))
+
+    assert not result.complete
+    assert (result.requested, result.received, result.verified, result.missing) == (1, 0, 0, (first.sop_uid,))
+    assert "same UID" in result.failed[0].reason
+    assert engine.verify().ok
+    assert engine.local(QueryFilter(patient_id="TWIN1")).patients
+    assert not engine.local(QueryFilter(patient_id="TWIN2")).patients
+
+
+# A server from a script: no query at image level, no counts, and a success that is none
+
+
+STUDY, SERIES = "1.2.826.1", "1.2.826.1.1"
+
+
+def ct(number: int) -> Dataset:
+    found = Dataset()
+    found.SOPClassUID, found.SOPInstanceUID = CTImageStorage, f"1.2.826.1.1.{number}"
+    found.StudyInstanceUID, found.SeriesInstanceUID = STUDY, SERIES
+    found.PatientID, found.PatientName, found.Modality, found.InstanceNumber = "S", "Script^Ed", "CT", number
+    found.add_new("PixelData", "OW", bytes(200))
+    return found
+
+
+class Archive:
+    """Answers C-FIND at study and series level and C-GET, for one SOP class uncompressed; no queries of images."""
+
+    def __init__(
+        self, count: int | None, objects: int, *, refuse_images: bool = True, sop_class: str = CTImageStorage
+    ) -> None:
+        self.count = count
+        self.sop_class = sop_class
+        self.objects = [ct(number + 1) for number in range(objects)]
+        self.refuse_images = refuse_images
+        self.cut: set[int] = set()
+        self.gets = 0
+
+    def __call__(self, peer: Conversation) -> None:
+        peer.accept_association(self._choose)
+        while True:
+            try:
+                message = peer.receive_message()
+            except AssertionError as error:
+                if isinstance(error, HungUp) or not isinstance(peer.received[-1], ReleaseRequest):
+                    raise
+                peer.send(release_rp())
+                return
+            if message.command["AffectedSOPClassUID"] == STUDY_ROOT_GET:
+                self._get(peer, message)
+            else:
+                self._find(peer, message)
+
+    def _choose(self, context: ProposedContext) -> tuple[int, str]:
+        known = (STUDY_ROOT_FIND, PATIENT_ROOT_FIND, STUDY_ROOT_GET, self.sop_class)
+        if context.abstract_syntax in known and IMPLICIT_LITTLE in context.transfer_syntaxes:
+            return ACCEPTED, IMPLICIT_LITTLE
+        return CLASS_NOT_SUPPORTED, IMPLICIT_LITTLE
+
+    def _find(self, peer: Conversation, message: Message) -> None:
+        level = message.dataset().QueryRetrieveLevel
+        if level == "IMAGE" and self.refuse_images:
+            peer.send(find_rsp(message, status=0xC000))
+            return
+        answer = ct(1)
+        del answer.SOPInstanceUID, answer.SOPClassUID, answer.InstanceNumber
+        answer.QueryRetrieveLevel = level
+        if level == "SERIES" and self.count is not None:
+            answer.NumberOfSeriesRelatedInstances = self.count
+        if level != "IMAGE":
+            peer.send(find_rsp(message, answer))
+        peer.send(find_rsp(message))
+
+    def _get(self, peer: Conversation, message: Message) -> None:
+        self.gets += 1
+        wanted = message.dataset().get("SOPInstanceUID") or [found.SOPInstanceUID for found in self.objects]
+        objects = [found for found in self.objects if found.SOPInstanceUID in wanted]
+        if self.sop_class not in {context.abstract_syntax for context in peer.request.contexts}:
+            peer.send(get_rsp(message, 0xA702, failed=len(objects)))
+            return
+        context = peer.request.context_id(self.sop_class, IMPLICIT_LITTLE)
+        for number, found in enumerate(objects):
+            found.SOPClassUID = self.sop_class
+            data = encode_dataset(found)
+            if number in self.cut:
+                data = data[:-100]
+            peer.send(store_rq(context, self.sop_class, found.SOPInstanceUID, data, message_id=number + 1))
+            peer.receive_message()
+        peer.send(get_rsp(message, completed=len(objects)))
+
+
+def test_without_a_query_at_image_level_the_related_instances_count(bench, engine, scripted_peer):
+    archive = Archive(count=3, objects=3)
+    bench.add("PACS", scripted_peer(archive).address)
+    result = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+
+    assert result.complete
+    assert (result.requested, result.counted_by, result.received) == (3, "related-instances", 3)
+    again = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+    assert (again.requested, again.received, again.bytes, archive.gets) == (3, 0, 0, 1)
+
+
+def test_without_any_counts_the_sub_operations_count(bench, engine, scripted_peer):
+    bench.add("PACS", scripted_peer(Archive(count=None, objects=4)).address)
+    result = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+
+    assert result.complete
+    assert (result.requested, result.counted_by, result.received) == (4, "sub-operations", 4)
+    assert engine.retrieve(Target(Level.STUDY, (STUDY,))).received == 0
+
+
+def test_fewer_instances_than_counted_are_no_success_whatever_the_status_says(bench, engine, scripted_peer):
+    archive = Archive(count=5, objects=3)
+    bench.add("PACS", scripted_peer(archive).address)
+    result = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+
+    assert not result.complete
+    assert (result.requested, result.verified) == (5, 3)
+    assert any(SERIES in warning for warning in result.warnings)
+    assert archive.gets < 20
+
+
+def test_a_truncated_object_is_not_kept_and_has_its_reason(bench, engine, scripted_peer):
+    archive = Archive(count=3, objects=3)
+    archive.cut = {1}
+    bench.add("PACS", scripted_peer(archive).address)
+    result = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+
+    assert (result.requested, result.received, result.verified) == (3, 2, 2)
+    assert result.missing == ("1.2.826.1.1.2",) == tuple(failure.subject for failure in result.failed)
+    assert result.failed[0].reason.endswith(".")
+    assert archive.gets == 1  # it would be as damaged the next time
+    assert engine.verify().ok
+    assert engine.verify().rows == 2
+
+
+def test_single_instances_are_fetched_even_if_the_server_lists_none(bench, engine, scripted_peer):
+    """Where they belong is known, because they were here before."""
+    bench.add("PACS", scripted_peer(Archive(count=3, objects=3)).address)
+    engine.retrieve(Target(Level.SERIES, (SERIES,)))
+    one = "1.2.826.1.1.2"
+    engine.remove(Target(Level.IMAGE, (one,)))
+    result = engine.retrieve(Target(Level.IMAGE, (one,)))
+
+    assert result.complete
+    assert (result.requested, result.counted_by, result.received) == (1, "request", 1)
+
+
+@pytest.mark.parametrize("count", [0, None])
+def test_a_series_without_instances_is_nothing_to_wait_for(bench, engine, scripted_peer, count):
+    archive = Archive(count=count, objects=0, refuse_images=False)
+    bench.add("PACS", scripted_peer(archive).address)
+    started = time.monotonic()
+    result = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+
+    assert (result.requested, result.complete) == (0, False)
+    assert archive.gets <= 1
+    assert time.monotonic() - started < 3
+
+
+def test_objects_of_an_unlikely_class_are_asked_for_in_a_later_round(bench, engine, scripted_peer):
+    """The server says the series is CT and does not say that its objects are of a rare class."""
+    rare = all_storage_classes()[-1]
+    archive = Archive(count=2, objects=2, sop_class=rare)
+    bench.add("PACS", scripted_peer(archive).address)
+    result = engine.retrieve(Target(Level.STUDY, (STUDY,)))
+
+    assert result.complete
+    assert result.received == 2
+    assert archive.gets == 1  # none was sent over associations without any use
+
+
+def test_two_retrieves_of_the_same_study_at_once_do_no_harm(both, engine):
+    results = []
+    target = Target(Level.STUDY, (both.third[0].study_uid,))
+    threads = [threading.Thread(target=lambda: results.append(engine.retrieve(target))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert [result.complete for result in results] == [True] * 3
+    assert sum(result.received for result in results) == 9
+    assert engine.verify().ok

@@ -1,0 +1,108 @@
+"""Work as jobs: whoever wants something waits for it, while it runs on the scheduler's threads."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import Cancelled, InternalError
+from ..jobs.description import JobDescription, JobKind, JobRecord
+from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
+from ..jobs.lanes import Limits
+from ..jobs.queue import JobQueueStore
+from ..jobs.retry import RetryStrategy
+from ..jobs.scheduler import Scheduler
+from ..jobs.states import JobState
+
+#: How often a waiting caller looks up, in seconds: on Windows a wait without end cannot be interrupted.
+_LOOK_UP_S = 0.5
+
+Task = Callable[[JobContext], Any]
+
+
+class JobRunner:
+    """Runs tasks as jobs.
+
+    :param listener: called with each transition.
+    :param on_progress: called with the record of a job that got on.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        retry: RetryStrategy | None,
+        store: JobQueueStore,
+        listener: Callable[[JobTransition], None],
+        on_progress: Callable[[JobRecord], None],
+    ) -> None:
+        self._listener = listener
+        self._tasks: dict[str, Task] = {}
+        workers = dict.fromkeys(JobKind, self._work)
+        self._scheduler = Scheduler(
+            workers, limits, retry, listener=self._on_transition, on_progress=on_progress, store=store
+        )
+
+    def records(self) -> list[JobRecord]:
+        """Return the jobs that are remembered, oldest first."""
+        return self._scheduler.records()
+
+    def close(self, grace_s: float) -> None:
+        """Cancel what runs, and wait for it up to ``grace_s`` seconds."""
+        self._scheduler.close(grace_s)
+
+    def submit(
+        self, kind: JobKind, task: Task, *, server: str | None = None, params: Mapping[str, Any] | None = None
+    ) -> JobHandle:
+        """Queue a task without waiting for it."""
+        job_id = uuid.uuid4().hex
+        self._tasks[job_id] = task
+        return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}))
+
+    def wait(self, handle: JobHandle, token: CancelToken | None) -> Outcome:
+        """Wait for a job, which ``token`` cancels, and return how it ended.
+
+        :raises Cancelled: it was cancelled.
+        """
+
+        def cancel() -> None:
+            handle.cancel()
+
+        with (token or CancelToken()).calling(cancel):
+            while (outcome := handle.wait(_LOOK_UP_S)) is None:
+                pass
+        if outcome.state is JobState.CANCELLED:
+            raise Cancelled
+        return outcome
+
+    def result(self, handle: JobHandle, token: CancelToken | None) -> Any:
+        """Wait for a job that either completes or fails; return its result or raise its error."""
+        outcome = self.wait(handle, token)
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.state is not JobState.COMPLETED:
+            raise InternalError(outcome.reason or "The job did not complete.")
+        return outcome.result
+
+    def do(
+        self,
+        kind: JobKind,
+        task: Task,
+        *,
+        server: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        token: CancelToken | None = None,
+    ) -> Any:
+        """Run a task as a job, and return its result or raise its error."""
+        if token is not None:
+            token.check()
+        return self.result(self.submit(kind, task, server=server, params=params), token)
+
+    def _work(self, description: JobDescription, context: JobContext) -> Any:
+        return self._tasks[description.job_id](context)
+
+    def _on_transition(self, step: JobTransition) -> None:
+        if step.new.terminal:
+            self._tasks.pop(step.job.job_id, None)
+        self._listener(step)
