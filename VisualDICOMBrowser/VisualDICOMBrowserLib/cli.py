@@ -284,6 +284,8 @@ def _target(options: argparse.Namespace) -> Target:
         (Level.IMAGE, options.instance),
     ):
         if uids:
+            if not all(uid.strip() for uid in uids):
+                raise UsageError("An empty identifier names nothing; leave it out.")
             return Target(level, tuple(uids))
     raise InternalError("argparse let a command without target pass.")
 

@@ -82,6 +82,7 @@ def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
         ["thumbnail", "--series", "1.2.3"],
         ["import", "/no/such/path"],
         ["remove"],
+        ["remove", "--patient-id", ""],
         ["verify", "too much"],
         ["levitate"],
         [],

@@ -118,7 +118,8 @@ def test_after_a_server_crash_in_mid_transfer_the_next_retrieve_fetches_only_the
             peer.kill9()
             result = running.result(20)
         assert 0 < result.received < COUNT
-        assert result.warnings == ("PACS: The server closed the connection.",)
+        (warning,) = result.warnings  # of the last try: a connection that is closed at once may also look refused
+        assert warning.startswith("PACS: The server")
         assert len(result.missing) == COUNT - result.received
         checked = engine.verify()
         assert checked.ok

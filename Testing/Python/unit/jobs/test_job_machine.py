@@ -14,6 +14,7 @@ from VisualDICOMBrowserLib.domain.errors import BadData, ConnectionLost
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
 from VisualDICOMBrowserLib.jobs.lanes import Limits
+from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
 from VisualDICOMBrowserLib.jobs.scheduler import Scheduler
 from VisualDICOMBrowserLib.jobs.states import TRANSITIONS, IllegalTransition, JobState
 
@@ -43,7 +44,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.handles = []
         self.all_through = threading.Event()
         self.scheduler = Scheduler(
-            dict.fromkeys(JobKind, self.work), LIMITS, clock=self.clock, listener=self.listen, cancel_grace_s=1e9
+            dict.fromkeys(JobKind, self.work),
+            LIMITS,
+            RetryStrategy(random=lambda: 0.5),  # threads that use the random module disturb hypothesis
+            self.clock,
+            self.listen,
+            cancel_grace_s=1e9,
         )
 
     def work(self, description, context):
