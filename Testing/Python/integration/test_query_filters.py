@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from support.corpus import Corpus
 from support.orthanc import Orthanc
 from support.peers import require
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.demo import people
-from VisualDICOMBrowserLib.demo.launcher import DemoServer, demo_pacs
+from VisualDICOMBrowserLib.demo.pacs import AE_TITLE, HOST, DemoPacs
+from VisualDICOMBrowserLib.demo.part10 import SeriesWriter
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.results import QueryResult
@@ -257,9 +260,26 @@ def test_counts_that_no_server_tells_are_unknown_and_not_zero(dcmqrscp_with_corp
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[DemoServer]:
-    with demo_pacs() as running:
-        yield running
+def demo(tmp_path_factory) -> Iterator[Server]:
+    """The embedded PACS with one small object of each person of the demo, in that person's character set."""
+    folder = tmp_path_factory.mktemp("demo")
+    held = [
+        SeriesWriter(ExplicitVRLittleEndian).write(portrait(person), folder / f"{number}.dcm")
+        for number, person in enumerate(people.EVERYBODY)
+    ]
+    with DemoPacs(folder, held) as running:
+        yield Server("DEMO", HOST, running.port, AE_TITLE)
+
+
+def portrait(person: people.Person) -> Dataset:
+    found = Dataset()
+    found.SpecificCharacterSet = list(person.charset) or ""
+    found.SOPClassUID, found.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    found.StudyInstanceUID, found.SeriesInstanceUID, found.Modality = generate_uid(), generate_uid(), "OT"
+    found.StudyDate, found.StudyTime, found.AccessionNumber, found.StudyID = "20240101", "120000", "A", "1"
+    found.PatientID, found.PatientName, found.PatientSex = person.patient_id, person.name, person.sex
+    found.PatientBirthDate, found.SeriesNumber, found.InstanceNumber = person.birth_date, 1, 1
+    return found
 
 
 @pytest.mark.parametrize(
@@ -278,7 +298,7 @@ def demo() -> Iterator[DemoServer]:
     ],
 )
 def test_a_name_is_found_in_its_own_script(demo, bench, engine, typed, person):
-    bench.add("DEMO", demo.server)
+    bench.add("DEMO", demo)
     result = engine.query(QueryFilter(patient_name=typed), Level.STUDY)
 
     assert [(p["patient_id"], p["name"]) for p in result.patients] == [(person.patient_id, person.name)]

@@ -204,9 +204,9 @@ class Engine:
                 else:
                     self._merge(tree, found, server.name, level)
                     warnings += _shortcomings(found, server.name, query.limit)
-        finally:
-            for handle in handles:
-                handle.cancel()  # without effect on those that ended
+        except BaseException:
+            self._jobs.cancel_all(handles)
+            raise
         local = self._add_local(tree, query, level)
         warnings += _shortcomings(local, "This computer", query.limit)
         return QueryResult(

@@ -97,6 +97,8 @@ class Fetch:
     def _fetch_study(self, wanted: list[_Wanted]) -> None:
         """Fetch the series of a study, one round of presentation contexts after the other for what is missing."""
         still = [w for w in wanted if self._is_open(w)]
+        if not still:
+            return
         experience = Experience()
         classes = [c for w in still for c in w.plan.sop_classes]
         modalities = [w.plan.series.modality for w in still]

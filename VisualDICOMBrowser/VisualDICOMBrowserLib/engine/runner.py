@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, InternalError
+from ..domain.errors import Cancelled, InternalError, UsageError
 from ..jobs.description import JobDescription, JobKind, JobRecord
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
 from ..jobs.lanes import Limits
@@ -59,6 +60,12 @@ class JobRunner:
         job_id = uuid.uuid4().hex
         self._tasks[job_id] = task
         return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}))
+
+    def cancel_all(self, handles: Iterable[JobHandle]) -> None:
+        """Cancel those jobs that have not ended."""
+        for handle in handles:
+            with suppress(UsageError):  # it ended so long ago that it is forgotten
+                handle.cancel()
 
     def wait(self, handle: JobHandle, token: CancelToken | None) -> Outcome:
         """Wait for a job, which ``token`` cancels, and return how it ended.
