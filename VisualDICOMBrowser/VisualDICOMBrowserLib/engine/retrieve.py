@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..dimse.get import GetOutcome
-from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError, UsageError
 from ..domain.model import Level, Target
@@ -123,7 +122,7 @@ class Retrieval:
             self._announced[uid] = max(self._announced.get(uid, 0), outcome.announced)
         for sop_uid, error in outcome.rejected:
             self.reasons[sop_uid] = str(error)
-        self.note_refusal(outcome.failed_uids, f"The server could not send it: {codes.in_words(outcome.status)}.")
+        self.note_refusal(outcome.failed_uids, f"The server could not send it (status 0x{outcome.status:04X}).")
 
     def note_refusal(self, sop_uids: Iterable[str], reason: str) -> None:
         """Remember why the server does not send instances, unless something better is known."""
