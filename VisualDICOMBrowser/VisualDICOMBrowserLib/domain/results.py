@@ -34,7 +34,7 @@ class RetrieveResult:
     """Outcome of a retrieve; complete when every requested instance is verified.
 
     :ivar requested: instances the server announced.
-    :ivar counted_by: how that is known: ``image-find``, ``related-instances`` or ``sub-operations``.
+    :ivar counted_by: how that is known: ``image-find``, ``related-instances``, ``request`` or ``sub-operations``.
     :ivar received: instances transferred now.
     :ivar verified: requested instances that are readable through local rows.
     :ivar missing: SOP Instance UIDs announced and not here.
