@@ -46,18 +46,18 @@ _FORGET_FILES = f"UPDATE Images SET Filename = '' WHERE SOPInstanceUID IN {LIST}
 _SAME_PATIENT = "SELECT UID, PatientsBirthDate FROM Patients WHERE PatientID = ? AND PatientsName = ? ORDER BY UID"
 
 _COUNT_IMAGES = """
-    UPDATE Series SET DisplayedCount = (SELECT count(*) FROM Images WHERE Images.SeriesInstanceUID = ?1),
-        DisplayedSize = coalesce(DisplayedSize, ?2), DisplayedFieldsUpdatedTimestamp = ?3
-    WHERE SeriesInstanceUID = ?1
+    UPDATE Series SET DisplayedCount = (SELECT count(*) FROM Images WHERE Images.SeriesInstanceUID = :uid),
+        DisplayedSize = coalesce(DisplayedSize, :size), DisplayedFieldsUpdatedTimestamp = :now
+    WHERE SeriesInstanceUID = :uid
 """
 _COUNT_SERIES = """
-    UPDATE Studies SET DisplayedNumberOfSeries = (SELECT count(*) FROM Series WHERE Series.StudyInstanceUID = ?1),
-        DisplayedFieldsUpdatedTimestamp = ?2
-    WHERE StudyInstanceUID = ?1
+    UPDATE Studies SET DisplayedNumberOfSeries = (SELECT count(*) FROM Series WHERE Series.StudyInstanceUID = :uid),
+        DisplayedFieldsUpdatedTimestamp = :now
+    WHERE StudyInstanceUID = :uid
 """
 _COUNT_STUDIES = """
-    UPDATE Patients SET DisplayedNumberOfStudies = ?2, DisplayedLastStudyDate = ?3, DisplayedFieldsUpdatedTimestamp = ?4
-    WHERE UID = ?1
+    UPDATE Patients SET DisplayedNumberOfStudies = :studies, DisplayedLastStudyDate = :last, DisplayedFieldsUpdatedTimestamp = :now
+    WHERE UID = :uid
 """
 _STUDY_DATES = "SELECT StudyDate FROM Studies WHERE PatientsUID = ?"
 
@@ -190,9 +190,10 @@ def _refresh(
 ) -> None:
     """Count again what CTK displays; rows that are gone are passed over."""
     now = display_timestamp()
-    connection.executemany(_COUNT_IMAGES, [(uid, size, now) for uid, size in sizes.items()])
-    connection.executemany(_COUNT_SERIES, [(uid, now) for uid in studies])
+    connection.executemany(_COUNT_IMAGES, [{"uid": uid, "size": size, "now": now} for uid, size in sizes.items()])
+    connection.executemany(_COUNT_SERIES, [{"uid": uid, "now": now} for uid in studies])
     for patient in patients:
         rows = connection.execute(_STUDY_DATES, (patient,)).fetchall()
         last = max((dicom_date(stored) for (stored,) in rows), default="")
-        connection.execute(_COUNT_STUDIES, (patient, len(rows), iso_date(last), now))
+        counted = {"uid": patient, "studies": len(rows), "last": iso_date(last), "now": now}
+        connection.execute(_COUNT_STUDIES, counted)
