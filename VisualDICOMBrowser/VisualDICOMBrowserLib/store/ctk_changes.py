@@ -56,7 +56,8 @@ _COUNT_SERIES = """
     WHERE StudyInstanceUID = :uid
 """
 _COUNT_STUDIES = """
-    UPDATE Patients SET DisplayedNumberOfStudies = :studies, DisplayedLastStudyDate = :last, DisplayedFieldsUpdatedTimestamp = :now
+    UPDATE Patients SET DisplayedNumberOfStudies = :studies, DisplayedLastStudyDate = :last,
+        DisplayedFieldsUpdatedTimestamp = :now
     WHERE UID = :uid
 """
 _STUDY_DATES = "SELECT StudyDate FROM Studies WHERE PatientsUID = ?"
