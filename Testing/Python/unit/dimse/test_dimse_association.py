@@ -539,8 +539,10 @@ def test_a_flood_instead_of_the_answer_to_a_release_ends_in_time(scripted_peer: 
         peer.accept_association()
         until_hangup(peer, lambda: flood)
 
+    peer = scripted_peer(script)
     with at_most(1.5):
-        associate(scripted_peer(script))
+        associate(peer)
+    assert len(peer.conversations) == 1  # it was that peer, once, and the end came from our side
 
 
 def test_both_releasing_at_once_confirm_each_other(scripted_peer: Factory):

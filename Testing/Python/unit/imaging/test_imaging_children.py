@@ -248,4 +248,7 @@ def test_a_child_in_the_middle_of_a_picture_dies_with_its_killed_parent(tmp_path
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    _wait(lambda: _gone(int(busy.read_text())))
+    worker = int(busy.read_text())
+    _wait(lambda: _gone(worker))
+    assert process.returncode == -signal.SIGKILL
+    assert worker != process.pid

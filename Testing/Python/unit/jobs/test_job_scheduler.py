@@ -233,8 +233,8 @@ def test_an_incomplete_outcome_with_a_transient_error_is_tried_again(stage):
 def test_a_waiting_job_holds_up_nobody(stage):
     stage.submit("1", failing(ServerUnreachable("No answer.")))
     stage.wait_for("1", WAITING)
-    for number in range(2, 6):
-        stage.submit(str(number), lambda context: None).result(DEADLINE_S)
+    results = [stage.submit(str(number), lambda context: "done").result(DEADLINE_S) for number in range(2, 6)]
+    assert results == ["done"] * 4
 
 
 def test_a_retry_is_due_even_while_every_thread_made_so_far_is_busy(stage):

@@ -31,7 +31,9 @@ def _killed_after(work: str, folder: DatabaseFolder, source: Path, first: int, s
     assert process.returncode == -signal.SIGKILL
 
 
-def _crash_again_and_again(work: str, folder: DatabaseFolder, source: Path, seed: int = 0, rounds: int = 10) -> None:
+def _crash_again_and_again(
+    work: str, folder: DatabaseFolder, source: Path, seed: int = 0, rounds: int = 10
+) -> set[str]:
     generator = random.Random(f"{work}{seed}")
     stored: set[str] = set()
     for number in range(rounds):
@@ -49,6 +51,7 @@ def _crash_again_and_again(work: str, folder: DatabaseFolder, source: Path, seed
         assert all(len(list(turn.iterdir())) == 3 for turn in turns[:-1])
     else:
         assert len(stored) > rounds
+    return stored
 
 
 def _look_at_the_ruins(folder: DatabaseFolder, work: str) -> None:
@@ -64,14 +67,14 @@ def _look_at_the_ruins(folder: DatabaseFolder, work: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("work", WORK)
 def test_after_ten_crashes_everything_agrees(folder, tmp_path, work):
-    _crash_again_and_again(work, folder, tmp_path / "source")
+    assert _crash_again_and_again(work, folder, tmp_path / "source") == assert_at_rest(folder)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(1, 11))
 @pytest.mark.parametrize("work", WORK)
 def test_after_a_hundred_crashes_everything_agrees(folder, tmp_path, work, seed):
-    _crash_again_and_again(work, folder, tmp_path / "source", seed)
+    assert _crash_again_and_again(work, folder, tmp_path / "source", seed) == assert_at_rest(folder)
 
 
 _STEPS = """
