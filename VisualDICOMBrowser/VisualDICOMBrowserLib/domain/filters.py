@@ -72,16 +72,20 @@ def _checked_date(text: str | None) -> str:
 class QueryFilter:
     """The search keys; empty ones match everything.
 
-    ``patient_name`` and ``study_description`` without wildcards match as a part of the text; the
+    ``patient_name`` and the descriptions without wildcards match as a part of the text; the
     other texts match whole. Comparison ignores case and accents.
+
+    :ivar text: what a person types into one field: a part of a name, a part of a patient ID, or an accession number.
     """
 
+    text: str = ""
     patient_id: str = ""
     patient_name: str = ""
     accession_number: str = ""
     study_date: DateRange = field(default_factory=DateRange)
     modalities: tuple[str, ...] = ()
     study_description: str = ""
+    series_description: str = ""
     study_uid: str = ""
     series_uid: str = ""
     limit: int = DEFAULT_LIMIT
@@ -98,6 +102,7 @@ class QueryFilter:
             or self.study_date != DateRange()
             or self.modalities
             or self.study_description
+            or self.series_description
             or self.study_uid
             or self.series_uid
         )
@@ -108,24 +113,32 @@ class QueryFilter:
         return as_part(self.patient_name.replace(", ", "^"))
 
     @property
+    def text_pattern(self) -> str:
+        """The free text as a DICOM wildcard key for names."""
+        return as_part(self.text.replace(", ", "^"))
+
+    @property
     def description_pattern(self) -> str:
         """The study description as a DICOM wildcard key."""
         return as_part(self.study_description)
 
     def matches_patient(self, patient: Patient) -> bool:
         """Check the keys of the patient level."""
-        return matches(self.patient_id, patient.patient_id) and self._matches_name(patient.name)
+        return self._matches_patient_keys(patient) and (not self.text or self._text_names(patient))
 
-    def _matches_name(self, name: str) -> bool:
-        if not self.patient_name:
-            return True
-        groups = [name, *name.split("=")]
-        return any(matches(self.name_pattern, group.rstrip("^ ")) for group in groups)
+    def _matches_patient_keys(self, patient: Patient) -> bool:
+        return matches(self.patient_id, patient.patient_id) and (
+            not self.patient_name or _matches_name(self.name_pattern, patient.name)
+        )
+
+    def _text_names(self, patient: Patient) -> bool:
+        return _matches_name(self.text_pattern, patient.name) or matches(as_part(self.text), patient.patient_id)
 
     def matches_study(self, study: Study) -> bool:
         """Check the keys of the patient and study level; modalities only where the study has them."""
         return (
-            self.matches_patient(study.patient)
+            self._matches_patient_keys(study.patient)
+            and (not self.text or self._text_names(study.patient) or matches(self.text, study.accession_number))
             and matches(self.accession_number, study.accession_number)
             and (self.study_date == DateRange() or self.study_date.holds(study.date))
             and matches(self.description_pattern, study.description)
@@ -136,8 +149,13 @@ class QueryFilter:
     def matches_series(self, series: Series) -> bool:
         """Check the keys of the series level."""
         return (not self.modalities or series.modality in self.modalities) and (
-            not self.series_uid or self.series_uid == series.series_uid
+            (not self.series_uid or self.series_uid == series.series_uid)
+            and matches(as_part(self.series_description), series.description)
         )
+
+
+def _matches_name(pattern: str, name: str) -> bool:
+    return any(matches(pattern, group.rstrip("^ ")) for group in (name, *name.split("=")))
 
 
 def as_part(text: str) -> str:

@@ -25,7 +25,7 @@ LAYERS = {
     "imaging": {"domain"},
     "engine": {"domain", "jobs", "dicom", "dimse", "web", "store", "imaging"},
     "demo": {"domain"},
-    "gui": {"domain", "jobs", "dimse", "web", "store", "imaging", "engine"},
+    "gui": {"domain", "jobs", "store", "imaging", "engine"},
     "host_slicer": {"domain", "jobs", "dimse", "web", "store", "imaging", "engine", "gui"},
     "host_desktop": {"domain", "jobs", "dimse", "web", "store", "imaging", "engine", "gui", "demo"},
 }

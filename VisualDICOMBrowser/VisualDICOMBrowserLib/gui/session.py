@@ -1,0 +1,144 @@
+"""What the widgets know of the world: the engine's calls and events, and the catalogue to read from.
+
+Everything happens on the GUI thread: the transport reads there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from ..domain.errors import BadData, Cancelled, VisualDicomError
+from ..engine.client import EngineCall, EngineClient
+from ..engine.messages import Event
+from ..store.reader import CatalogueReader
+from .job_book import JobBook
+from .messages import Message, Tone
+from .signals import Signal
+
+_log = logging.getLogger(__name__)
+
+Done = Callable[[Any], object]
+Failed = Callable[[VisualDicomError], object]
+
+
+class Call(Protocol):
+    """A request under way."""
+
+    def stop(self) -> None:
+        """Ask the engine to cancel it."""
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+
+class Session:
+    """One engine and its folder, for all widgets of a window.
+
+    =====================  =====================  =======================================================
+    signal                 values                 when
+    =====================  =====================  =======================================================
+    ``ready_changed``      ready, sentence        the engine came up, or is gone (and why)
+    ``series_changed``     Series Instance UID    instances of it were stored or removed, or its picture made
+    ``catalogue_changed``  none                   a search, import or removal changed what there is
+    ``servers_changed``    none                   the configuration changed
+    ``said``               :class:`.Message`      there is something to tell the user
+    ``jobs.changed``       job id or None         see :class:`.JobBook`
+    =====================  =====================  =======================================================
+    """
+
+    def __init__(self, client: EngineClient, reader: CatalogueReader) -> None:
+        self.reader = reader
+        self.jobs = JobBook()
+        self.ready_changed = Signal()
+        self.series_changed = Signal()
+        self.catalogue_changed = Signal()
+        self.servers_changed = Signal()
+        self.said = Signal()
+        self.ready = False
+        self._client = client
+        self._closed = False
+        self._forget_events = client.on_event(self._on_event)
+
+    def start(self) -> None:
+        """Start the engine; ``ready_changed`` tells when it is there."""
+        try:
+            started = self._client.start()
+        except VisualDicomError as error:
+            self._set_ready(False, str(error))
+            return
+        started.add_done_callback(self._on_started)
+
+    def ask(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        done: Done | None = None,
+        failed: Failed | None = None,
+    ) -> Call:
+        """Call the engine. ``done`` gets the result, ``failed`` the error; without it, the error becomes a message."""
+        call = self._client.call_async(method, params)
+        call.add_done_callback(lambda future: self._settle(future, done, failed))
+        return call
+
+    def say(self, text: str, tone: Tone = Tone.NOTE, about: str = "") -> None:
+        """Tell the user something."""
+        self.said.emit(Message(text, tone, about))
+
+    def close(self) -> None:
+        """End the engine and let go of the catalogue; no callback comes afterwards."""
+        self._closed = True
+        self._forget_events()
+        self._client.close()
+        self.reader.close()
+
+    def _on_started(self, future: Future[Any]) -> None:
+        error = future.exception()
+        if self._closed:
+            return
+        if error is not None:
+            self._set_ready(False, str(error))
+            return
+        self._set_ready(True, "")
+        self.ask("jobs", done=self.jobs.replace)
+
+    def _set_ready(self, ready: bool, sentence: str) -> None:
+        self.ready = ready
+        self.ready_changed.emit(ready, sentence)
+        if sentence:
+            self.say(sentence, Tone.PROBLEM, "engine")
+
+    def _settle(self, future: Future[Any], done: Done | None, failed: Failed | None) -> None:
+        if self._closed:
+            return
+        error = future.exception()
+        if error is None:
+            if done is not None:
+                done(future.result())
+        elif not isinstance(error, VisualDicomError):
+            raise error
+        elif failed is not None:
+            failed(error)
+        elif not isinstance(error, Cancelled):
+            self.say(str(error), Tone.PROBLEM)
+
+    def _on_event(self, event: Event) -> None:
+        if event.name in ("job", "progress"):
+            try:
+                self.jobs.note(event.data)
+            except BadData as error:
+                _log.error("An event of the engine cannot be read: %s", error)
+        elif event.name == "series-changed":
+            self.series_changed.emit(event.subject)
+        elif event.name == "catalogue-changed":
+            self.catalogue_changed.emit()
+        elif event.name == "servers-changed":
+            self.servers_changed.emit()
+        elif event.name == "events-lost":
+            self.ask("jobs", done=self.jobs.replace)
+            self.catalogue_changed.emit()
+
+
+__all__ = ["Call", "EngineCall", "Session"]

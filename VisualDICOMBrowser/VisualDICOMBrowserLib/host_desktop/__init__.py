@@ -1,0 +1,1 @@
+"""The desktop program: Qt through PySide6, and the main window."""
