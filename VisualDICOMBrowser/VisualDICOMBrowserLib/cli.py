@@ -72,7 +72,7 @@ def _failed(as_json: bool, error: VisualDicomError) -> int:
     _say(f"Error: {error}")
     if as_json:
         print(json.dumps({"error": str(error), "retryable": error.retryable}))  # noqa: T201
-    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen))
+    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen, _NoWindow))
     return EXIT_USAGE if usage else EXIT_FAILED
 
 
@@ -86,6 +86,10 @@ def _show(options: argparse.Namespace, document: Any) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class _NoWindow(VisualDicomError):
+    """There is no Qt to open a window with: a matter of installation."""
 
 
 class _CannotOpen(VisualDicomError):
@@ -236,6 +240,22 @@ def _demo(options: argparse.Namespace) -> _Result:
     return (EXIT_DONE if result["verified"] == result["requested"] > 0 else EXIT_FAILED), result
 
 
+def _gui(options: argparse.Namespace) -> _Result:
+    try:
+        from .host_desktop.app import main as run_window  # noqa: PLC0415
+    except ImportError as error:
+        if error.name is not None and error.name.split(".")[0] != "PySide6":
+            raise
+        raise _NoWindow(_sentence_without_qt(error)) from error
+    return run_window(options.database, options.config, theme_name=options.theme), {}
+
+
+def _sentence_without_qt(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "The window needs PySide6. Install it with: pip install 'visual-dicom-browser[desktop]'"
+    return f"Qt cannot be loaded, because a library of the system is missing: {error}."
+
+
 def _bench(options: argparse.Namespace) -> _Result:
     tests = Path(__file__).resolve().parents[2] / "Testing" / "Python"
     if not (tests / "bench").is_dir():
@@ -317,6 +337,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     _add_demo(command("demo", _demo, "search, fetch and show sample patients of an embedded PACS"))
+    _add_gui(command("gui", _gui, "open the window"))
     _add_servers(commands.add_parser("servers", help="configured servers", parents=[common]), common)
     command("echo", _echo, "test whether a server answers").add_argument("name")
     _add_query(command("query", _query, "search servers and this computer"))
@@ -335,6 +356,10 @@ def _add_demo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--output", type=Path, default=Path("contact-sheet.png"), help="where the contact sheet goes (%(default)s)"
     )
+
+
+def _add_gui(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--theme", choices=["light", "dark"], help="instead of the system's own")
 
 
 def _add_servers(sub: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
