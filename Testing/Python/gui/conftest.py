@@ -14,7 +14,7 @@ from VisualDICOMBrowserLib.host_desktop import qt_shim
 
 qt_shim.install()
 
-from support.fake_session import FakeSession
+from support.fake_session import FakeSession  # noqa: E402
 
 
 @pytest.fixture

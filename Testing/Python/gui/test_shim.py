@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def test_the_three_parts_of_qt_are_in_one_module(qapp):
-    import qt
+    import qt  # noqa: PLC0415
 
     label = qt.QLabel("text")
     assert label.alignment() & qt.Qt.AlignLeft
