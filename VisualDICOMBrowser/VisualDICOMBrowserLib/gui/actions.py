@@ -41,18 +41,30 @@ class Actions:
         """Cancel one job."""
         self._session.ask("cancel_job", {"job_id": job_id})
 
+    def retry_job(self, job_id: str) -> None:
+        """Try one job again."""
+        self._session.ask("retry_job", {"job_id": job_id})
+
+    def are_under_way(self, series: Iterable[SeriesRow]) -> bool:
+        """Tell whether any of them is being fetched, or waits to be."""
+        return any(self._under_way(row) is not None for row in series)
+
+    def have_failed(self, series: Iterable[SeriesRow]) -> bool:
+        """Tell whether the last retrieve of any of them failed or fell short."""
+        return any(self._stopped(row) is not None for row in series)
+
     def retry(self, series: Iterable[SeriesRow]) -> None:
         """Try failed retrieves again; series without one are fetched."""
         fresh = []
         jobs = set()
         for row in series:
-            job = self._session.jobs.retrieve_of(row)
-            if job is not None and job.state in _RETRIABLE:
+            job = self._stopped(row)
+            if job is not None:
                 jobs.add(job.job_id)
             else:
                 fresh.append(row)
         for job_id in sorted(jobs):
-            self._session.ask("retry_job", {"job_id": job_id})
+            self.retry_job(job_id)
         self.fetch(fresh)
 
     def remove(self, series: Sequence[SeriesRow]) -> None:
@@ -83,6 +95,10 @@ class Actions:
     def _under_way(self, row: SeriesRow) -> JobRecord | None:
         job = self._session.jobs.retrieve_of(row)
         return job if job is not None and not job.state.terminal else None
+
+    def _stopped(self, row: SeriesRow) -> JobRecord | None:
+        job = self._session.jobs.retrieve_of(row)
+        return job if job is not None and job.state in _RETRIABLE and not row.complete else None
 
     def _removed(self, result: dict[str, Any]) -> None:
         count = result["instances"]
