@@ -75,6 +75,11 @@ class DecodeChild:
                 self._check_open()
                 raise
 
+    def warm(self) -> None:
+        """Start the process ahead of the first request; what goes wrong comes up again at that request."""
+        with self._lock, contextlib.suppress(InternalError, Cancelled):
+            self._running()
+
     def close(self) -> None:
         """End the process within 2 seconds, whatever it does; safe from any thread, and more than once."""
         self._closed.set()
@@ -163,6 +168,8 @@ class Decoder:
         self._idle: queue.LifoQueue[DecodeChild] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
+        self._warmer: threading.Thread | None = None
+        self._warming = threading.Lock()
 
     def __enter__(self) -> Decoder:
         return self
@@ -174,6 +181,13 @@ class Decoder:
     def pids(self) -> list[int]:
         """The process ids of the running workers."""
         return [child.pid for child in self._children if child.pid is not None]
+
+    def warm(self) -> None:
+        """Start the child that will be asked first, in the background; return at once. Only the first call counts."""
+        with self._warming:
+            if self._warmer is None:
+                self._warmer = threading.Thread(target=self._children[-1].warm, daemon=True)
+                self._warmer.start()
 
     def render(self, source: Path, destination: Path, modality: str = "", timeout: float = 20.0) -> ThumbnailOutcome:
         """Write the thumbnail of a file, or a placeholder with the reason; waits for an idle child.
@@ -201,6 +215,8 @@ class Decoder:
         threads = [threading.Thread(target=child.close) for child in self._children]
         for thread in threads:
             thread.start()
+        with self._warming:
+            threads += [self._warmer] if self._warmer else []
         for thread in threads:
             thread.join()
 
