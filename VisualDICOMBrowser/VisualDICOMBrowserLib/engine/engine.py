@@ -53,6 +53,7 @@ from ..domain.results import (
     VerifyResult,
 )
 from ..domain.servers import Server
+from ..domain.views import ElementPage, FrameView, Stack
 from ..imaging.children import Decoder
 from ..jobs.description import JobKind, JobRecord
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
@@ -68,6 +69,7 @@ from .runner import JobRunner
 from .search import Findings, search_local, search_server
 from .thumbnails import fetch_middle, local_thumbnail
 from .tree import PatientTree
+from .viewing import Viewer
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class Engine:
         self._store = LocalStore.open(Path(database), read_only=read_only)
         self._store.on_stored = self._tell_stored
         self._decoder = Decoder()
+        self._viewer = Viewer(self._store)
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
         self._jobs = JobRunner(
@@ -121,6 +124,7 @@ class Engine:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
         self._jobs.close(2.0)
         self._decoder.close()
+        self._viewer.close()
         self._store.close()
 
     def __enter__(self) -> Engine:
@@ -361,6 +365,32 @@ class Engine:
 
         result: ThumbnailResult = self._jobs.do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
         return result
+
+    # Looking at local content
+
+    def stack(self, series_uid: str, *, token: CancelToken | None = None) -> Stack:
+        """Return the images of a series that are here, in the order to look through them."""
+        return self._viewer.stack(series_uid, token or CancelToken())
+
+    def frame(self, sop_uid: str, frame: int = 0, *, token: CancelToken | None = None) -> FrameView:
+        """Return a frame of an instance that is here, counted from 0; a placeholder if it cannot be shown.
+
+        :raises UsageError: the instance is not here.
+        :raises StorageError: the picture cannot be written.
+        """
+        return self._viewer.frame(sop_uid, frame, token or CancelToken())
+
+    def elements(
+        self, sop_uid: str, offset: int = 0, limit: int = 1000, search: str = "", *, token: CancelToken | None = None
+    ) -> ElementPage:
+        """Return some of the elements of an instance that is here.
+
+        :param limit: at most 1000 rows.
+        :param search: only rows that have this in tag, name, keyword or value, and those they stand below.
+        :raises UsageError: the instance is not here.
+        :raises BadData: its file is not DICOM, or cannot be read through.
+        """
+        return self._viewer.elements(sop_uid, offset, limit, search, token or CancelToken())
 
     # Local content
 

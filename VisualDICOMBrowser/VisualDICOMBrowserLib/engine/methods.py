@@ -129,6 +129,11 @@ METHODS: Mapping[str, Method] = {
     "remove": Method("remove", {"target": target}),
     "verify": Method("verify", cancellable=True),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
+    "stack": Method("stack", {"series_uid": text}, cancellable=True),
+    "frame": Method("frame", {"sop_uid": text, "frame": number}, cancellable=True),
+    "elements": Method(
+        "elements", {"sop_uid": text, "offset": number, "limit": number, "search": text}, cancellable=True
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, Cancelled, InternalError, StorageError
 from .placeholder import NOT_SHOWN, ThumbnailOutcome, draw_placeholder
 
@@ -153,7 +154,7 @@ class DecodeChild:
 
 
 class Decoder:
-    """Makes thumbnails in child processes.
+    """Makes thumbnails, frames for a viewer and listings in child processes.
 
     :param interpreter: the Python that runs the worker, this one by default.
     :param command: another program that speaks the worker's protocol, instead.
@@ -209,6 +210,31 @@ class Decoder:
             return draw_placeholder(modality, destination, NOT_SHOWN, reason=str(error))
         finally:
             self._idle.put(child)
+
+    def ask(
+        self, kind: str, source: Path, destination: Path, timeout: float = 20.0, *, token: CancelToken, **details: Any
+    ) -> dict[str, Any]:
+        """Have a child write something about ``source``; see :mod:`.worker` for the kinds and answers.
+
+        :param timeout: seconds for the answer; waiting for an idle child and starting one do not count.
+        :param token: given up before the child is asked if this is cancelled.
+        :raises BadData: the file is to blame; :class:`ChildFailed` if the child did not survive it.
+        :raises StorageError: the source cannot be read or the destination not written.
+        :raises InternalError: no process could be started.
+        :raises Cancelled: the token was raised, or the decoder is closed.
+        """
+        request = {"kind": kind, "source": str(source.absolute()), "destination": str(destination.absolute())}
+        child = self._idle.get()
+        try:
+            token.check()
+            reply = child.ask({**request, **details}, timeout)
+        finally:
+            self._idle.put(child)
+        if "error" in reply:
+            raise StorageError(str(reply["error"]))
+        if "damaged" in reply:
+            raise BadData(str(reply["damaged"]))
+        return {name: value for name, value in reply.items() if name != "id"}
 
     def close(self) -> None:
         """End all children within 2 seconds. A picture being made then raises :class:`.Cancelled`."""

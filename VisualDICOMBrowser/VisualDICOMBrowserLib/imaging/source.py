@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -156,6 +156,23 @@ def open_image(path: Path) -> Iterator[DicomImage]:
         with distrust("The file is not DICOM, or it is damaged."):
             image = _parse(stream)
         yield image
+
+
+@contextmanager
+def reopen_image(image: DicomImage, path: Path) -> Iterator[DicomImage]:
+    """Open the file of an image again whose header is known, and which has not changed since.
+
+    :raises StorageError: the file cannot be opened.
+    """
+    if isinstance(image.stream, io.BytesIO):  # inflated, and still here
+        yield image
+        return
+    try:
+        stream = _BoundedReader(path)
+    except OSError as error:
+        raise StorageError(f"The file cannot be read: {error.strerror}.") from error
+    with stream:
+        yield replace(image, stream=stream)
 
 
 def _parse(file: _BoundedReader) -> DicomImage:
