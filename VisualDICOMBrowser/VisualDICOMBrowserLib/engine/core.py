@@ -69,6 +69,12 @@ class Core:
             return self.configuration.servers()
         return [self.configuration.server(name) for name in dict.fromkeys(names)]
 
+    def decoder_soon(self) -> None:
+        """Pictures are going to be wanted: start what makes them, where they can be kept."""
+        warm = getattr(self.decoder, "warm", None)
+        if warm is not None and not self.store.read_only:
+            warm()
+
     def tell_series(self, series_uids: Iterable[str]) -> None:
         """Tell that something about series changed: what is here of them, or their picture."""
         uids = list(dict.fromkeys(series_uids))

@@ -38,10 +38,12 @@ from ..domain.filters import QueryFilter
 from ..domain.model import Level, Target
 from ..domain.results import (
     EchoResult,
+    ExploreResult,
     ImportResult,
     QueryResult,
     RemoveResult,
     RetrieveResult,
+    SearchResult,
     ThumbnailResult,
     VerifyResult,
 )
@@ -163,6 +165,32 @@ class Engine:
         :raises UsageError: there is no such server.
         """
         return self._finding.query(filter or QueryFilter(), level, servers, token)
+
+    def search(
+        self,
+        filter: QueryFilter | None = None,
+        servers: Sequence[str] | None = None,
+        *,
+        token: CancelToken | None = None,
+    ) -> SearchResult:
+        """Ask servers (all of them if None) who fits, and note what they say in the catalogue, server by server.
+
+        Patients are asked for where the filter lets them be told apart, else studies; nothing below. An engine that
+        may not write in the folder asks as well, and notes nothing.
+
+        :raises UsageError: there is no such server.
+        """
+        return self._finding.search(filter or QueryFilter(), servers, token)
+
+    def explore(
+        self, patient: int, servers: Sequence[str] | None = None, *, token: CancelToken | None = None
+    ) -> ExploreResult:
+        """Ask servers (all of them if None) for the studies of a person and the series of each, and note them.
+
+        :param patient: the person's row in the catalogue.
+        :raises UsageError: there is no such server or person.
+        """
+        return self._finding.explore(patient, servers, token)
 
     def local(self, filter: QueryFilter | None = None, level: Level = Level.SERIES) -> QueryResult:
         """Return what is on this computer."""

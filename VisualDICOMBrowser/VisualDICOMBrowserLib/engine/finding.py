@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import PeerError
+from ..domain.errors import PeerError, UsageError
 from ..domain.filters import QueryFilter
 from ..domain.model import Level
-from ..domain.results import QueryResult
+from ..domain.results import ExploreResult, QueryResult, SearchResult, ServerError
 from ..domain.servers import Server
 from ..jobs.description import JobKind
-from ..jobs.job import JobContext, JobHandle
+from ..jobs.job import JobContext
+from ..store.catalogue import Catalogue
 from .core import Core
+from .explore import Explored, Explorer
 from .search import Findings, search_local, search_server
 from .tree import PatientTree
+
+#: At how many studies' series a search looks, where a server does not tell the modalities of studies.
+_MAX_LOOKS = 100
+
+_Answer = TypeVar("_Answer")
 
 
 class Finding:
@@ -28,25 +37,22 @@ class Finding:
         self, filter: QueryFilter, level: Level, servers: Sequence[str] | None, token: CancelToken | None
     ) -> QueryResult:
         """See :meth:`.Engine.query`."""
-        if token is not None:
-            token.check()
         query = self._with_parents(filter)
+
+        def find(server: Server, context: JobContext) -> Findings:
+            found = search_server(server, query, level, context.token)
+            self._note(lambda c: c.note_found(server.name, found.studies, found.series, found.instances))
+            return found
+
         chosen = self._core.servers(servers)
-        handles = [self._submit_find(server, query, level) for server in chosen]
+        answers = self._ask(chosen, find, token)
         tree = PatientTree()
-        warnings, errors = [], []
-        try:
-            for server, handle in zip(chosen, handles, strict=True):
-                try:
-                    found: Findings = self._core.jobs.result(handle, token)
-                except PeerError as error:
-                    errors.append(f"{server.name}: {error}")
-                else:
-                    _merge(tree, found, server.name, level)
-                    warnings += shortcomings(found, server.name, query.limit)
-        except BaseException:
-            self._core.jobs.cancel_all(handles)
-            raise
+        warnings: list[str] = []
+        errors = [f"{error.server}: {error.reason}" for error in _errors(answers)]
+        for name, found in answers.items():
+            if isinstance(found, Findings):
+                _merge(tree, found, name, level)
+                warnings += shortcomings(found, name, query.limit)
         local = self._add_local(tree, query, level)
         warnings += shortcomings(local, "This computer", query.limit)
         return QueryResult(
@@ -56,6 +62,75 @@ class Finding:
             servers_asked=len(chosen),
             servers_failed=len(errors),
         )
+
+    def search(self, filter: QueryFilter, servers: Sequence[str] | None, token: CancelToken | None) -> SearchResult:
+        """See :meth:`.Engine.search`."""
+        # What a series must be called narrows what is shown below a study, and is no reason to look into all of them.
+        query = replace(filter, series_description="")
+        level = Level.STUDY if query.needs_study_level else Level.PATIENT
+        self._core.decoder_soon()
+
+        def find(server: Server, context: JobContext) -> Findings:
+            found = search_server(server, query, level, context.token, max_looks=_MAX_LOOKS)
+            self._note(lambda c: c.note_found(server.name, found.studies, found.series, patients=found.patients))
+            return found
+
+        chosen = self._core.servers(servers)
+        answers = self._ask(chosen, find, token)
+        warnings = [
+            sentence
+            for server in chosen
+            if isinstance(found := answers[server.name], Findings)
+            for sentence in shortcomings(found, server.name, query.limit)
+        ]
+        errors = _errors(answers)
+        return SearchResult(not warnings and not errors, tuple(warnings), errors, len(chosen))
+
+    def explore(self, row: int, servers: Sequence[str] | None, token: CancelToken | None) -> ExploreResult:
+        """See :meth:`.Engine.explore`."""
+        catalogue = self._core.store.catalogue
+        person = catalogue.person(row)
+        if person is None:
+            raise UsageError("This person is not known any more; search again.")
+        known = catalogue.study_uids_of_patient(row)
+        self._core.decoder_soon()
+
+        def look(server: Server, context: JobContext) -> Explored:
+            explorer = Explorer(server, person, known, context.token)
+            explorer.on_studies = lambda studies: self._note(lambda c: c.note_studies_of(server.name, row, studies))
+            explorer.on_series = lambda uid, series: self._note(lambda c: c.note_series_of(server.name, uid, series))
+            return explorer.run()
+
+        chosen = self._core.servers(servers)
+        answers = self._ask(chosen, look, token)
+        warnings = [w for found in answers.values() if isinstance(found, Explored) for w in found.warnings]
+        return ExploreResult(_errors(answers), tuple(warnings))
+
+    def _ask(
+        self, servers: Sequence[Server], work: Callable[[Server, JobContext], _Answer], token: CancelToken | None
+    ) -> dict[str, _Answer | PeerError]:
+        """Ask servers at once, and return what each answered, or why it did not."""
+        if token is not None:
+            token.check()
+        jobs = self._core.jobs
+        handles = [jobs.submit(JobKind.FIND, partial(work, server), server=server.name) for server in servers]
+        answers: dict[str, _Answer | PeerError] = {}
+        try:
+            for server, handle in zip(servers, handles, strict=True):
+                try:
+                    answers[server.name] = jobs.result(handle, token)
+                except PeerError as error:
+                    answers[server.name] = error
+        except BaseException:
+            jobs.cancel_all(handles)
+            raise
+        return answers
+
+    def _note(self, note: Callable[[Catalogue], None]) -> None:
+        """Have the catalogue take something over, and tell; one that is not ours stays as it is."""
+        if not self._core.store.read_only:
+            note(self._core.store.catalogue)
+            self._core.tell_catalogue()
 
     def local(self, filter: QueryFilter, level: Level) -> QueryResult:
         """See :meth:`.Engine.local`."""
@@ -70,15 +145,6 @@ class Finding:
         parents = self._core.store.catalogue.parents(Level.SERIES, query.series_uid) if query.series_uid else None
         return replace(query, study_uid=parents[0]) if parents and not query.study_uid else query
 
-    def _submit_find(self, server: Server, query: QueryFilter, level: Level) -> JobHandle:
-        def find(context: JobContext) -> Findings:
-            found = search_server(server, query, level, context.token)
-            if not self._core.store.read_only:
-                self._core.store.catalogue.note_found(server.name, found.studies, found.series, found.instances)
-            return found
-
-        return self._core.jobs.submit(JobKind.FIND, find, server=server.name)
-
     def _add_local(self, tree: PatientTree, query: QueryFilter, level: Level) -> Findings:
         store = self._core.store
         store.refresh()
@@ -86,6 +152,10 @@ class Finding:
         _merge(tree, found, None, level)
         tree.note_local_counts(store.catalogue.local_counts(tree.series_uids))
         return found
+
+
+def _errors(answers: Mapping[str, object]) -> tuple[ServerError, ...]:
+    return tuple(ServerError(name, str(error)) for name, error in answers.items() if isinstance(error, PeerError))
 
 
 def _merge(tree: PatientTree, found: Findings, server: str | None, level: Level) -> None:

@@ -123,6 +123,8 @@ METHODS: Mapping[str, Method] = {
     "jobs": Method("jobs"),
     "echo": Method("echo", {"server": text}, cancellable=True),
     "query": Method("query", {"filter": query_filter, "level": level, "servers": optional(texts)}, cancellable=True),
+    "search": Method("search", {"filter": query_filter, "servers": optional(texts)}, cancellable=True),
+    "explore": Method("explore", {"patient": number, "servers": optional(texts)}, cancellable=True),
     "local": Method("local", {"filter": query_filter, "level": level}),
     "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
     "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),

@@ -269,6 +269,10 @@ class Catalogue:
         """Return the names of the servers that said they have a series."""
         return [r[0] for r in self._rows("SELECT server FROM series_servers WHERE series_uid = ?", (series_uid,))]
 
+    def study_uids_of_patient(self, row: int) -> list[str]:
+        """Return the UIDs of all studies that are known of a person, by the row of the person."""
+        return [r[0] for r in self._rows("SELECT study_uid FROM studies WHERE patient = ?", (row,))]
+
     # Jobs
 
     def save_job(self, job_id: str, state: str, created: float, record: str) -> None:
