@@ -87,10 +87,11 @@ class Engine:
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         self._store = LocalStore.open(Path(database), read_only=read_only)
+        self._queue = self._job_store()
         self._jobs = JobRunner(
             Limits(servers=server_limits(self.configuration)),
             retry,
-            self._job_store(),
+            self._queue,
             self._on_transition,
             lambda record: self._events.emit("progress", record.job_id, record.to_dict()),
         )
@@ -134,6 +135,27 @@ class Engine:
     def jobs(self) -> list[JobRecord]:
         """Return the jobs of this engine, oldest first."""
         return self._jobs.records()
+
+    def cancel_job(self, job_id: str) -> bool:
+        """Ask a job to stop; it has within 2 seconds. False if it had ended.
+
+        :raises UsageError: there is no such job.
+        """
+        return self._jobs.cancel(job_id)
+
+    def retry_job(self, job_id: str) -> None:
+        """Queue a retrieve or an import again that failed, fell short or was cancelled: it does what is missing.
+
+        :raises UsageError: there is no such job, or it cannot be retried.
+        """
+        self._jobs.retry(job_id)
+
+    def clear_jobs(self) -> list[str]:
+        """Forget the jobs that have ended, and return their ids."""
+        cleared = self._jobs.clear()
+        if isinstance(self._queue, CatalogueJobQueue):
+            self._queue.delete_ended()
+        return cleared
 
     # Servers
 

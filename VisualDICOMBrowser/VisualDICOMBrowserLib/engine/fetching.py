@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult, ThumbnailResult
 from ..domain.servers import Server
-from ..jobs.description import JobKind
+from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext, Outcome
 from .core import Core
+from .job_targets import job_params, target_of
 from .retrieve import Retrieval, can_get, require_get, result_of
+from .runner import Task
 from .thumbnails import fetch_middle, local_thumbnail
 
 
@@ -19,6 +23,7 @@ class Fetching:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        core.jobs.learn(JobKind.RETRIEVE, self._retry)
 
     def retrieve(self, target: Target, server: str | None, token: CancelToken | None) -> RetrieveResult:
         """See :meth:`.Engine.retrieve`."""
@@ -53,22 +58,21 @@ class Fetching:
 
     def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
         """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
-
-        def work(context: JobContext) -> Outcome:
-            retrieval.attempt(context.token, context.progress)
-            result = result_of([retrieval])
-            if result.complete or not result.requested:
-                return Outcome(result)
-            return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")
-
-        target = retrieval.target
-        params = {"level": target.level.name.lower(), "uids": list(target.uids)}
-        handle = self._core.jobs.submit(JobKind.RETRIEVE, work, server=retrieval.server.name, params=params)
+        params = job_params(self._core.store.catalogue, retrieval.target)
+        handle = self._core.jobs.submit(
+            JobKind.RETRIEVE, partial(_attempt, retrieval), server=retrieval.server.name, params=params
+        )
         outcome = self._core.jobs.wait(handle, token)
         if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
             raise outcome.error
         result: RetrieveResult | None = outcome.result
         return result
+
+    def _retry(self, job: JobDescription) -> Task:
+        """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
+        server = self._core.configuration.server(job.server or "")
+        require_get(server)
+        return partial(_attempt, Retrieval(server, target_of(job), self._core.store))
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
@@ -111,3 +115,11 @@ class Fetching:
 
         result: ThumbnailResult = core.jobs.do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
         return result
+
+
+def _attempt(retrieval: Retrieval, context: JobContext) -> Outcome:
+    retrieval.attempt(context.token, context.progress)
+    result = result_of([retrieval])
+    if result.complete or not result.requested:
+        return Outcome(result)
+    return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")

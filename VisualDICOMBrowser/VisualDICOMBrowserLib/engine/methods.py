@@ -121,6 +121,9 @@ def optional(reader: Reader) -> Reader:
 METHODS: Mapping[str, Method] = {
     "servers": Method("servers"),
     "jobs": Method("jobs"),
+    "cancel_job": Method("cancel_job", {"job_id": text}),
+    "retry_job": Method("retry_job", {"job_id": text}),
+    "clear_jobs": Method("clear_jobs"),
     "echo": Method("echo", {"server": text}, cancellable=True),
     "query": Method("query", {"filter": query_filter, "level": level, "servers": optional(texts)}, cancellable=True),
     "search": Method("search", {"filter": query_filter, "servers": optional(texts)}, cancellable=True),
