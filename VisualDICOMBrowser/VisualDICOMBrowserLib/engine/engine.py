@@ -170,6 +170,26 @@ class Engine:
         """
         return self._setup.echo(server, token)
 
+    def test_server(self, server: Server, *, token: CancelToken | None = None) -> EchoResult:
+        """Try whether a server answers that need not be configured."""
+        return self._setup.test(server, token)
+
+    def save_server(self, server: Server, replaces: str | None = None) -> None:
+        """Configure a server, in the place of the one called ``replaces`` if that is not None.
+
+        Work that is under way or queued goes on with the settings it began with.
+
+        :raises UsageError: the name is taken, or its proxy or what it replaces is not configured.
+        """
+        self._setup.save(server, replaces)
+
+    def remove_server(self, name: str) -> None:
+        """Forget a server, and what it said it has; what is on this computer stays.
+
+        :raises UsageError: there is no such server, or another one needs it as its proxy.
+        """
+        self._setup.remove(name)
+
     # Finding
 
     def query(

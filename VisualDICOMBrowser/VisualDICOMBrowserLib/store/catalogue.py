@@ -294,6 +294,12 @@ class Catalogue:
         """Return the UIDs of all studies that are known of a person, by the row of the person."""
         return [r[0] for r in self._rows("SELECT study_uid FROM studies WHERE patient = ?", (row,))]
 
+    def rename_server(self, old: str, new: str) -> None:
+        """Keep what a server said under its new name."""
+        with self._writing() as db:
+            for table in ("study_servers", "series_servers"):
+                db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
+
     # Jobs
 
     def save_job(self, job_id: str, state: str, created: float, record: str) -> None:
