@@ -17,6 +17,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, UsageError
 from ..domain.filters import DateRange, QueryFilter
 from ..domain.model import Level, Target
+from ..domain.servers import Server
 
 Reader = Callable[[Any], Any]
 
@@ -97,6 +98,11 @@ def target(value: Any) -> Target:
     return Target(level(value["level"]), texts(value["uids"]))
 
 
+def server(value: Any) -> Server:
+    """Read what :meth:`.Server.to_dict` writes."""
+    return Server.from_dict(value)
+
+
 def query_filter(value: Any) -> QueryFilter:
     """Read an object with fields of :class:`.QueryFilter`; the dates as one text."""
     if not isinstance(value, dict):
@@ -120,9 +126,17 @@ def optional(reader: Reader) -> Reader:
 
 METHODS: Mapping[str, Method] = {
     "servers": Method("servers"),
+    "save_server": Method("save_server", {"server": server, "replaces": optional(text)}),
+    "remove_server": Method("remove_server", {"name": text}),
+    "test_server": Method("test_server", {"server": server}, cancellable=True),
     "jobs": Method("jobs"),
+    "cancel_job": Method("cancel_job", {"job_id": text}),
+    "retry_job": Method("retry_job", {"job_id": text}),
+    "clear_jobs": Method("clear_jobs"),
     "echo": Method("echo", {"server": text}, cancellable=True),
     "query": Method("query", {"filter": query_filter, "level": level, "servers": optional(texts)}, cancellable=True),
+    "search": Method("search", {"filter": query_filter, "servers": optional(texts)}, cancellable=True),
+    "explore": Method("explore", {"patient": number, "servers": optional(texts)}, cancellable=True),
     "local": Method("local", {"filter": query_filter, "level": level}),
     "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
     "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),

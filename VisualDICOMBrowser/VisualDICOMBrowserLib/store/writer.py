@@ -64,6 +64,11 @@ class Batch:
         with self._changed:
             self._changed.wait_for(lambda: self._open == 0)
 
+    def note_duplicate(self, sop_uid: str) -> None:
+        """Account for an instance that need not even be put in."""
+        with self._changed:
+            self.duplicates.append(sop_uid)
+
     def _opened(self) -> None:
         with self._changed:
             self._open += 1
