@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import qt
 
 from .glyph_button import GlyphButton
@@ -95,7 +93,7 @@ class StackControls(qt.QWidget):
         self.slider = qt.QSlider(qt.Qt.Horizontal, self)
         self.slider.setMinimumWidth(60)
         self.slider.setFocusPolicy(qt.Qt.NoFocus)  # the picture has the keys, with more of them
-        self.slider.valueChanged.connect(partial(self._emit, self.moved))
+        self.slider.valueChanged.connect(lambda number: self._emit(self.moved, number))
         self.counter = qt.QLabel("", self)
         self.counter.setAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
         self.rate = qt.QSpinBox(self)
@@ -104,7 +102,7 @@ class StackControls(qt.QWidget):
         self.rate.setToolTip("Frames a second")
         self.rate.setAccessibleName("Frames a second")
         self.rate.setKeyboardTracking(False)
-        self.rate.valueChanged.connect(partial(self._emit, self.rate_chosen))
+        self.rate.valueChanged.connect(lambda number: self._emit(self.rate_chosen, number))
         self._build_window_buttons()
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(4, 2, 4, 2)

@@ -225,16 +225,18 @@ class StackPreview(qt.QWidget):
             self._waiting.start()
 
     def _paint(self, pixels: Pixels) -> None:
+        if pixels.note:
+            self._show_nothing("This image cannot be shown.", pixels.note)
+            return
         window = self._window or pixels.window
         inverted = self._inverted != pixels.inverted
         painted = (id(pixels), window, inverted, self.view.room())
         if painted != self._painted:
             self._painted = painted
             self.view.show_image(self._painter.picture(pixels, window, inverted, self.view.room()), pixels.aspect)
-        self.view.say("This image has no pixels that can be shown." if pixels.note else "", pixels.note)
+        self.view.say("")
         self._offer_windows(grey=not pixels.coloured)
-        grey = "" if pixels.coloured or pixels.note else window.words
-        self._write_corners(f"{pixels.columns} × {pixels.rows}", grey)
+        self._write_corners(f"{pixels.columns} × {pixels.rows}", "" if pixels.coloured else window.words)
 
     def _write_corners(self, extent: str, window: str) -> None:
         place = f"{self.state.index + 1} / {self.state.count}" if self.state.count > 1 else ""
