@@ -9,9 +9,3 @@ def value(thing: Any, name: str) -> Any:
     """Read a Qt property, which is an attribute in PythonQt and a method in PySide6."""
     found = getattr(thing, name)
     return found() if callable(found) else found
-
-
-def point_of(event: Any) -> tuple[int, int]:
-    """Return where a mouse, wheel or drop event happened, in the coordinates of its widget."""
-    point = event.position() if hasattr(event, "position") else event.pos()
-    return int(point.x()), int(point.y())

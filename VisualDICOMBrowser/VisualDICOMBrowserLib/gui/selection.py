@@ -33,17 +33,17 @@ class Selection:
         return self._chosen
 
     def choose(self, uid: str) -> bool:
-        """A click, or an arrow key: this one alone."""
+        """Choose this one alone: a click, or an arrow key."""
         self.anchor = uid
         return self._set({uid})
 
     def toggle(self, uid: str) -> bool:
-        """A click with Ctrl, or Space: in or out, the others stay."""
+        """Take one in or out, the others stay: a click with Ctrl, or Space."""
         self.anchor = uid
         return self._set(self._chosen ^ {uid})
 
     def reach(self, uid: str, *, add: bool = False) -> bool:
-        """A click or arrow with Shift: all from the anchor to this one; with ``add`` the others stay."""
+        """Choose all from the anchor to this one, with Shift; with ``add`` the others stay."""
         order = self._order()
         if self.anchor not in order or uid not in order:
             return self.choose(uid)
@@ -52,15 +52,15 @@ class Selection:
         return self._set(self._chosen | reached if add else reached)
 
     def begin_band(self, *, add: bool) -> None:
-        """A rubber band begins; with ``add`` (Ctrl) it turns over what it meets, and the others stay."""
+        """Begin a rubber band; with ``add`` (Ctrl) it turns over what it meets, and the others stay."""
         self._before_band = self._chosen if add else frozenset()
 
     def stretch_band(self, uids: Iterable[str]) -> bool:
-        """The rubber band meets these now."""
+        """Have the rubber band meet these now."""
         return self._set((self._before_band or frozenset()) ^ frozenset(uids))
 
     def end_band(self) -> None:
-        """The rubber band is let go."""
+        """Let go of the rubber band."""
         self._before_band = None
 
     def set_all(self, uids: Iterable[str], chosen: bool = True) -> bool:

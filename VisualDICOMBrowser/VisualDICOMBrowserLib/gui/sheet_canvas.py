@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import qt
 
 from ..domain.overview import SeriesRow
-from .portable import point_of, value
+from .portable import value
 from .selection import Selection
 from .series_state import Presence, SeriesState
 from .sheet_content import SheetContent, count_text, series_title
@@ -108,7 +108,7 @@ class SheetCanvas(qt.QWidget):
         return int(value(self, "height"))
 
     def renew_look(self) -> None:
-        """The palette, the font, the size or the display changed."""
+        """Take over another palette, font, size or display."""
         self.look = look_of(self, self.size_shown)
         self.places.set_measures(self.look.measures())
         self.update()
@@ -169,6 +169,7 @@ class SheetCanvas(qt.QWidget):
     # -- Qt's events
 
     def paintEvent(self, event: qt.QPaintEvent) -> None:
+        """Paint what is seen of the part that needs it."""
         area = event.rect()
         x, y, width, height = area.x(), area.y(), area.width(), area.height()
         painter = qt.QPainter()
@@ -180,16 +181,19 @@ class SheetCanvas(qt.QWidget):
             painter.end()
 
     def resizeEvent(self, event: qt.QResizeEvent) -> None:
+        """Fit the rows into the new width."""
         qt.QWidget.resizeEvent(self, event)
         self.scroll_asked.emit(self.top)
 
     def changeEvent(self, event: qt.QEvent) -> None:
+        """Follow the palette and the font."""
         qt.QWidget.changeEvent(self, event)
         if event.type() in (qt.QEvent.PaletteChange, qt.QEvent.FontChange) and hasattr(self, "places"):
             self.renew_look()
             self.scroll_asked.emit(self.top)
 
     def wheelEvent(self, event: qt.QWheelEvent) -> None:
+        """Scroll; with Ctrl make the pictures larger or smaller."""
         turn = event.angleDelta().y()
         if event.modifiers() & qt.Qt.ControlModifier:
             if turn:
@@ -200,14 +204,16 @@ class SheetCanvas(qt.QWidget):
         event.accept()
 
     def mousePressEvent(self, event: qt.QMouseEvent) -> None:
+        """Choose, fold, or begin a rubber band."""
         self.by_keys = False
         if event.button() == qt.Qt.LeftButton:
-            self._on_press(*point_of(event), event.modifiers())
+            self._on_press(*_point_of(event), event.modifiers())
 
     def mouseDoubleClickEvent(self, event: qt.QMouseEvent) -> None:
+        """Open a series."""
         if event.button() != qt.Qt.LeftButton:
             return
-        x, y = point_of(event)
+        x, y = _point_of(event)
         spot = self._at(x, y)
         row = self.content.series_at(spot)
         if row is not None and not self._is_chip(spot, x, y):
@@ -216,7 +222,8 @@ class SheetCanvas(qt.QWidget):
             self._on_press(x, y, event.modifiers())
 
     def mouseMoveEvent(self, event: qt.QMouseEvent) -> None:
-        x, y = point_of(event)
+        """Point at something, stretch the rubber band, or begin to drag."""
+        x, y = _point_of(event)
         if self._press is None:
             self._point_at(x, y)
         elif self._band is not None:
@@ -227,6 +234,7 @@ class SheetCanvas(qt.QWidget):
                 self.drag_began.emit()
 
     def mouseReleaseEvent(self, event: qt.QMouseEvent) -> None:
+        """End what the press began."""
         press, self._press = self._press, None
         if self._band is not None:
             self._band = None
@@ -236,24 +244,29 @@ class SheetCanvas(qt.QWidget):
             self.note_choice(self.selection.choose(press.alone))
 
     def leaveEvent(self, event: qt.QEvent) -> None:
+        """Point at nothing."""
         self._point_at(-1, -1)
 
     def focusInEvent(self, event: qt.QFocusEvent) -> None:
+        """Show where the keys are."""
         self.by_keys = event.reason() in (qt.Qt.TabFocusReason, qt.Qt.BacktabFocusReason)
         if self.by_keys and self.current_spot() is None and self.places.blocks:
             self.go_to(Spot(0))
         self.repaint_spot(self.current_spot())
 
     def focusOutEvent(self, event: qt.QFocusEvent) -> None:
+        """Show no longer where the keys are."""
         self.repaint_spot(self.current_spot())
 
     def keyPressEvent(self, event: qt.QKeyEvent) -> None:
+        """Do what the key means."""
         if self._keys.press(int(event.key()), event.modifiers()):
             event.accept()
         else:
             qt.QWidget.keyPressEvent(self, event)
 
     def contextMenuEvent(self, event: qt.QContextMenuEvent) -> None:
+        """Ask for a menu where the mouse is, or where the keys are."""
         if event.reason() == qt.QContextMenuEvent.Mouse:
             self._ask_menu(self._at(event.pos().x(), event.pos().y()), qt.QPoint(event.globalPos()))
         elif (spot := self.current_spot()) is not None:
@@ -261,13 +274,16 @@ class SheetCanvas(qt.QWidget):
             self._ask_menu(spot, self.mapToGlobal(qt.QPoint(box.x + 24, box.y + 24 - self.top)))
 
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
+        """Take files that come from elsewhere."""
         if event.mimeData().hasUrls() and event.source() is None:
             event.acceptProposedAction()
 
     def dragMoveEvent(self, event: qt.QDragMoveEvent) -> None:
+        """Take them anywhere."""
         event.acceptProposedAction()
 
     def dropEvent(self, event: qt.QDropEvent) -> None:
+        """Tell which files they are."""
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
@@ -299,9 +315,9 @@ class SheetCanvas(qt.QWidget):
             painter.line(box, "No series are known of this study yet.", link=False)
         else:
             uid = study.study.study_uid
-            chosen = self.selection.share_of(self.content.choosable(uid))
+            share = self.selection.share_of(self.content.choosable(uid))
             unfolded = self.content.is_unfolded(uid)
-            painter.header(box, Header(study, self.content.summary(study), unfolded, chosen, current, pointed))
+            painter.header(box, Header(study, self.content.summary(study), unfolded, share, current, pointed))
 
     # -- the mouse
 
@@ -396,6 +412,11 @@ class SheetCanvas(qt.QWidget):
             self.menu_asked.emit([one for uid in self.selection.uids if (one := self.content.find(uid))], point)
         elif study is not None:
             self.menu_asked.emit(list(self.content.series_of(study.study.study_uid)), point)
+
+
+def _point_of(event: qt.QMouseEvent) -> tuple[int, int]:
+    point = event.pos()
+    return point.x(), point.y()
 
 
 def others_text(number: int) -> str:

@@ -169,6 +169,14 @@ class SheetContent:
         """Return the series of unfolded studies, from above to below."""
         return [row for uid in map(_uid, self.studies) if self.is_unfolded(uid) for row in self._series.get(uid, ())]
 
+    def read_rows(self) -> list[SeriesRow]:
+        """Return the series that were read of the studies that are shown, folded or not."""
+        return [row for study in self.studies for row in self._series.get(_uid(study), ())]
+
+    def has_unread(self) -> bool:
+        """Tell whether there are studies whose series were not looked at yet."""
+        return any(_uid(study) not in self._series for study in self.studies)
+
     def known_uids(self) -> Iterable[str]:
         """Return the UIDs of all series that were read."""
         return self._where.keys()

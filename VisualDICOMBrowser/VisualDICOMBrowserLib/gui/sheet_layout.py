@@ -1,8 +1,8 @@
 """Where the studies and series of a sheet lie: plain arithmetic, nothing is kept per series.
 
-A sheet is a column of blocks, one for each study: a header, and below it, if the study is expanded, a grid of cells, or a
-line of text if there is nothing to put in one. All lengths are in device-independent pixels; ``y`` grows downwards from
-the top of the whole sheet, not of what is seen of it.
+A sheet is a column of blocks, one for each study: a header, and below it, if the study is expanded, a grid of cells, or
+a line of text if there is nothing to put in one. All lengths are in device-independent pixels; ``y`` grows downwards
+from the top of the whole sheet, not of what is seen of it.
 """
 
 from __future__ import annotations

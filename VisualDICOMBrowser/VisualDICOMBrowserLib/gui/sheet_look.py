@@ -8,12 +8,14 @@ from enum import IntEnum
 import qt
 
 from .glyphs import paint_glyph
+from .messages import Tone
 from .portable import value
 from .sheet_layout import Measures
+from .tints import is_dark, mix, muted, tone_color
 
 _MAX_TEXTS = 20_000
-#: Hues of what has gone wrong and of what is well; how light they are follows from the palette.
-_RED, _GREEN = 6, 145
+#: The hue of what is well; how light it is follows from the palette.
+_GREEN = 145
 
 
 class ThumbnailSize(IntEnum):
@@ -23,12 +25,6 @@ class ThumbnailSize(IntEnum):
     SMALL = 128
     MEDIUM = 192
     LARGE = 256
-
-
-def mixed(one: qt.QColor, other: qt.QColor, share: float) -> qt.QColor:
-    """Return the colour that is ``share`` of the way from one to the other."""
-    parts = ((one.red(), other.red()), (one.green(), other.green()), (one.blue(), other.blue()))
-    return qt.QColor(*(round(a + (b - a) * share) for a, b in parts))
 
 
 class Look:
@@ -48,17 +44,17 @@ class Look:
     def _set_colours(self, palette: qt.QPalette) -> None:
         self.base, self.ink = palette.color(qt.QPalette.Base), palette.color(qt.QPalette.Text)
         self.accent = palette.color(qt.QPalette.Highlight)
-        self.dark = self.base.lightness() < 128
-        self.quiet = mixed(self.ink, self.base, 0.35)
-        self.faint = mixed(self.ink, self.base, 0.62)
-        self.hairline = mixed(self.base, self.ink, 0.12)
-        self.header = mixed(self.base, self.ink, 0.045)
-        self.hover = mixed(self.base, self.ink, 0.07)
-        self.chosen = mixed(self.base, self.accent, 0.36 if self.dark else 0.20)
-        self.badge = mixed(self.base, self.ink, 0.12)
-        self.blank = mixed(self.base, self.ink, 0.09)
-        self.accent_ink = self.accent if not self.dark else mixed(self.accent, self.ink, 0.35)
-        self.red = qt.QColor.fromHsl(_RED, 190, 160 if self.dark else 105)
+        self.dark = is_dark(palette)
+        self.quiet = muted(palette)
+        self.faint = mix(self.ink, self.base, 0.5)
+        self.hairline = mix(self.base, self.ink, 0.12)
+        self.header = mix(self.base, self.ink, 0.045)
+        self.hover = mix(self.base, self.ink, 0.07)
+        self.chosen = mix(self.base, self.accent, 0.36 if self.dark else 0.20)
+        self.badge = mix(self.base, self.ink, 0.12)
+        self.blank = mix(self.base, self.ink, 0.09)
+        self.accent_ink = self.accent if not self.dark else mix(self.accent, self.ink, 0.35)
+        self.red = tone_color(palette, Tone.PROBLEM)
         self.green = qt.QColor.fromHsl(_GREEN, 110, 130 if self.dark else 85)
 
     def _set_fonts(self, font: qt.QFont) -> None:
@@ -76,11 +72,11 @@ class Look:
 
     def measures(self) -> Measures:
         """Return the lengths for the layout."""
-        header, line = self.line + 20, self.line + 18
+        header, line = self.line + 24, self.line + 18
         if self.size is ThumbnailSize.HIDDEN:
             return Measures(header, line, 0, self.line + 12, 2, 10)
         side = int(self.size)
-        return Measures(header, line, side + 16, 8 + side + 7 + 2 * self.line + 2 + self.small_line + 8, 6, 10)
+        return Measures(header, line, side + 16, 8 + side + 7 + 2 * self.line + 6 + self.small_line + 9, 6, 10)
 
     def shortened(self, text: str, width: int, metrics: qt.QFontMetrics) -> str:
         """Return ``text``, with an ellipsis at its end if it is wider than ``width``."""

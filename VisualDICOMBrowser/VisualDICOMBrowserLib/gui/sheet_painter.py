@@ -89,7 +89,7 @@ class SheetPainter:
     def header(self, box: Box, header: Header) -> None:
         """Paint the header of a study."""
         look, painter = self._look, self._painter
-        band = Box(box.x + 6, box.y + 4, box.width - 12, box.height - 6)
+        band = Box(box.x + 6, box.y + 5, box.width - 12, box.height - 10)
         self._plate(band, look.hover if header.pointed else look.header)
         if header.current:
             self._ring(band)
@@ -157,9 +157,9 @@ class SheetPainter:
         right -= 34
         painter.setFont(look.small)
         if summary.fraction is not None:
-            percent = f"{summary.fraction:.0%}"
-            right -= self._right_text(percent, right, middle, look.accent_ink) + 12
-            self._bar(Box(band.x + 4, band.bottom - 4, band.width - 8, 3), summary.fraction)
+            self._right_text(f"{summary.fraction:.0%}", right, middle, look.accent_ink)
+            self._bar(Box(band.x + 5, band.bottom - 4, band.width - 10, 3), summary.fraction)
+        right -= look.width_of("100%", look.of_small) + 12
         right -= max(look.width_of("88 series", look.of_small), self._right_text(summary.series, right, middle, colour))
         right -= 14
         room = min(band.width * 3 // 10, 260)
@@ -179,24 +179,26 @@ class SheetPainter:
         look, painter, side = self._look, self._painter, int(self._look.size)
         frame = Box(box.x + _PAD, box.y + _PAD, side, side)
         remote = cell.state.presence in (Presence.REMOTE, Presence.QUEUED, Presence.FAILED) and not cell.state.here
-        self._picture(frame, cell, 0.62 if remote and cell.row.matches else 1.0 if cell.row.matches else 0.4)
+        self._picture(frame, cell, 0.72 if remote and cell.row.matches else 1.0 if cell.row.matches else 0.4)
         if cell.state.presence in (Presence.ARRIVING, Presence.PARTLY) and cell.state.fraction is not None:
             self._frame_bar(frame, cell.state.fraction)
         self._chip(chip_box(look, box), cell)
         top = frame.bottom + 7
         painter.setFont(look.font)
         painter.setPen(qt.QPen(look.ink if cell.row.series.description else look.faint))
-        for number, text in enumerate(look.two_lines(series_title(cell.row), side)):
-            painter.drawText(frame.x, top + number * look.line + look.of_font.ascent(), text)
-        middle = top + 2 * look.line + 2 + look.small_line // 2
+        for index, line in enumerate(look.two_lines(series_title(cell.row), side)):
+            painter.drawText(frame.x, top + index * look.line + look.of_font.ascent(), line)
+        middle = top + 2 * look.line + 6 + look.small_line // 2
         painter.setFont(look.small)
         left = frame.x
         if cell.row.series.modality:
             left += self._badge(cell.row.series.modality, left, middle, look.quiet) + 6
+        number = "" if cell.row.series.number is None else f"#{cell.row.series.number}"
         text, colour = self._count(cell)
+        if look.width_of(number, look.of_small) + look.width_of(text, look.of_small) + 6 > frame.right - left:
+            text = text.split(" ", maxsplit=1)[0]
         right = frame.right - self._right_text(text, frame.right, middle, colour) - 6
-        if cell.row.series.number is not None:
-            self._text(f"#{cell.row.series.number}", left, right, middle, look.quiet, look.of_small)
+        self._text(number, left, right, middle, look.quiet, look.of_small)
 
     def _row(self, box: Box, cell: Cell) -> None:
         look, painter, middle = self._look, self._painter, box.y + box.height // 2
@@ -208,12 +210,13 @@ class SheetPainter:
         self._badge(cell.row.series.modality or "–", left, middle, look.quiet)
         left += look.width_of("MMMM", look.of_small) + 16
         number = "" if cell.row.series.number is None else f"#{cell.row.series.number}"
-        self._text(number, left, left + 60, middle, look.quiet, look.of_small)
+        wide = max(look.width_of(example, look.of_small) for example in ("#8888", number)) + 10
+        self._text(number, left, left + wide, middle, look.quiet, look.of_small)
         text, colour = self._count(cell)
         right = box.right - 10 - self._right_text(text, box.right - 10, middle, colour)
         painter.setFont(look.font)
         ink = look.ink if cell.row.series.description else look.faint
-        left += max(44, look.width_of(number, look.of_small) + 10)
+        left += wide
         self._text(series_title(cell.row), left, right - 12, middle, ink, look.of_font)
 
     def _count(self, cell: Cell) -> tuple[str, Any]:

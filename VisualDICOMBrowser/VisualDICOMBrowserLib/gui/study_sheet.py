@@ -10,11 +10,9 @@ from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .later import Later
 from .portable import value
-from .series_state import Presence
 from .session import Session
 from .sheet_canvas import ACTIONS, SheetCanvas
-from .sheet_content import OTHERS, SheetContent
-from .sheet_layout import Spot
+from .sheet_content import SheetContent
 from .sheet_look import ThumbnailSize
 from .signals import Signal
 from .thumbnail_requests import ThumbnailRequests
@@ -43,6 +41,7 @@ class StudySheet(qt.QWidget):
     ``cancel_asked``       list of SeriesRow       the cross of something under way was clicked
     ``files_dropped``      list of paths           files or folders were dropped here
     ``size_changed``       ThumbnailSize           the pictures are shown larger or smaller
+    ``refreshed``          none                    studies and series were read again
     =====================  ======================  ===================================================
     """
 
@@ -57,6 +56,7 @@ class StudySheet(qt.QWidget):
         self.cancel_asked = Signal()
         self.files_dropped = Signal()
         self.size_changed = Signal()
+        self.refreshed = Signal()
         self._session = session
         self.content = SheetContent(session)
         self._requests = ThumbnailRequests(session)
@@ -201,6 +201,7 @@ class StudySheet(qt.QWidget):
         changed = self.canvas.selection.keep_only(self.content.known_uids())
         self._arrange(self._top_at(anchor))
         self.canvas.note_choice(changed)
+        self.refreshed.emit()
 
     def _anchor(self) -> tuple[str, int]:
         """Return what is at the upper edge, and how far above it it begins; nothing at the very top."""

@@ -29,6 +29,7 @@ class ThumbnailRequests:
         self._clock = clock
         self._wanted: list[str] = []
         self._open: dict[str, Call] = {}
+        self._stopped: set[str] = set()
         self._answers: dict[str, Thumbnail] = {}
         self._failures: dict[str, tuple[float, str]] = {}
         self._disconnect = session.ready_changed.connect(self._on_ready)
@@ -37,7 +38,8 @@ class ThumbnailRequests:
         """Ask for these, the first one first; those no longer among them are given up."""
         wanted = set(series_uids)
         for uid, call in list(self._open.items()):
-            if uid not in wanted:
+            if uid not in wanted and uid not in self._stopped:
+                self._stopped.add(uid)
                 call.stop()
         self._wanted = [uid for uid in series_uids if self._may_be_asked(uid)]
         self._ask_more()
@@ -80,7 +82,7 @@ class ThumbnailRequests:
             self._open[uid] = call
 
     def _on_done(self, uid: str, result: Mapping[str, Any]) -> None:
-        self._open.pop(uid, None)
+        self._forget(uid)
         self._answers[uid] = Thumbnail(
             str(result.get("path") or ""), bool(result.get("placeholder")), str(result.get("reason") or "")
         )
@@ -88,11 +90,15 @@ class ThumbnailRequests:
         self._ask_more()
 
     def _on_failed(self, uid: str, error: VisualDicomError) -> None:
-        self._open.pop(uid, None)
+        self._forget(uid)
         if not isinstance(error, Cancelled):
             self._failures[uid] = (self._clock(), str(error))
         self.answered.emit(uid)
         self._ask_more()
+
+    def _forget(self, uid: str) -> None:
+        self._open.pop(uid, None)
+        self._stopped.discard(uid)
 
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:

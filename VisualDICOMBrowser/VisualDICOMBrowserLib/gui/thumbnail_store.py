@@ -73,12 +73,12 @@ class ThumbnailStore:
             self._timer.start(0)
 
     def renew(self, path: str) -> None:
-        """The file may be another one now; the old picture stays until the new one is read."""
+        """Read a file again when it is wanted next; the old picture stays until then."""
         self._failed.discard(path)
         self._stale.add(path)
 
     def set_ratio(self, ratio: float) -> None:
-        """The window is on another display."""
+        """Make pictures for another display from now on."""
         if ratio != self._ratio:
             self._ratio = ratio
             self._pictures.clear()
