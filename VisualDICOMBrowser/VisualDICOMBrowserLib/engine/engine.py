@@ -55,6 +55,7 @@ from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
 from ..jobs.retry import RetryStrategy
 from ..store.local import LocalStore
+from .background import BackgroundFetching
 from .configuration import Configuration, default_configuration_file
 from .core import Core, Events, Subscriber
 from .fetching import Fetching
@@ -103,6 +104,7 @@ class Engine:
         self._setup = ServerSetup(self._core)
         self._finding = Finding(self._core)
         self._fetching = Fetching(self._core)
+        self._background = BackgroundFetching(self._core)
         self._actions = LocalActions(self._core)
 
     def _job_store(self) -> JobQueueStore:
@@ -255,6 +257,16 @@ class Engine:
         :raises FolderInUse: another engine holds the folder.
         """
         return self._fetching.retrieve(target, server, token)
+
+    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+        """Have series fetched, one job each, and return the jobs' ids without waiting.
+
+        Of the servers that said they have a series, the next is asked for what the one before did not provide.
+
+        :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        return self._background.fetch(series_uids)
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None

@@ -60,7 +60,7 @@ class Fetching:
         """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
         params = job_params(self._core.store.catalogue, retrieval.target)
         handle = self._core.jobs.submit(
-            JobKind.RETRIEVE, partial(_attempt, retrieval), server=retrieval.server.name, params=params
+            JobKind.RETRIEVE, partial(attempt, retrieval), server=retrieval.server.name, params=params
         )
         outcome = self._core.jobs.wait(handle, token)
         if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
@@ -72,7 +72,7 @@ class Fetching:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
         server = self._core.configuration.server(job.server or "")
         require_get(server)
-        return partial(_attempt, Retrieval(server, target_of(job), self._core.store))
+        return partial(attempt, Retrieval(server, target_of(job), self._core.store))
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
@@ -96,12 +96,7 @@ class Fetching:
             chosen = self._core.configuration.server(server)
             require_get(chosen)
             return [chosen]
-        holders = self._core.store.catalogue.servers_of_series(series_uid)
-        known = [s for s in self._core.configuration.servers() if s.name in holders] if holders else []
-        usable = [s for s in known if can_get(s)]
-        if known and not usable:
-            require_get(known[0])
-        return usable
+        return sources_of_series(self._core, series_uid)
 
     def _fetch_thumbnail(self, series_uid: str, source: Server, token: CancelToken | None) -> ThumbnailResult:
         core = self._core
@@ -117,7 +112,21 @@ class Fetching:
         return result
 
 
-def _attempt(retrieval: Retrieval, context: JobContext) -> Outcome:
+def sources_of_series(core: Core, series_uid: str) -> list[Server]:
+    """Return the servers that said they have a series and that can be retrieved from.
+
+    :raises UsageError: there are some, and none can be retrieved from.
+    """
+    holders = core.store.catalogue.servers_of_series(series_uid)
+    known = [s for s in core.configuration.servers() if s.name in holders] if holders else []
+    usable = [s for s in known if can_get(s)]
+    if known and not usable:
+        require_get(known[0])
+    return usable
+
+
+def attempt(retrieval: Retrieval, context: JobContext) -> Outcome:
+    """Do one try of a retrieve, as the work of a job."""
     retrieval.attempt(context.token, context.progress)
     result = result_of([retrieval])
     if result.complete or not result.requested:

@@ -142,6 +142,7 @@ METHODS: Mapping[str, Method] = {
     "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),
     "remove": Method("remove", {"target": target}),
     "verify": Method("verify", cancellable=True),
+    "fetch": Method("fetch", {"series_uids": texts}),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
     "stack": Method("stack", {"series_uid": text}, cancellable=True),
     "frame": Method("frame", {"sop_uid": text, "frame": number}, cancellable=True),
