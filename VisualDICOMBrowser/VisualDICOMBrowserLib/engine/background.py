@@ -38,7 +38,7 @@ class BackgroundFetching:
         retrieval = Retrieval(sources[0], target, self._core.store)
         task = partial(self._fetch, retrieval, sources[1:])
         params = job_params(self._core.store.catalogue, target)
-        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].name, params=params).record.job_id
+        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].name, params=params).job_id
 
     def _fetch(self, retrieval: Retrieval, others: Sequence[Server], context: JobContext) -> Outcome:
         try:
