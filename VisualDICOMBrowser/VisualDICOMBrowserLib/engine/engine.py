@@ -45,6 +45,7 @@ from ..domain.results import (
     RetrieveResult,
     SearchResult,
     ThumbnailResult,
+    UndoResult,
     VerifyResult,
 )
 from ..domain.servers import Server
@@ -275,12 +276,23 @@ class Engine:
         """
         return self._actions.import_paths(paths, link, token)
 
-    def remove(self, target: Target) -> RemoveResult:
+    def remove(self, target: Target, undoable: bool = False) -> RemoveResult:
         """Remove what a target names from this computer, never from a server; linked files stay where they are.
 
+        Work that is bringing any of it here is cancelled first.
+
+        :param undoable: keep the files until this engine is closed; ``trash`` of the result is for :meth:`undo_remove`.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._actions.remove(target)
+        return self._actions.remove(target, undoable)
+
+    def undo_remove(self, trash: str) -> UndoResult:
+        """Bring back what was removed. What is here again meanwhile is kept as it is.
+
+        :raises UsageError: there is no such removal, or it cannot be undone any more.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        return self._actions.undo_remove(trash)
 
     def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
         """Check that every row has a readable file, and every file a row."""

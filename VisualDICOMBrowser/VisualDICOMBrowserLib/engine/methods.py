@@ -140,7 +140,8 @@ METHODS: Mapping[str, Method] = {
     "local": Method("local", {"filter": query_filter, "level": level}),
     "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
     "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),
-    "remove": Method("remove", {"target": target}),
+    "remove": Method("remove", {"target": target, "undoable": flag}),
+    "undo_remove": Method("undo_remove", {"trash": text}),
     "verify": Method("verify", cancellable=True),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
 }
