@@ -39,6 +39,7 @@ from ..domain.model import Level, Target
 from ..domain.results import (
     EchoResult,
     ExploreResult,
+    ExportResult,
     ImportResult,
     QueryResult,
     RemoveResult,
@@ -293,6 +294,16 @@ class Engine:
         :raises FolderInUse: another engine holds the folder.
         """
         return self._actions.undo_remove(trash)
+
+    def export(self, target: Target, folder: Path, *, token: CancelToken | None = None) -> ExportResult:
+        """Copy what is here of a target into a folder, in folders named after patient, study and series.
+
+        Nothing is overwritten. Files that cannot be read are named in the result.
+
+        :raises UsageError: nothing of the target is here, or the folder is the database's own.
+        :raises StorageError: the folder cannot be written, or has not enough room.
+        """
+        return self._actions.export(target, folder, token)
 
     def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
         """Check that every row has a readable file, and every file a row."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..domain.model import Target
-from ..domain.results import ImportResult, RemoveResult, UndoResult, VerifyResult
+from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResult, VerifyResult
 from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext
+from ..store.exporter import Exporter
 from ..store.importer import Importer
 from .core import Core
 from .job_targets import Overlap, job_params
@@ -76,6 +77,17 @@ class LocalActions:
                 self._core.tell_catalogue()
 
         result: UndoResult = self._core.jobs.do(JobKind.REMOVE, work)
+        return result
+
+    def export(self, target: Target, folder: Path, token: CancelToken | None) -> ExportResult:
+        """See :meth:`.Engine.export`."""
+        store = self._core.store
+        params = job_params(store.catalogue, target)
+
+        def work(context: JobContext) -> ExportResult:
+            return Exporter(store, context.token, context.progress).run(target, folder)
+
+        result: ExportResult = self._core.jobs.do(JobKind.EXPORT, work, params=params, token=token)
         return result
 
     def verify(self, token: CancelToken | None) -> VerifyResult:

@@ -54,7 +54,7 @@ class Arriving(Protocol):
         """
 
     def discard(self) -> None:
-        """The file is not wanted."""
+        """Drop the file: it is not wanted."""
 
 
 @dataclass(frozen=True)
