@@ -39,12 +39,14 @@ from ..domain.model import Level, Target
 from ..domain.results import (
     EchoResult,
     ExploreResult,
+    ExportResult,
     ImportResult,
     QueryResult,
     RemoveResult,
     RetrieveResult,
     SearchResult,
     ThumbnailResult,
+    UndoResult,
     VerifyResult,
 )
 from ..domain.servers import Server
@@ -317,12 +319,33 @@ class Engine:
         """
         return self._actions.import_paths(paths, link, token)
 
-    def remove(self, target: Target) -> RemoveResult:
+    def remove(self, target: Target, undoable: bool = False) -> RemoveResult:
         """Remove what a target names from this computer, never from a server; linked files stay where they are.
 
+        Work that is bringing any of it here is cancelled first.
+
+        :param undoable: keep the files until this engine is closed; ``trash`` of the result is for :meth:`undo_remove`.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._actions.remove(target)
+        return self._actions.remove(target, undoable)
+
+    def undo_remove(self, trash: str) -> UndoResult:
+        """Bring back what was removed. What is here again meanwhile is kept as it is.
+
+        :raises UsageError: there is no such removal, or it cannot be undone any more.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        return self._actions.undo_remove(trash)
+
+    def export(self, target: Target, folder: Path, *, token: CancelToken | None = None) -> ExportResult:
+        """Copy what is here of a target into a folder, in folders named after patient, study and series.
+
+        Nothing is overwritten. Files that cannot be read are named in the result.
+
+        :raises UsageError: nothing of the target is here, or the folder is the database's own.
+        :raises StorageError: the folder cannot be written, or has not enough room.
+        """
+        return self._actions.export(target, folder, token)
 
     def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
         """Check that every row has a readable file, and every file a row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, PeerError, StorageError, UsageError
@@ -79,7 +80,10 @@ class Fetching:
         core = self._core
         core.store.require_writable()
         made: ThumbnailResult | None = core.jobs.do(
-            JobKind.THUMBNAIL, lambda _: local_thumbnail(core.store, core.decoder, series_uid), token=token
+            JobKind.THUMBNAIL,
+            lambda _: local_thumbnail(core.store, core.decoder, series_uid),
+            params=_about(series_uid),
+            token=token,
         )
         if made is not None:
             return made
@@ -108,8 +112,14 @@ class Fetching:
                 raise InternalError("What was fetched for a thumbnail is not there.")
             return fetched
 
-        result: ThumbnailResult = core.jobs.do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
+        result: ThumbnailResult = core.jobs.do(
+            JobKind.THUMBNAIL, fetch, server=source.name, params=_about(series_uid), token=token
+        )
         return result
+
+
+def _about(series_uid: str) -> dict[str, Any]:
+    return {"level": "series", "uids": [series_uid]}
 
 
 def sources_of_series(core: Core, series_uid: str) -> list[Server]:

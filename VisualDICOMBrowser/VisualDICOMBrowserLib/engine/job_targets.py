@@ -7,7 +7,7 @@ from typing import Any
 from ..domain.errors import BadData
 from ..domain.model import Level, Series, Study, Target, readable_date
 from ..domain.people import display_name
-from ..jobs.description import JobDescription
+from ..jobs.description import JobDescription, JobKind
 from ..store.catalogue import Catalogue
 
 _MAX_LABEL = 80
@@ -34,8 +34,12 @@ def target_of(job: JobDescription) -> Target:
         raise BadData("The job does not say what it is about.") from error
 
 
+#: What brings instances of a target to this computer.
+_BRINGING = (JobKind.RETRIEVE, JobKind.THUMBNAIL)
+
+
 class Overlap:
-    """Tells which jobs are about something that a target names, in whole or in part."""
+    """Tells which jobs bring instances of something that a target names, in whole or in part."""
 
     def __init__(self, catalogue: Catalogue, target: Target) -> None:
         self._catalogue = catalogue
@@ -44,6 +48,8 @@ class Overlap:
 
     def __call__(self, job: JobDescription) -> bool:
         """Tell it of one job."""
+        if job.kind not in _BRINGING:
+            return False
         try:
             other = target_of(job)
         except BadData:

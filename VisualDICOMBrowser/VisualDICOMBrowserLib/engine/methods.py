@@ -83,6 +83,14 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(text(item) for item in value)
 
 
+def path(value: Any) -> Path:
+    """Read a path, which must be absolute: the engine has a working folder of its own."""
+    read = Path(text(value))
+    if not read.is_absolute():
+        raise ValueError("not absolute")
+    return read
+
+
 def paths(value: Any) -> list[Path]:
     """Read a list of paths."""
     return [Path(item) for item in texts(value)]
@@ -140,7 +148,9 @@ METHODS: Mapping[str, Method] = {
     "local": Method("local", {"filter": query_filter, "level": level}),
     "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
     "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),
-    "remove": Method("remove", {"target": target}),
+    "remove": Method("remove", {"target": target, "undoable": flag}),
+    "undo_remove": Method("undo_remove", {"trash": text}),
+    "export": Method("export", {"target": target, "folder": path}, cancellable=True),
     "verify": Method("verify", cancellable=True),
     "fetch": Method("fetch", {"series_uids": texts}),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),

@@ -284,6 +284,12 @@ class Catalogue(CatalogueConnection):
         """Return the names of the servers that said they have a series."""
         return [r[0] for r in self._rows("SELECT server FROM series_servers WHERE series_uid = ?", (series_uid,))]
 
+    def has_files_below(self, path: Path, root: Path) -> bool:
+        """Tell whether a local instance has its file below a folder inside ``root``, the database folder."""
+        prefixes = (path.relative_to(root).as_posix(), path.as_posix())
+        statement = "SELECT 1 FROM instances WHERE substr(file, 1, ?) = ? LIMIT 1"
+        return any(self._rows(statement, (len(prefix) + 1, f"{prefix}/")) for prefix in prefixes)
+
     def find_study(self, study_uid: str) -> Study | None:
         """Return a known study, local or not."""
         rows = self._rows(
