@@ -12,8 +12,6 @@ from typing import Any
 
 from ..store.files import storage_error
 
-#: Most rows of a page.
-MAX_PAGE = 1000
 _TAG = re.compile(r"\(?([0-9a-f]{4}),?([0-9a-f]{4})\)?")
 
 
@@ -48,7 +46,7 @@ class ElementRows:
         """
         folded = fold(search.strip())
         chosen: Sequence[int] = self._matches(folded) if folded else range(self.total)
-        wanted = chosen[max(0, offset) : max(0, offset) + min(max(0, limit), MAX_PAGE)]
+        wanted = chosen[max(0, offset) : max(0, offset) + max(0, limit)]
         position = {number: index for index, number in enumerate(chosen)} if folded and wanted else None
         rows = []
         for row in self._rows(wanted):

@@ -306,6 +306,19 @@ class Engine:
         """
         return self._viewer.elements(sop_uid, offset, limit, search, token or CancelToken())
 
+    def representative(self, uid: str) -> str:
+        """Return the SOP Instance UID of an instance that is here, or of the first one of a series.
+
+        :raises UsageError: neither is here.
+        """
+        if self._store.catalogue.local_files(Level.IMAGE, [uid]):
+            return uid
+        images = self.stack(uid).images
+        files = self._store.catalogue.local_files(Level.SERIES, [uid])
+        if not files:
+            raise UsageError("No instance or series of this UID is on this computer.")
+        return images[0][0] if images else files[0].instance.sop_uid
+
     # Local content
 
     def import_paths(

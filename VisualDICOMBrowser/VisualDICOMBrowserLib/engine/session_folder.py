@@ -62,6 +62,12 @@ class SessionFolder:
         except OSError as error:
             raise storage_error(error, "make a folder for temporary files") from error
 
+    def __enter__(self) -> SessionFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Delete the folder."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -54,6 +55,15 @@ class Facts:
     geometry: InstanceGeometry
     modality: str
     frame_time_ms: float | None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A file that was read: modification time and size then, and its facts, None if it was damaged."""
+
+    path: Path
+    stamp: tuple[int, int]
+    facts: Facts | None
 
 
 def read_facts(path: Path) -> Facts:
@@ -129,42 +139,46 @@ def _vector_mean(path: Path) -> float:
 class FactsCache:
     """Remembers the facts of files that have not changed since. Safe from several threads.
 
+    :param path_of: tells where the file of an instance lies; asked once for each file.
     :param read: what reads a file.
     """
 
-    def __init__(self, read: Callable[[Path], Facts] = read_facts) -> None:
+    def __init__(self, path_of: Callable[[LocalFile], Path], read: Callable[[Path], Facts] = read_facts) -> None:
+        self._path_of = path_of
         self._read = read
-        self._known: OrderedDict[Path, tuple[tuple[int, int], Facts | None]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path) -> Facts | None:
+    def get(self, file: LocalFile) -> Facts | None:
         """Return the facts of a file; None if it is damaged or cannot be read."""
-        try:
-            state = path.stat()
-        except OSError:
-            return None
-        stamp = (state.st_mtime_ns, state.st_size)
         with self._lock:
-            known = self._known.get(path)
-            if known is not None and known[0] == stamp:
-                self._known.move_to_end(path)
-                return known[1]
+            known = self._known.get(file.file)
         try:
-            facts = self._read(path)
-        except BadData:
-            facts = None
-        except StorageError:
+            path = known.path if known is not None else self._path_of(file)
+            state = os.stat(path)  # noqa: PTH116  the same, faster
+            stamp = (state.st_mtime_ns, state.st_size)
+            if known is None or known.stamp != stamp:
+                known = _Known(path, stamp, self._read_sound(path))
+        except (OSError, BadData, StorageError):
             return None  # may be readable the next time
+        self._remember(file.file, known)
+        return known.facts
+
+    def _read_sound(self, path: Path) -> Facts | None:
+        try:
+            return self._read(path)
+        except BadData:
+            return None
+
+    def _remember(self, name: str, known: _Known) -> None:
         with self._lock:
-            self._known[path] = (stamp, facts)
+            self._known[name] = known
+            self._known.move_to_end(name)
             while len(self._known) > _CACHED_FILES:
                 self._known.popitem(last=False)
-        return facts
 
 
-def stack_of(
-    files: Sequence[LocalFile], path_of: Callable[[LocalFile], Path], cache: FactsCache, token: CancelToken
-) -> Stack:
+def stack_of(files: Sequence[LocalFile], cache: FactsCache, token: CancelToken) -> Stack:
     """Return the stack of the local instances of a series.
 
     A damaged file has its place by its instance number, so that the viewer can say what is wrong with it.
@@ -174,7 +188,7 @@ def stack_of(
     images = []
     for file in files:
         token.check()
-        facts = cache.get(path_of(file)) or _facts_of_damaged(file)
+        facts = cache.get(file) or _facts_of_damaged(file)
         if facts.frames:
             images.append((file.instance.sop_uid, facts))
     films = [facts for _, facts in images if facts.frames > 1]

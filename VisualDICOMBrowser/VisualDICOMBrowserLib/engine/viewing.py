@@ -6,10 +6,7 @@ viewer. What was made is kept in the session's folder.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
-from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,24 +18,19 @@ from ..imaging.children import ChildFailed, Decoder
 from ..imaging.views import GRAY16, check_view
 from ..store.files import storage_error
 from ..store.local import LocalStore
-from .element_rows import MAX_PAGE, ElementRows
+from .listings import Listings, identity
 from .session_folder import FileCache, SessionFolder
 from .stacks import FactsCache, stack_of
 
 #: Bytes of frames that are kept.
 FRAME_BYTES = 512 << 20
-#: How many instances' elements are kept.
-LISTINGS = 16
 #: Seconds until a file is tried again that a child did not survive: the computer may have been too busy.
 TRY_AGAIN_S = 60.0
-#: Seconds for one frame, and for one listing.
+#: Seconds for one frame.
 FRAME_TIMEOUT_S = 20.0
-LISTING_TIMEOUT_S = 20.0
 
 _GREY_SIDE = 64
 _GREY = (0x4000).to_bytes(2, "little") * (_GREY_SIDE * _GREY_SIDE)
-
-_Identity = tuple[Path, int, int]
 
 
 class Viewer:
@@ -61,10 +53,10 @@ class Viewer:
     ) -> None:
         self._store = store
         self._decoder = decoder or Decoder(max_children=2)
-        self._facts = facts or FactsCache()
+        self._facts = facts or FactsCache(store.path_of)
         self._folder = folder or SessionFolder()
         self._frames: FileCache[FrameView] = FileCache(frame_bytes)
-        self._listings: OrderedDict[_Identity, tuple[Path, ElementRows]] = OrderedDict()
+        self._listings = Listings(self._decoder, self._folder)
         self._lock = threading.Lock()
         self._grey: Path | None = None
 
@@ -76,7 +68,7 @@ class Viewer:
     def stack(self, series_uid: str, token: CancelToken) -> Stack:
         """Return the images of a series that are here; see :class:`.Stack`."""
         files = self._store.catalogue.local_files(Level.SERIES, [series_uid])
-        return stack_of(files, self._store.path_of, self._facts, token)
+        return stack_of(files, self._facts, token)
 
     def frame(self, sop_uid: str, index: int, token: CancelToken) -> FrameView:
         """Return a frame of an instance that is here, counted from 0; a placeholder if it cannot be shown.
@@ -86,10 +78,10 @@ class Viewer:
         """
         if index < 0:
             raise UsageError("Frames are counted from 0.")
-        path = self._path(sop_uid)
         try:
-            key = (*_identity(path), index)
-        except StorageError as error:
+            path = self._path(sop_uid)
+            key = (*identity(path), index)
+        except (BadData, StorageError) as error:
             return self._placeholder(str(error))
         known = self._frames.get(key)
         return known if known is not None else self._decode(path, index, key, token)
@@ -97,21 +89,13 @@ class Viewer:
     def elements(self, sop_uid: str, offset: int, limit: int, search: str, token: CancelToken) -> ElementPage:
         """Return some of the elements of an instance that is here.
 
-        :param limit: at most :data:`.MAX_PAGE`.
+        :param limit: at most :data:`~.listings.MAX_PAGE`.
         :param search: only what matches it, and what that stands below.
         :raises UsageError: the instance is not here.
         :raises BadData: its file is not DICOM, or a child did not survive it.
         :raises StorageError: the file cannot be read, or the listing not be written.
         """
-        return self.elements_of_file(self._path(sop_uid), offset, limit, search, token)
-
-    def elements_of_file(self, path: Path, offset: int, limit: int, search: str, token: CancelToken) -> ElementPage:
-        """Return some of the elements of any file; see :meth:`elements`."""
-        if offset < 0 or not 0 <= limit <= MAX_PAGE:
-            raise UsageError(f"A page begins at 0 or later and has at most {MAX_PAGE} rows.")
-        rows = self._listing(path, token)
-        total, page = rows.page(offset, limit, search)
-        return ElementPage(total, str(path), rows.warning, tuple(page))
+        return self._listings.page(self._path(sop_uid), offset, limit, search, token)
 
     def _path(self, sop_uid: str) -> Path:
         files = self._store.catalogue.local_files(Level.IMAGE, [sop_uid])
@@ -146,39 +130,3 @@ class Viewer:
                 except OSError as error:
                     raise storage_error(error, "write the picture") from error
         return FrameView(str(self._grey), _GREY_SIDE, _GREY_SIDE, GRAY16, placeholder=True, reason=reason)
-
-    # Elements
-
-    def _listing(self, path: Path, token: CancelToken) -> ElementRows:
-        key = _identity(path)
-        with self._lock:
-            known = self._listings.get(key)
-            if known is not None and known[0].exists():
-                self._listings.move_to_end(key)
-                return known[1]
-        made = self._folder.new_path(".jsonl")
-        try:
-            answer = self._decoder.ask("elements", path, made, LISTING_TIMEOUT_S, token=token)
-            rows = ElementRows(made, str(answer.get("warning", "")))
-        except BaseException:
-            made.unlink(missing_ok=True)
-            raise
-        with self._lock:
-            self._listings[key] = (made, rows)
-            while len(self._listings) > LISTINGS:
-                _, (old, _) = self._listings.popitem(last=False)
-                with contextlib.suppress(OSError):
-                    old.unlink()
-        return rows
-
-
-def _identity(path: Path) -> _Identity:
-    """Return what changes when the file does.
-
-    :raises StorageError: there is no such file.
-    """
-    try:
-        state = os.stat(path)  # noqa: PTH116  the same, faster
-    except OSError as error:
-        raise storage_error(error, "read the file") from error
-    return path, state.st_mtime_ns, state.st_size
