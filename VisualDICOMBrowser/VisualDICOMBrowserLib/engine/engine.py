@@ -34,6 +34,7 @@ from types import TracebackType
 
 from ..dimse.quiet import silence_pynetdicom
 from ..domain.cancel import CancelToken
+from ..domain.errors import UsageError
 from ..domain.filters import QueryFilter
 from ..domain.model import Level, Target
 from ..domain.results import (

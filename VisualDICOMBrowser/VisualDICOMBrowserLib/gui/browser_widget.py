@@ -48,7 +48,9 @@ class BrowserWidget(qt.QWidget):
 
     def close_session(self) -> None:
         """End the engine; the widget is of no use afterwards."""
-        self._preview.stop()
+        self._search.close()
+        for widget in self._parts:
+            widget.cleanup()
         self._session.close()
 
     def search(self, filter: QueryFilter | None = None) -> None:
@@ -69,6 +71,18 @@ class BrowserWidget(qt.QWidget):
         self._jobs = JobsPanel(session)
         self._settings = ServerSettings(session)
         self._welcome = WelcomePage(session)
+        self._parts = (
+            self._search_bar,
+            self._messages,
+            self._patients,
+            self._page,
+            self._preview,
+            self._elements,
+            self._strip,
+            self._jobs,
+            self._settings,
+            self._welcome,
+        )
 
     def _lay_out(self) -> None:
         self._detail = qt.QSplitter(qt.Qt.Horizontal)
@@ -118,7 +132,7 @@ class BrowserWidget(qt.QWidget):
 
     def _run_search(self, filter: QueryFilter, places: Places) -> None:
         self._narrow(filter, places)
-        self._search.start(filter, places)
+        self._search.start(filter, places.servers)
 
     # The chosen patient
 
@@ -135,21 +149,21 @@ class BrowserWidget(qt.QWidget):
         page.cancel_asked.connect(self._actions.cancel)
         page.export_asked.connect(self.export)
         page.files_dropped.connect(self._actions.import_paths)
-        self._preview.fetch_asked.connect(lambda row: self._actions.fetch([row]))
+        self._preview.instance_changed.connect(self._elements.show_instance)
+        self._elements.instance_changed.connect(self._preview.show_instance)
 
     def _choose(self, patient: PatientRow | None) -> None:
         self._patient = patient
         self._page.show_patient(patient)
         self._show_detail(None)
-        if patient is not None:
-            self._search.explore(patient)
 
     def _select(self, series: Sequence[SeriesRow]) -> None:
         self._selected = list(series)
 
     def _show_detail(self, row: SeriesRow | None) -> None:
-        self._preview.show_series(row)
-        self._elements.show_series(row)
+        uid = row.uid if row is not None else ""
+        self._preview.show_series(uid)
+        self._elements.show_series(uid)
 
     def _open(self, row: SeriesRow) -> None:
         self._show_detail(row)
