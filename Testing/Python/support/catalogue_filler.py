@@ -32,7 +32,7 @@ class Filling:
 
 
 def fill(root: Path, filling: Filling | None = None) -> None:
-    """Fill the catalogue of a folder, which is made if need be. About 4 s for the default on one core."""
+    """Fill the catalogue of a folder, which is made if need be. About 3 s for the default on one core."""
     filling = filling or Filling()
     folder = DatabaseFolder(root)
     folder.root.mkdir(parents=True, exist_ok=True)

@@ -39,8 +39,8 @@ _STUDY_SERVERS = (
     " WHERE patient = ? ORDER BY server"
 )
 _SERIES = (
-    "SELECT series_uid, study_uid, number, modality, description, body_part, known, local FROM series"
-    f" WHERE {{}} IN {LIST}"  # noqa: S608 - a name of ours
+    "SELECT series_uid, study_uid, number, modality, description, body_part, known, local FROM series"  # noqa: S608
+    f" WHERE {{}} IN {LIST}"
 )
 _SERIES_SERVERS = f"SELECT series_uid, server, instance_count FROM series_servers WHERE series_uid IN {LIST}"  # noqa: S608
 _THUMBNAILS = f"SELECT series_uid, file, placeholder, reason FROM thumbnails WHERE series_uid IN {LIST}"  # noqa: S608
