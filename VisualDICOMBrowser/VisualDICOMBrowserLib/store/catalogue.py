@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
@@ -318,7 +319,7 @@ class Catalogue(CatalogueConnection):
     def rename_server(self, old: str, new: str) -> None:
         """Keep what a server said under its new name."""
         with self._writing() as db:
-            for table in ("study_servers", "series_servers"):
+            for table in ("patient_servers", "study_servers", "series_servers"):
                 db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
 
     # Jobs
