@@ -72,6 +72,11 @@ def _imported(document: Mapping[str, Any]) -> str:
     return "\n".join([summary, *(f"  {item['path']}: {item['reason']}" for item in document["rejected"])])
 
 
+def _exported(document: Mapping[str, Any]) -> str:
+    lines = [f"{document['files']} files are in {document['folder']} ({document['seconds']:.1f} s)."]
+    return "\n".join([*lines, *(f"  missing: {item['sop_uid']}  {item['reason']}" for item in document["failed"])])
+
+
 def _verified(document: Mapping[str, Any]) -> str:
     lines = [f"{document['rows']} rows, {document['files']} files: {'all is well' if document['ok'] else 'not well'}."]
     lines += [f"  no readable file for {uid}" for uid in document["missing"]]
@@ -128,6 +133,7 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {
     "list": _tree,
     "retrieve": _retrieved,
     "import": _imported,
+    "export": _exported,
     "verify": _verified,
     "servers": _server_lines,
     "echo": _echoed,

@@ -59,6 +59,7 @@ class Core:
     jobs: JobRunner
     events: Events
     decoder: Decoder = field(default_factory=Decoder)
+    _stored: set[str] = field(default_factory=set)
 
     def servers(self, names: Sequence[str] | None) -> list[Server]:
         """Return the servers of these names, each once; all of them for None.
@@ -81,6 +82,20 @@ class Core:
         counts = self.store.catalogue.local_counts(uids)
         for uid in uids:
             self.events.emit("series-changed", uid, {"local_instances": counts.get(uid, 0)})
+
+    def tell_stored(self, series_uids: frozenset[str]) -> None:
+        """Tell that instances of series were stored; of series that are new here, the lists are not right any more."""
+        self.tell_series(series_uids)
+        if not series_uids <= self._stored:
+            self._stored.update(series_uids)
+            self.tell_catalogue()
+
+    def tell_removed(self, series_uids: Iterable[str]) -> None:
+        """Tell that instances of series were removed."""
+        uids = list(series_uids)
+        self._stored.difference_update(uids)
+        self.tell_series(uids)
+        self.tell_catalogue()
 
     def tell_catalogue(self) -> None:
         """Tell that there is more or less to show than before."""

@@ -17,13 +17,17 @@ run on the engine's threads and must return at once.
 
 Events, as ``callback(name, subject, data)``:
 
-==================  ===================  ============================================================================
-name                subject              data
-==================  ===================  ============================================================================
-``job``             job id               the job's record, with ``old`` state; for each transition
-``progress``        job id               the job's record, when it got on
-``series-changed``  Series Instance UID  ``{"local_instances": n}``, when instances of it were stored
-==================  ===================  ============================================================================
+=====================  ===================  =========================================================================
+name                   subject              data
+=====================  ===================  =========================================================================
+``job``                job id               the job's record, with ``old`` state; for each transition
+``progress``           job id               the job's record, when it got on
+``series-changed``     Series Instance UID  ``{"local_instances": n}``, when instances of it were stored or removed, or
+                                            its picture was made
+``catalogue-changed``  ``catalogue``        ``{}``, when there is more or less to show: a server answered, an import, a
+                                            removal, series that are here for the first time
+``servers-changed``    ``servers``          ``{}``, when the configuration changed
+=====================  ===================  =========================================================================
 """
 
 from __future__ import annotations
@@ -103,7 +107,7 @@ class Engine:
             lambda record: self._events.emit("progress", record.job_id, record.to_dict()),
         )
         self._core = Core(self.configuration, self._store, self._jobs, self._events)
-        self._store.on_stored = self._core.tell_series
+        self._store.on_stored = self._core.tell_stored
         self._setup = ServerSetup(self._core)
         self._finding = Finding(self._core)
         self._fetching = Fetching(self._core)

@@ -30,10 +30,9 @@ class Explored:
 class Explorer:
     """Asks over one association.
 
-    :param known: studies that are known to be this person's: without an ID, a name and a date of birth, nothing else
-        tells.
-    :ivar on_studies: called once with the studies of the person.
-    :ivar on_series: called with each study's UID and series, as they come.
+    :param known: studies that are known to be this person's, whatever a server calls the person.
+    :ivar on_studies: called once with the studies of the person, and whether those are all.
+    :ivar on_series: called with each study's UID and series, as they come, and whether those are all.
     """
 
     def __init__(self, server: Server, person: Patient, known: Collection[str], token: CancelToken) -> None:
@@ -42,8 +41,8 @@ class Explorer:
         self._known = known
         self._token = token
         self._explored = Explored()
-        self.on_studies: Callable[[Sequence[Study]], None] = lambda _: None
-        self.on_series: Callable[[str, Sequence[Series]], None] = lambda *_: None
+        self.on_studies: Callable[[Sequence[Study], bool], None] = lambda *_: None
+        self.on_series: Callable[[str, Sequence[Series], bool], None] = lambda *_: None
 
     def run(self) -> Explored:
         """Ask.
@@ -52,7 +51,7 @@ class Explorer:
         """
         with Finder.connect(self._server, self._token) as finder:
             studies = self._studies(finder)
-            self.on_studies(studies)
+            self.on_studies(studies, not self._explored.warnings)
             for study in sorted(studies, key=lambda s: (s.date, s.time), reverse=True):
                 self._token.check()
                 self._tell_series(finder, study.study_uid)
@@ -78,9 +77,7 @@ class Explorer:
         return [{"StudyInstanceUID": uid} for uid in self._known]
 
     def _is_theirs(self, study: Study) -> bool:
-        if same_person(self._person, study.patient):
-            return True
-        return not self._person.patient_id and study.study_uid in self._known
+        return study.study_uid in self._known or same_person(self._person, study.patient)
 
     def _tell_series(self, finder: Finder, study_uid: str) -> None:
         try:
@@ -90,7 +87,7 @@ class Explorer:
             return
         if truncated:
             self._warn(f"a study has more than {_MAX_SERIES} series; the rest is not shown.")
-        self.on_series(study_uid, series)
+        self.on_series(study_uid, series, not truncated)
 
     def _warn(self, sentence: str) -> None:
         self._explored.warnings.append(f"{self._server.name}: {sentence}")

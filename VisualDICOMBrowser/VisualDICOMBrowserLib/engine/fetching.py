@@ -77,16 +77,11 @@ class Fetching:
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
-        core = self._core
-        core.store.require_writable()
-        made: ThumbnailResult | None = core.jobs.do(
-            JobKind.THUMBNAIL,
-            lambda _: local_thumbnail(core.store, core.decoder, series_uid),
-            params=_about(series_uid),
-            token=token,
-        )
-        if made is not None:
-            return made
+        self._core.store.require_writable()
+        if self._core.store.catalogue.local_counts([series_uid]):
+            made = self._picture(series_uid, token)
+            if made is not None:
+                return made
         problem: PeerError | None = None
         for source in self._thumbnail_sources(series_uid, server):
             try:
@@ -104,18 +99,29 @@ class Fetching:
 
     def _fetch_thumbnail(self, series_uid: str, source: Server, token: CancelToken | None) -> ThumbnailResult:
         core = self._core
-
-        def fetch(context: JobContext) -> ThumbnailResult:
-            fetch_middle(core.store, source, series_uid, context.token)
-            fetched = local_thumbnail(core.store, core.decoder, series_uid)
-            if fetched is None:
-                raise InternalError("What was fetched for a thumbnail is not there.")
-            return fetched
-
-        result: ThumbnailResult = core.jobs.do(
-            JobKind.THUMBNAIL, fetch, server=source.name, params=_about(series_uid), token=token
+        core.jobs.do(
+            JobKind.THUMBNAIL,
+            lambda context: fetch_middle(core.store, source, series_uid, context.token),
+            server=source.name,
+            params=_about(series_uid),
+            token=token,
         )
-        return result
+        # A job of its own, so that the server can send the next one meanwhile.
+        made = self._picture(series_uid, token)
+        if made is None:
+            raise InternalError("What was fetched for a thumbnail is not there.")
+        return made
+
+    def _picture(self, series_uid: str, token: CancelToken | None) -> ThumbnailResult | None:
+        """Return the picture of what is here of a series, None if nothing can be read."""
+        core = self._core
+        made: ThumbnailResult | None = core.jobs.do(
+            JobKind.THUMBNAIL,
+            lambda _: local_thumbnail(core.store, core.decoder, series_uid, lambda: core.tell_series([series_uid])),
+            params=_about(series_uid),
+            token=token,
+        )
+        return made
 
 
 def _about(series_uid: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, UsageError
 from ..domain.filters import QueryFilter
-from ..domain.model import Level
+from ..domain.model import Level, Series, Study
 from ..domain.results import ExploreResult, QueryResult, SearchResult, ServerError
 from ..domain.servers import Server
 from ..jobs.description import JobKind
@@ -97,14 +97,26 @@ class Finding:
 
         def look(server: Server, context: JobContext) -> Explored:
             explorer = Explorer(server, person, known, context.token)
-            explorer.on_studies = lambda studies: self._note(lambda c: c.note_studies_of(server.name, row, studies))
-            explorer.on_series = lambda uid, series: self._note(lambda c: c.note_series_of(server.name, uid, series))
+            explorer.on_studies = partial(self._note_studies, server.name, row)
+            explorer.on_series = partial(self._note_series, server.name)
             return explorer.run()
 
         chosen = self._core.servers(servers)
         answers = self._ask(chosen, look, token)
         warnings = [w for found in answers.values() if isinstance(found, Explored) for w in found.warnings]
         return ExploreResult(_errors(answers), tuple(warnings))
+
+    def _note_studies(self, server: str, row: int, studies: Sequence[Study], complete: bool) -> None:
+        if complete:
+            self._note(lambda catalogue: catalogue.note_studies_of(server, row, studies))
+        else:
+            self._note(lambda catalogue: catalogue.note_found(server, studies))
+
+    def _note_series(self, server: str, study_uid: str, series: Sequence[Series], complete: bool) -> None:
+        if complete:
+            self._note(lambda catalogue: catalogue.note_series_of(server, study_uid, series))
+        else:
+            self._note(lambda catalogue: catalogue.note_found(server, series=series))
 
     def _ask(
         self, servers: Sequence[Server], work: Callable[[Server, JobContext], _Answer], token: CancelToken | None

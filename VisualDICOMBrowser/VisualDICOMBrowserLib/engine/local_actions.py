@@ -60,8 +60,7 @@ class LocalActions:
             try:
                 return core.store.remove(target, undoable=undoable)
             finally:
-                core.tell_series(series_uids)
-                core.tell_catalogue()
+                core.tell_removed(series_uids)
 
         result: RemoveResult = core.jobs.do(JobKind.REMOVE, work, params=job_params(core.store.catalogue, target))
         return result

@@ -317,7 +317,7 @@ class Catalogue(CatalogueConnection):
     def rename_server(self, old: str, new: str) -> None:
         """Keep what a server said under its new name."""
         with self._writing() as db:
-            for table in ("study_servers", "series_servers"):
+            for table in ("patient_servers", "study_servers", "series_servers"):
                 db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
 
     # Jobs
