@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import signal
@@ -57,6 +58,15 @@ class DecodeChild:
     def pid(self) -> int | None:
         """The process id of the running worker (a launcher in front of it has another), None if there is none."""
         return self._worker_pid or None
+
+    def start(self) -> None:
+        """Start the process if it does not run.
+
+        :raises InternalError: it could not be started.
+        :raises Cancelled: the child was closed.
+        """
+        with self._lock:
+            self._running()
 
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Send a request (its id is added) and return the answer.
@@ -164,6 +174,7 @@ class Decoder:
         self._idle: queue.LifoQueue[DecodeChild] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
+        self._warmed = False
 
     def __enter__(self) -> Decoder:
         return self
@@ -175,6 +186,21 @@ class Decoder:
     def pids(self) -> list[int]:
         """The process ids of the running workers."""
         return [child.pid for child in self._children if child.pid is not None]
+
+    def warm(self) -> None:
+        """Start a first child in the background, so that the first request need not wait for that."""
+        if not self._warmed:
+            self._warmed = True
+            threading.Thread(target=self._start_one, name="decoder-start", daemon=True).start()
+
+    def _start_one(self) -> None:
+        child = self._idle.get()
+        try:
+            child.start()
+        except (Cancelled, InternalError) as error:
+            logging.getLogger(__name__).info("no decoder ahead of time: %s", error)  # whoever asks is told
+        finally:
+            self._idle.put(child)
 
     def render(self, source: Path, destination: Path, modality: str = "", timeout: float = 20.0) -> ThumbnailOutcome:
         """Write the thumbnail of a file, or a placeholder with the reason; waits for an idle child.

@@ -183,6 +183,18 @@ def test_long_values_are_cut_and_say_how_long_they_are():
     assert row.length == 180_000
 
 
+def test_binary_values_are_digits_or_their_size():
+    values = [
+        element(0x0041, 0x1001, b"OB", b"\0\1"),
+        element(0x0041, 0x1002, b"UN", bytes(65)),
+        element(0x0041, 0x1003, b"UN", b"text"),
+        struct.pack("<HH2sHL", 0x0041, 0x1004, b"ZZ", 0, 4) + b"\x80\0\1\0",
+        element(0x0041, 0x1005, b"AT", b"\x10\0\x20\0"),
+    ]
+    found = list_elements(file_of(*values))
+    assert [row.value for row in found.rows[1:]] == ["00 01", "65 bytes", "text", "80 00 01 00", "(0010,0020)"]
+
+
 # Damaged and hostile files
 
 
