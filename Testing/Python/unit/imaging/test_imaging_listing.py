@@ -176,6 +176,12 @@ def test_a_deflated_data_set_is_listed():
     assert "cut off" in cut.warning
 
 
+def test_a_sequence_before_a_deflated_data_set_does_not_begin_it():
+    strange = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1.99") + element(2, 0x102, b"SQ", item(bytes(20)))
+    found = list_elements(bytes(128) + b"DICM" + strange + zlib.compressobj(wbits=-zlib.MAX_WBITS).flush())
+    assert [row.tag for row in found.rows] == ["(0002,0010)", "(0002,0102)", "(FFFE,E000)"]
+
+
 def test_long_values_are_cut_and_say_how_long_they_are():
     row = by_tag(list_elements(file_of(element(0x0040, 0xA160, b"UT", "ä ".encode() * 60_000))))["(0040,A160)"]
     assert len(row.value) == MAX_TEXT
