@@ -46,10 +46,14 @@ class DateRange:
 
     def holds(self, day: str) -> bool:
         """Tell whether ``day`` (YYYYMMDD, or ACR-NEMA's YYYY.MM.DD) lies in the range; what is no date does not."""
-        day = day.replace(".", "")
-        if not _DAY.fullmatch(day):
-            return False
-        return (not self.first or day >= self.first) and (not self.last or day <= self.last)
+        day = plain_day(day)
+        return bool(day) and (not self.first or day >= self.first) and (not self.last or day <= self.last)
+
+
+def plain_day(date: str) -> str:
+    """Return a date as YYYYMMDD, from that or ACR-NEMA's YYYY.MM.DD; empty if it is no date."""
+    day = date.replace(".", "")
+    return day if _DAY.fullmatch(day) else ""
 
 
 _DAY = re.compile(r"[0-9]{8}")
@@ -167,6 +171,8 @@ def as_part(text: str) -> str:
 
 def fold(text: str) -> str:
     """Return ``text`` for comparison: without case and without accents."""
+    if text.isascii():
+        return text.lower()  # the same, in a tenth of the time
     decomposed = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c))).casefold()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import queue
 import signal
@@ -59,15 +58,6 @@ class DecodeChild:
         """The process id of the running worker (a launcher in front of it has another), None if there is none."""
         return self._worker_pid or None
 
-    def start(self) -> None:
-        """Start the process if it does not run.
-
-        :raises InternalError: it could not be started.
-        :raises Cancelled: the child was closed.
-        """
-        with self._lock:
-            self._running()
-
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Send a request (its id is added) and return the answer.
 
@@ -85,6 +75,11 @@ class DecodeChild:
                 self._kill()
                 self._check_open()
                 raise
+
+    def warm(self) -> None:
+        """Start the process ahead of the first request; what goes wrong comes up again at that request."""
+        with self._lock, contextlib.suppress(InternalError, Cancelled):
+            self._running()
 
     def close(self) -> None:
         """End the process within 2 seconds, whatever it does; safe from any thread, and more than once."""
@@ -174,7 +169,8 @@ class Decoder:
         self._idle: queue.LifoQueue[DecodeChild] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
-        self._warmed = False
+        self._warmer: threading.Thread | None = None
+        self._warming = threading.Lock()
 
     def __enter__(self) -> Decoder:
         return self
@@ -188,19 +184,11 @@ class Decoder:
         return [child.pid for child in self._children if child.pid is not None]
 
     def warm(self) -> None:
-        """Start a first child in the background, so that the first request need not wait for that."""
-        if not self._warmed:
-            self._warmed = True
-            threading.Thread(target=self._start_one, name="decoder-start", daemon=True).start()
-
-    def _start_one(self) -> None:
-        child = self._idle.get()
-        try:
-            child.start()
-        except (Cancelled, InternalError) as error:
-            logging.getLogger(__name__).info("no decoder ahead of time: %s", error)  # whoever asks is told
-        finally:
-            self._idle.put(child)
+        """Start the child that will be asked first, in the background; return at once. Only the first call counts."""
+        with self._warming:
+            if self._warmer is None:
+                self._warmer = threading.Thread(target=self._children[-1].warm, daemon=True)
+                self._warmer.start()
 
     def render(self, source: Path, destination: Path, modality: str = "", timeout: float = 20.0) -> ThumbnailOutcome:
         """Write the thumbnail of a file, or a placeholder with the reason; waits for an idle child.
@@ -253,6 +241,8 @@ class Decoder:
         threads = [threading.Thread(target=child.close) for child in self._children]
         for thread in threads:
             thread.start()
+        with self._warming:
+            threads += [self._warmer] if self._warmer else []
         for thread in threads:
             thread.join()
 

@@ -73,7 +73,8 @@ class DicomImage:
         """How many bytes of pixel data there really are, whatever the length field says."""
         if self.element is None:
             return 0
-        return max(0, min(self.element.length, self.size - self.element.offset))
+        left = max(0, self.size - self.element.offset)
+        return left if self.element.length == UNDEFINED_LENGTH else min(self.element.length, left)
 
     def read_value(self, start: int, stop: int) -> bytes:
         """Read bytes ``start`` to ``stop`` of the pixel data.

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..domain.errors import BadData, LocalError
+from .codecs import preload
 from .listings import write_listing
 from .placeholder import DAMAGED, THUMBNAIL_SIZE, draw_placeholder
 from .thumbnail import render_thumbnail
@@ -45,6 +46,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # parsers quote values of patients in what they log
     answers = _private_stdout()
     limit_resources()
+    preload()
     _say(answers, {"ready": os.getpid()})
     for request in _requests():
         _say(answers, answer(request))

@@ -169,7 +169,7 @@ def test_a_catalogue_that_is_damaged_at_its_beginning_is_made_anew_from_the_rows
 def test_damage_that_is_met_in_use_is_mended_at_the_next_start(folder):
     with LocalStore.open(folder.root) as store:
         receive(store, samples(400))
-    _damage(folder.catalogue, 16 * 4096)
+    _damage(folder.catalogue, 32 * 4096)
     with LocalStore.open(folder.root) as store, pytest.raises(StorageError, match="damaged"):
         store.catalogue.local_files(Level.PATIENT, ["4711"])
     assert len(assert_at_rest(folder)) == 400
@@ -179,7 +179,7 @@ def test_damage_that_is_met_in_use_is_mended_at_the_next_start(folder):
 def test_damage_that_the_mirror_meets_is_mended_at_once(folder):
     with LocalStore.open(folder.root) as store:
         receive(store, samples(400))
-    _damage(folder.catalogue, 16 * 4096)
+    _damage(folder.catalogue, 32 * 4096)
     change(folder.ctk_database, "UPDATE Patients SET PatientsSex = 'F'")
     with LocalStore.open(folder.root) as store:
         assert store.catalogue.local_totals() == (1, 1, 1, 400)
