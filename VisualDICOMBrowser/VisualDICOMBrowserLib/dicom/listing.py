@@ -158,7 +158,6 @@ class _Walk:
         self._warning = ""
         self._syntax = ""
         self._in_meta = True
-        self._text_left = 0
         self._stack = [_Open(False, self._position, len(data), False, _META)]
 
     def run(self) -> Listing:
@@ -271,9 +270,10 @@ class _Walk:
         if len(head) < 8:
             self._finish(top)
             return None
-        coding = self._coding(top, head)
-        if coding is None:
+        if self._in_meta and len(self._stack) == 1 and head[:2] != b"\x02\0":
+            self._enter_dataset(top)
             return None
+        coding = top.coding
         group, element, length = struct.unpack_from(coding.order + "HHL", head)
         tag, vr, start = group << 16 | element, b"", self._position + 8
         if tag == _ITEM_END and top.undefined:
@@ -286,12 +286,6 @@ class _Walk:
         if coding.explicit:
             vr, start, length = self._explicit(head, coding.order)
         return _Head(tag, vr.decode("ascii"), start, length)
-
-    def _coding(self, top: _Open, head: bytes) -> _Coding | None:
-        if self._in_meta and head[:2] != b"\x02\0":
-            self._enter_dataset(top)
-            return None
-        return top.coding
 
     def _explicit(self, head: bytes, order: str) -> tuple[bytes, int, int]:
         """Return the VR, where the value begins, and its length (PS3.5, 7.1.2).

@@ -15,6 +15,9 @@ _MAX_BYTES = 64 * 1024
 # Binary values up to this length are written as hexadecimal digits, longer ones as their length.
 _MAX_HEX = 64
 _OPAQUE = frozenset(("OB", "OW", "OF", "OD", "OL", "OV"))
+_TEXT = frozenset(
+    ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
+)
 _NUMBER_BYTES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "UV": 8, "SV": 8, "FD": 8, "AT": 4}
 
 
@@ -30,7 +33,7 @@ def value_text(
     raw = data[start : start + min(length, MAX_TEXT * _NUMBER_BYTES.get(vr, _MAX_BYTES // MAX_TEXT))]
     if vr == "AT":
         text = _tags(raw, little_endian)
-    elif vr == "UN" and not _is_plain(raw):
+    elif vr not in _TEXT and vr not in _NUMBER_BYTES and not _is_plain(raw):
         return _binary(raw, length)
     else:
         text = to_text(
@@ -53,6 +56,8 @@ def _tags(value: bytes, little_endian: bool) -> str:
 
 def _is_plain(value: bytes) -> bool:
     stripped = value.rstrip(b"\0 ")
+    if not stripped:
+        return not value
     return stripped.isascii() and all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in stripped)
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ..domain.errors import Cancelled
 from ..store.files import storage_error
 from .parent import is_running
 
@@ -41,6 +42,7 @@ class SessionFolder:
     def __init__(self, parent: Path | None = None) -> None:
         self._parent = parent if parent is not None else Path(tempfile.gettempdir())
         self._path: Path | None = None
+        self._closed = False
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -48,8 +50,11 @@ class SessionFolder:
         """Return the path of a file that does not exist yet.
 
         :raises StorageError: the folder cannot be made.
+        :raises Cancelled: it was closed.
         """
         with self._lock:
+            if self._closed:
+                raise Cancelled("The engine has ended.")
             if self._path is None:
                 sweep(self._parent)
             if self._path is None or not self._path.is_dir():
@@ -71,6 +76,7 @@ class SessionFolder:
     def close(self) -> None:
         """Delete the folder."""
         with self._lock:
+            self._closed = True
             path, self._path = self._path, None
         if path is not None:
             shutil.rmtree(path, ignore_errors=True)

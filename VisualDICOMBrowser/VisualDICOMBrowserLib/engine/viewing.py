@@ -66,7 +66,8 @@ class Viewer:
         self._folder.close()
 
     def stack(self, series_uid: str, token: CancelToken) -> Stack:
-        """Return the images of a series that are here; see :class:`.Stack`."""
+        """Return the images of a series that are here; see :class:`.Stack`. Frames will be asked for next."""
+        self._decoder.warm()
         files = self._store.catalogue.local_files(Level.SERIES, [series_uid])
         return stack_of(files, self._facts, token)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from VisualDICOMBrowserLib.domain.errors import StorageError
+from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
 from VisualDICOMBrowserLib.engine.parent import is_running
 from VisualDICOMBrowserLib.engine.session_folder import FileCache, SessionFolder, sweep
 
@@ -46,6 +46,14 @@ def test_it_is_deleted_in_the_end_and_named_after_its_process(tmp_path):
         file.touch()
         assert f"-{os.getpid()}-" in file.parent.name
         assert folder.new_path(".raw") != file
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_made_after_the_end(tmp_path):
+    with SessionFolder(tmp_path) as folder:
+        folder.new_path(".raw")
+    with pytest.raises(Cancelled):
+        folder.new_path(".raw")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -42,6 +42,9 @@ class DecoderHere(Decoder):
         self.fails: Exception | None = None
         self._viewer = FrameViewer()
 
+    def warm(self) -> None:
+        """Nothing to start."""
+
     def ask(self, kind: str, source: Path, destination: Path, timeout: float = 20.0, *, token, **details):  # type: ignore[no-untyped-def]
         token.check()
         self.asked.append((kind, details.get("frame")))

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 import VisualDICOMBrowserLib
-from VisualDICOMBrowserLib.domain.errors import Cancelled, InternalError, StorageError
+from VisualDICOMBrowserLib.domain.cancel import CancelToken
+from VisualDICOMBrowserLib.domain.errors import BadData, Cancelled, InternalError, StorageError
+from VisualDICOMBrowserLib.imaging import worker
 from VisualDICOMBrowserLib.imaging.children import Decoder
 from VisualDICOMBrowserLib.imaging.placeholder import ThumbnailOutcome
 
@@ -300,3 +302,29 @@ def test_a_child_in_the_middle_of_a_picture_dies_with_its_killed_parent(tmp_path
     _wait(lambda: _gone(worker))
     assert process.returncode == -signal.SIGKILL
     assert worker != process.pid
+
+
+def test_frames_and_listings_come_from_the_child_that_makes_thumbnails(sample, decoder, tmp_path):
+    one, token = decoder(), CancelToken()
+    view = one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=0)
+    listing = one.ask("elements", sample("CT_small.dcm"), tmp_path / "rows", token=token)
+    assert (view["width"], view["height"], view["format"]) == (128, 128, "gray16")
+    assert (tmp_path / "raw").stat().st_size == 128 * 128 * 2
+    assert listing["total"] == len((tmp_path / "rows").read_text().splitlines())
+    with pytest.raises(BadData, match="no such frame"):
+        one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=1)
+    with pytest.raises(StorageError):
+        one.ask("frame", tmp_path / "none", tmp_path / "raw", token=token, frame=0)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=0)
+    assert len(one.pids) == 1
+
+
+def test_a_frame_that_needs_too_much_memory_is_the_fault_of_the_file(monkeypatch):
+    def write(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(worker._viewer, "write", write)
+    reply = worker.answer({"id": 3, "kind": "frame", "source": "a", "destination": "b", "frame": 0})
+    assert reply == {"id": 3, "damaged": worker.OUT_OF_MEMORY}

@@ -176,11 +176,29 @@ def test_a_deflated_data_set_is_listed():
     assert "cut off" in cut.warning
 
 
+def test_a_sequence_before_a_deflated_data_set_does_not_begin_it():
+    strange = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1.99") + element(2, 0x102, b"SQ", item(bytes(20)))
+    found = list_elements(bytes(128) + b"DICM" + strange + zlib.compressobj(wbits=-zlib.MAX_WBITS).flush())
+    assert [row.tag for row in found.rows] == ["(0002,0010)", "(0002,0102)", "(FFFE,E000)"]
+
+
 def test_long_values_are_cut_and_say_how_long_they_are():
     row = by_tag(list_elements(file_of(element(0x0040, 0xA160, b"UT", "ä ".encode() * 60_000))))["(0040,A160)"]
     assert len(row.value) == MAX_TEXT
     assert row.value.endswith("… (180000 bytes in all)")
     assert row.length == 180_000
+
+
+def test_binary_values_are_digits_or_their_size():
+    values = [
+        element(0x0041, 0x1001, b"OB", b"\0\1"),
+        element(0x0041, 0x1002, b"UN", bytes(65)),
+        element(0x0041, 0x1003, b"UN", b"text"),
+        struct.pack("<HH2sHL", 0x0041, 0x1004, b"ZZ", 0, 4) + b"\x80\0\1\0",
+        element(0x0041, 0x1005, b"AT", b"\x10\0\x20\0"),
+    ]
+    found = list_elements(file_of(*values))
+    assert [row.value for row in found.rows[1:]] == ["00 01", "65 bytes", "text", "80 00 01 00", "(0010,0020)"]
 
 
 # Damaged and hostile files
