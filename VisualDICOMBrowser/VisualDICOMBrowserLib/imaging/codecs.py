@@ -93,9 +93,10 @@ def _as_declared(cells: NDArray[Any], head: StreamHeader, layout: PixelLayout) -
     Streams other than JPEG 2000 know no sign: negative values were encoded as the bits that stand for them. Bits
     above those stored are cut away where they are exactly what was encoded; lossy values may run over a little.
     """
-    if layout.signed and not head.signed:
+    signed = layout.signed and head.components == 1  # colours never are
+    if signed and not head.signed:
         return extend_sign(cells, min(head.precision, layout.bits_stored))
-    if head.signed and not layout.signed:
+    if head.signed and not signed:
         cells = cells.view(f"u{cells.dtype.itemsize}")
     if head.lossless and layout.bits_stored < head.precision and cells.dtype.itemsize * 8 == layout.bits_allocated:
         return stored_values(cells, layout)

@@ -194,6 +194,11 @@ def test_a_jpeg_has_its_colours_converted_once_and_only_if_they_are_not_rgb(comp
     assert np.abs(read_frame(path).pixels.astype(int) - FLAT).max() <= 4
 
 
+def test_colours_are_never_signed_whatever_the_file_says(compressed):
+    path = compressed(streams.jpeg(FLAT), uid.JPEGBaseline8Bit, FLAT, PixelRepresentation=1)
+    assert np.abs(read_frame(path).pixels.astype(int) - FLAT).max() <= 4
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 def test_sequential_and_progressive_jpeg_are_decoded(compressed, options):
     path = compressed(streams.jpeg(GREY_8, **options), uid.JPEGBaseline8Bit, GREY_8)

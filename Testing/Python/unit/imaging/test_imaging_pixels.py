@@ -121,8 +121,8 @@ def test_ybr_of_16_bits_becomes_rgb_of_16_bits():
 
 def test_studio_levels_are_stretched(write):
     # Y1 Y2 Cb Cr: black and white are 16 and 235 there
-    path = write(bytes([16, 235, 128, 128]), Rows=1, Columns=2, SamplesPerPixel=3, PlanarConfiguration=0, BitsAllocated=8,
-                 BitsStored=8, HighBit=7, PhotometricInterpretation="YBR_PARTIAL_422")  # fmt: skip
+    path = write(bytes([16, 235, 128, 128]), Rows=1, Columns=2, SamplesPerPixel=3, PlanarConfiguration=0,
+                 BitsAllocated=8, BitsStored=8, HighBit=7, PhotometricInterpretation="YBR_PARTIAL_422")  # fmt: skip
     assert read_frame(path).pixels.tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
