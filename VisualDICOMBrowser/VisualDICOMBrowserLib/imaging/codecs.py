@@ -34,6 +34,8 @@ MAX_PIXELS = 128 << 20
 #: Transfer syntaxes of which every frame is a stream by itself that one of the libraries reads.
 STREAM_SYNTAXES: tuple[str, ...] = (
     *map(str, uid.JPEGTransferSyntaxes),
+    "1.2.840.10008.1.2.4.53",  # spectral selection and full progression, both retired
+    "1.2.840.10008.1.2.4.55",
     *map(str, uid.JPEGLSTransferSyntaxes),
     *map(str, (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)),
 )
@@ -91,11 +93,12 @@ def _as_declared(cells: NDArray[Any], head: StreamHeader, layout: PixelLayout) -
     Streams other than JPEG 2000 know no sign: negative values were encoded as the bits that stand for them. Bits
     above those stored are cut away where they are exactly what was encoded; lossy values may run over a little.
     """
-    if layout.signed and not head.signed:
+    signed = layout.signed and head.components == 1  # colours never are
+    if signed and not head.signed:
         return extend_sign(cells, min(head.precision, layout.bits_stored))
-    if head.signed and not layout.signed:
+    if head.signed and not signed:
         cells = cells.view(f"u{cells.dtype.itemsize}")
-    if head.lossless and layout.bits_stored < head.precision == layout.bits_allocated:
+    if head.lossless and layout.bits_stored < head.precision and cells.dtype.itemsize * 8 == layout.bits_allocated:
         return stored_values(cells, layout)
     return cells
 
@@ -171,8 +174,8 @@ def _decode_gdcm(data: bytes, head: StreamHeader, _ybr: bool) -> NDArray[Any]:
     picture.SetPlanarConfiguration(0)
     syntax = uid.JPEGLossless if head.coding is Coding.JPEG_LOSSLESS else uid.JPEGExtended12Bit
     picture.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
-    bits = 8 if head.precision <= 8 else 16
-    picture.SetPixelFormat(gdcm.PixelFormat(head.components, bits, head.precision, head.precision - 1, 0))
+    bits = 8 if head.precision <= 8 else 16  # all of them stored: GDCM aborts over fewer than 8
+    picture.SetPixelFormat(gdcm.PixelFormat(head.components, bits, bits, bits - 1, 0))
     text = picture.GetBuffer()  # SWIG makes text of char*
     if text is None:
         raise BadData(f"The {head.coding.value} compressed picture is damaged.")

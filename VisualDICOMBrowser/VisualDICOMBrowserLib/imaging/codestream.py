@@ -72,7 +72,8 @@ def read_stream_header(data: bytes) -> StreamHeader:
 _SOF_LS = 0xF7
 _SOF_HUFFMAN = (0xC0, 0xC1, 0xC2)
 _SOF_LOSSLESS = 0xC3
-_SOF_OTHERS = (0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+#: Those and the differential and arithmetic processes, which nobody decodes.
+_FRAME_HEADERS = (*_SOF_HUFFMAN, _SOF_LOSSLESS, _SOF_LS, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _SOS = 0xDA
 _EOI = 0xD9
 _APP0 = 0xE0
@@ -80,18 +81,21 @@ _APP14 = 0xEE
 
 
 def _read_jpeg(data: bytes) -> StreamHeader:
-    found: dict[int, bytes] = {}
+    found: dict[int, bytes] = {}  # bodies by marker
     marks: list[tuple[int, int]] = []
     for marker, start, stop in _segments(data):
         body = data[start:stop]
         if _tells_colour(marker, body):
             marks.append((start - 4, stop))
-        found.setdefault(marker, body)
+        if marker in found and marker in _FRAME_HEADERS:
+            raise BadData("The compressed picture is damaged: it has several frame headers.")
+        found[marker] = body
         if marker == _SOS:
             break
-    frame = next((marker for marker in (*_SOF_HUFFMAN, _SOF_LOSSLESS, _SOF_LS, *_SOF_OTHERS) if marker in found), None)
-    if frame is None or _SOS not in found:
-        raise BadData("The compressed picture is damaged: it has no frame or no scan.")
+    frames = [marker for marker in found if marker in _FRAME_HEADERS]
+    if len(frames) != 1:
+        raise BadData("The compressed picture is damaged: it has not one frame header.")
+    (frame,) = frames
     precision, rows, columns, components = struct.unpack_from(">BHHB", found[frame])
     return StreamHeader(
         coding=_coding(frame, precision),
@@ -100,7 +104,7 @@ def _read_jpeg(data: bytes) -> StreamHeader:
         components=components,
         precision=precision,
         lossless=frame == _SOF_LOSSLESS or (frame == _SOF_LS and not _near(found[_SOS])),
-        ybr=_jpeg_ybr([data[start:stop] for start, stop in marks], found[frame]) if frame in _SOF_HUFFMAN else None,
+        ybr=_jpeg_ybr([data[start + 4 : stop] for start, stop in marks], frame, found[frame]),
         colour_marks=tuple(marks),
     )
 
@@ -141,11 +145,13 @@ def _tells_colour(marker: int, body: bytes) -> bool:
     return (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe"))
 
 
-def _jpeg_ybr(marks: list[bytes], frame: bytes) -> bool | None:
-    """Tell the colour space by the Adobe segment, the components' names, subsampling, or the JFIF segment.
+def _jpeg_ybr(marks: list[bytes], process: int, frame: bytes) -> bool | None:
+    """Tell whether the samples are YBR by the Adobe segment, the components' names, subsampling, or the JFIF segment.
 
-    An Adobe segment too short to hold its transform says nothing.
+    An Adobe segment too short to hold its transform says nothing, nor does anything in a lossless stream.
     """
+    if process not in _SOF_HUFFMAN:
+        return None
     adobe = next((mark for mark in marks if mark.startswith(b"Adobe") and len(mark) >= 12), None)
     if adobe is not None:
         return adobe[11] != 0

@@ -63,6 +63,8 @@ def _frame_spans(image: DicomImage, frames: int, index: int) -> list[Span]:
 
 
 def _read(image: DicomImage, spans: list[Span]) -> bytes:
+    if any(span.stop > image.available for span in spans):
+        raise BadData("The file ends before the picture does.")
     if sum(span.stop - span.start for span in spans) > MAX_COMPRESSED:
         raise NotShowable(f"A compressed frame of more than {MAX_COMPRESSED >> 20} MiB cannot be shown.")
     return b"".join(image.read_value(*span) for span in spans)
