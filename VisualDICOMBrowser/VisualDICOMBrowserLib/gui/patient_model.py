@@ -179,7 +179,7 @@ class PatientModel(qt.QAbstractListModel):
         timer = qt.QTimer(self)
         timer.setSingleShot(True)
         timer.setInterval(interval)
-        timer.timeout.connect(lambda: then())
+        timer.timeout.connect(then)
         return timer
 
 

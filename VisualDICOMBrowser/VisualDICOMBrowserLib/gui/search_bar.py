@@ -139,15 +139,14 @@ class SearchBar(qt.QWidget):
         self._more.setCheckable(True)
         self._more.setAutoDefault(False)
         self._more.setToolTip("Search in the descriptions of studies and series")
-        self._more.toggled.connect(lambda on: self._more_row.setVisible(on))
         self._go = qt.QPushButton("Search", self)
         self._go.setDefault(True)
-        self._go.clicked.connect(lambda: self._press_go())
+        self._go.clicked.connect(self._press_go)
         self._gear = qt.QToolButton(self)
         self._gear.setAutoRaise(True)
         self._gear.setToolTip("Settings")
         self._gear.setAccessibleName("Settings")
-        self._gear.clicked.connect(lambda: self.settings_asked.emit())
+        self._gear.clicked.connect(lambda *_: self.settings_asked.emit())
         self._make_rows()
 
     def _make_rows(self) -> None:
@@ -158,11 +157,12 @@ class SearchBar(qt.QWidget):
         self._study_text = self._make_text("Study description", "study_description")
         self._series_text = self._make_text("Series description", "series_description")
         self._more_row = _row(self, self._study_text, self._series_text)
+        self._more.toggled.connect(self._more_row.setVisible)
         self._summary = ElidedLabel("", self)
         self._clear = qt.QToolButton(self)
         self._clear.setText("Clear filters")
         self._clear.setAutoRaise(True)
-        self._clear.clicked.connect(lambda: self.clear_filters())
+        self._clear.clicked.connect(self.clear_filters)
         self._summary_row = _row(self, self._summary, self._clear)
         value(self._summary_row, "layout").addStretch(1)
         for row in (self._days_row, self._more_row, self._summary_row):
@@ -181,7 +181,7 @@ class SearchBar(qt.QWidget):
         edit.setAccessibleName(hint)
         edit.setClearButtonEnabled(True)
         edit.textChanged.connect(lambda text: self._change(**{name: text}))
-        edit.returnPressed.connect(lambda: self.search())
+        edit.returnPressed.connect(self.search)
         return edit
 
     def _make_days_menu(self) -> Any:
@@ -204,7 +204,7 @@ class SearchBar(qt.QWidget):
         for key in ("Ctrl+F", "/"):
             shortcut = qt.QShortcut(qt.QKeySequence(key), parent if parent is not None else self)
             shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(lambda: self.focus_field())
+            shortcut.activated.connect(self.focus_field)
             self._keys.append(shortcut)
 
     # How it is laid out

@@ -160,7 +160,10 @@ class SearchRun:
         servers = None if self._servers is None else list(self._servers)
         self.exploring.emit(row)
         self._exploration = self._session.ask(
-            "explore", {"patient": row, "servers": servers}, partial(self._on_explored, row), self._on_not_explored
+            "explore",
+            {"patient": row, "servers": servers},
+            partial(self._on_explored, row),
+            partial(self._on_not_explored, row),
         )
 
     def _on_explored(self, row: int, result: Mapping[str, Any]) -> None:
@@ -176,8 +179,8 @@ class SearchRun:
         if warnings:
             self._session.said.emit(Message(warnings[0], Tone.WARNING, "explore", (), warnings[1:]))
 
-    def _on_not_explored(self, error: VisualDicomError) -> None:
-        if isinstance(error, Cancelled):
+    def _on_not_explored(self, row: int, error: VisualDicomError) -> None:
+        if row != self._next_row or isinstance(error, Cancelled):
             return
         self._finish_exploration()
         self._session.say(f"The studies of this patient could not be asked for. {error}", Tone.PROBLEM, "explore")
