@@ -115,12 +115,14 @@ class PatientView(qt.QListView):
         self.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         self.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         self.setAccessibleName("Patients")
-        self.selectionModel().currentChanged.connect(lambda current, _before: self._on_current(current.row()))
+        # Not the current row: with the focus, Qt makes one current that nobody chose.
+        self.selectionModel().selectionChanged.connect(lambda *_: self._on_selection())
         self.doubleClicked.connect(lambda index: self.entered_key.emit(self._model.key_at(index.row())))
 
-    def _on_current(self, at: int) -> None:
+    def _on_selection(self) -> None:
         if not self._restoring:
-            self._set_current(self._model.key_at(at))
+            selected = value(self.selectionModel(), "selectedIndexes")
+            self._set_current(self._model.key_at(selected[0].row()) if selected else None)
 
     def _set_current(self, key: int | None) -> None:
         if key != self._chosen:
