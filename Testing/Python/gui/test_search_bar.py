@@ -9,7 +9,7 @@ import qt
 
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
-from VisualDICOMBrowserLib.gui.search_bar import SearchBar
+from VisualDICOMBrowserLib.gui.search_bar import NARROW_MS, SearchBar
 from VisualDICOMBrowserLib.gui.search_terms import HERE, Days
 
 TODAY = date(2026, 3, 2)
@@ -36,7 +36,7 @@ def bar(session, qtbot):
     bar.show()
     qtbot.waitExposed(bar)
     bar.heard = Heard(bar)
-    qtbot.wait_until(lambda: not bar._throttle.isActive())
+    bar._narrow.cancel()
     bar.heard.log.clear()
     return bar
 
@@ -46,18 +46,20 @@ def click(qtbot, widget):
     qtbot.mouseClick(widget, qt.Qt.LeftButton, pos=qt.QPoint(10, widget.height() // 2))
 
 
-def test_typing_narrows_a_little_later_and_once_for_fast_letters(bar, qtbot):
+def test_typing_narrows_at_once_and_then_once_for_fast_letters(bar, qtbot):
     qtbot.keyClicks(bar._field, "doe")
-    assert bar.heard.log == []
-    qtbot.wait_until(lambda: bool(bar.heard.log))
-    assert bar.heard.log == [("narrowed", QueryFilter(text="doe"), Places())]
+    assert bar.heard.log == [("narrowed", QueryFilter(text="d"), Places())]
+    qtbot.wait_until(lambda: len(bar.heard.log) == 2)
+    assert bar.heard.log[1] == ("narrowed", QueryFilter(text="doe"), Places())
 
 
-def test_enter_searches_at_once_and_the_pending_narrowing_is_not_told_too(bar, qtbot):
+def test_enter_searches_and_the_narrowing_that_waits_is_not_told_too(bar, qtbot):
     qtbot.keyClicks(bar._field, "4711")
     qtbot.keyClick(bar._field, qt.Qt.Key_Return)
-    assert bar.heard.log == [("searched", QueryFilter(text="4711"), Places())]
-    assert not bar._throttle.isActive()
+    assert bar.heard.names() == ["narrowed", "searched"]
+    assert bar.heard.log[1] == ("searched", QueryFilter(text="4711"), Places())
+    qtbot.wait(2 * NARROW_MS)
+    assert len(bar.heard.log) == 2
 
 
 def test_escape_clears_the_field_and_down_goes_to_the_list(bar, qtbot):
@@ -66,7 +68,29 @@ def test_escape_clears_the_field_and_down_goes_to_the_list(bar, qtbot):
     assert bar._field.text() == ""
     assert bar.terms.text == ""
     qtbot.keyClick(bar._field, qt.Qt.Key_Down)
-    assert bar.heard.names() == ["left_downwards"]
+    assert bar.heard.names() == ["narrowed", "left_downwards"]
+
+
+def test_a_cross_in_the_field_empties_it(bar, qtbot):
+    assert not bar._field._cross.isVisible()
+    qtbot.keyClicks(bar._field, "doe")
+    assert bar._field._cross.isVisible()
+    bar._field._cross.trigger()
+    assert bar.terms.text == ""
+    assert not bar._field._cross.isVisible()
+
+
+def test_the_pictograms_follow_the_palette(bar, qtbot):
+    def ink() -> qt.QColor:
+        image = bar._gear.icon().pixmap(18, 18).toImage()
+        return image.pixelColor(9, 3)
+
+    before = ink()
+    palette = qt.QPalette(bar.palette())
+    palette.setColor(qt.QPalette.ButtonText, qt.QColor("white"))
+    bar.setPalette(palette)
+    assert before != qt.QColor("white")
+    assert ink().lightness() > 200
 
 
 def test_the_button_searches_and_is_stop_while_a_search_runs(bar, qtbot):
@@ -150,7 +174,7 @@ def test_more_opens_the_descriptions_and_enter_in_them_searches(bar, qtbot):
     click(qtbot, bar._more)
     qtbot.keyClicks(bar._study_text, "abdomen")
     qtbot.keyClick(bar._study_text, qt.Qt.Key_Return)
-    assert bar.heard.log == [("searched", QueryFilter(study_description="abdomen"), Places())]
+    assert bar.heard.log[-1] == ("searched", QueryFilter(study_description="abdomen"), Places())
 
 
 def test_places_can_be_unticked_and_the_choice_survives_a_change_of_servers(bar, session, qtbot):

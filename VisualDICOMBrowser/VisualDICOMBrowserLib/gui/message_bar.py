@@ -72,18 +72,28 @@ class MessageBar(qt.QWidget):
         self._disconnect()
         self.close_all()
 
+    def changeEvent(self, event: qt.QEvent) -> None:
+        """Follow the palette."""
+        qt.QWidget.changeEvent(self, event)
+        if event.type() == qt.QEvent.PaletteChange:
+            self._paint()
+
+    def _paint(self) -> None:
+        set_ink(self._rest_text, muted(palette_of(self)))
+        set_ink(self._close_rest, palette_of(self).color(qt.QPalette.Link))
+
     def _make_rest(self) -> None:
         self._rest_text = qt.QLabel(self._rest)
-        close = qt.QToolButton(self._rest)
-        close.setText("Close all")
-        close.setAutoRaise(True)
-        close.clicked.connect(self.close_all)
-        set_ink(close, palette_of(self).color(qt.QPalette.Link))
+        self._close_rest = qt.QToolButton(self._rest)
+        self._close_rest.setText("Close all")
+        self._close_rest.setAutoRaise(True)
+        self._close_rest.clicked.connect(self.close_all)
         box = qt.QHBoxLayout(self._rest)
         box.setContentsMargins(10, 0, 2, 0)
         box.addWidget(self._rest_text)
         box.addStretch(1)
-        box.addWidget(close)
+        box.addWidget(self._close_rest)
+        self._paint()
 
     def _closing_timer(self, number: int, stay: int) -> Any:
         timer = qt.QTimer(self)
@@ -104,7 +114,6 @@ class MessageBar(qt.QWidget):
             self._box.insertWidget(at, self._card_of(entry))
         hidden = self._stack.hidden()
         self._rest_text.setText(f"and {hidden} more")
-        set_ink(self._rest_text, muted(palette_of(self)))
         self._box.addWidget(self._rest)
         self._rest.setVisible(hidden > 0)
         self.setVisible(bool(shown))

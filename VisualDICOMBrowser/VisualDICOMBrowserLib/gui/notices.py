@@ -73,6 +73,7 @@ class ServerNotes(qt.QWidget):
         qt.QWidget.__init__(self, parent)
         self.retry_asked = Signal()
         self._lines: list[Any] = []
+        self._errors: list[tuple[str, str]] = []
         self._box = qt.QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(1)
@@ -80,6 +81,7 @@ class ServerNotes(qt.QWidget):
 
     def show_errors(self, errors: list[tuple[str, str]]) -> None:
         """Show these (server, reason) and no others."""
+        self._errors = list(errors)
         for line in self._lines:
             self._box.removeWidget(line)
             line.setVisible(False)
@@ -88,6 +90,12 @@ class ServerNotes(qt.QWidget):
         for line in self._lines:
             self._box.addWidget(line)
         self.setVisible(bool(errors))
+
+    def changeEvent(self, event: qt.QEvent) -> None:
+        """Follow the palette."""
+        qt.QWidget.changeEvent(self, event)
+        if event.type() == qt.QEvent.PaletteChange and self._lines:
+            self.show_errors(self._errors)
 
     @property
     def lines(self) -> list[str]:

@@ -130,7 +130,8 @@ def _text(palette: Any) -> Any:
 def _heading(parent: Any) -> Any:
     label = qt.QLabel("Welcome to the Visual DICOM Browser", parent)
     font = qt.QFont(value(label, "font"))
-    font.setPointSizeF(font.pointSizeF() * 1.5)
+    if font.pointSizeF() > 0:  # not where a style sheet gives pixels
+        font.setPointSizeF(font.pointSizeF() * 1.5)
     font.setBold(True)
     label.setFont(font)
     label.setAlignment(qt.Qt.AlignCenter)
