@@ -24,7 +24,7 @@ def people(session, qtbot):
     widget = PatientList(session)
     qtbot.addWidget(widget)
     widget.resize(300, 400)
-    widget.show_matches(QueryFilter(), Places())
+    widget.show_filter(QueryFilter(), Places())
     widget.show()
     qtbot.waitExposed(widget)
     qtbot.wait_until(lambda: widget._model.row_at(0) is not None)
@@ -45,7 +45,7 @@ def click_row(qtbot, people, at, button=qt.Qt.LeftButton):
 
 def test_the_header_counts(people, session):
     assert people._count.text() == "206 patients"
-    people.show_matches(QueryFilter(text="doe"), Places())
+    people.show_filter(QueryFilter(text="doe"), Places())
     assert people._count.text() == "1 patient"
 
 
@@ -165,7 +165,7 @@ def test_a_person_is_told_once_its_row_is_read(people, session, qtbot):
 def test_what_fits_nothing_says_so_and_offers_to_clear(people, qtbot):
     cleared = []
     people.clear_asked.connect(lambda: cleared.append(1))
-    people.show_matches(QueryFilter(text="nobody"), Places())
+    people.show_filter(QueryFilter(text="nobody"), Places())
     assert people._empty.isVisible()
     assert people._empty.words == "No patients match."
     qtbot.mouseClick(people._empty._button, qt.Qt.LeftButton)
@@ -174,13 +174,13 @@ def test_what_fits_nothing_says_so_and_offers_to_clear(people, qtbot):
 
 def test_an_empty_catalogue_says_how_to_begin(people, session):
     session.reader.people = []
-    people.show_matches(QueryFilter(), Places())
+    people.show_filter(QueryFilter(), Places())
     assert people._empty.words == "Nothing here yet."
     assert not people._empty._button.isVisible()
-    people.set_busy(True)
+    people.busy(True)
     assert people._empty.words == "Searching…"
     assert people._line.busy
-    people.set_busy(False)
+    people.busy(False)
     assert people._empty.words == "Nothing here yet."
 
 
@@ -199,7 +199,7 @@ def test_servers_that_failed_have_a_line_with_a_retry(people, qtbot):
 def test_a_hundred_thousand_persons_are_listed_at_once(people, session, qtbot):
     session.reader.people = [person(key, f"P^{key:06}") for key in range(100_000)]
     session.reader.asked.clear()
-    people.show_matches(QueryFilter(), Places())
+    people.show_filter(QueryFilter(), Places())
     assert people._count.text() == "100,000 patients"
     qtbot.wait_until(lambda: people._model.row_at(3) is not None)
     assert len([1 for method, _ in session.reader.asked if method == "patients"]) <= 2

@@ -114,6 +114,22 @@ def test_a_key_puts_the_cursor_into_the_field(bar, qtbot, key, modifier):
     assert bar._field.text() == ""
 
 
+def test_the_key_works_in_all_of_the_widget_that_has_the_bar(session, qtbot):
+    window = qt.QWidget()
+    qtbot.addWidget(window)
+    box = qt.QVBoxLayout(window)
+    bar, other = SearchBar(session, window), qt.QPushButton("other")
+    box.addWidget(bar)
+    box.addWidget(other)
+    bar.listen_in(window)
+    window.show()
+    qtbot.waitExposed(window)
+    other.setFocus()
+    qtbot.keyClick(other, qt.Qt.Key_F, qt.Qt.ControlModifier)
+    assert bar._field.hasFocus()
+    bar.cleanup()
+
+
 def test_a_slash_can_be_typed_into_the_field(bar, qtbot):
     bar.focus_field()
     qtbot.keyClicks(bar._field, "1/2")

@@ -53,8 +53,8 @@ class PatientList(qt.QWidget):
         self._connect()
         self._show_state()
 
-    def show_matches(self, query: QueryFilter, places: Places) -> None:
-        """List the persons that fit; the name ``show`` is taken by Qt."""
+    def show_filter(self, query: QueryFilter, places: Places) -> None:
+        """List the persons that fit."""
         self._query, self._places = query, places
         self._model.look_for(query, places)
         self._show_state()
@@ -63,7 +63,7 @@ class PatientList(qt.QWidget):
         """Make a person the current one; one that is not listed yet, as soon as it is."""
         self._awaited = None if self._view.choose(key) else key
 
-    def set_busy(self, on: bool) -> None:
+    def busy(self, on: bool) -> None:
         """Show that a search is under way."""
         self._is_busy = on
         self._line.set_busy(on)

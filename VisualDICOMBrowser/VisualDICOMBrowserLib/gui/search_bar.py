@@ -59,7 +59,8 @@ class SearchBar(qt.QWidget):
         self._narrow = Throttle(NARROW_MS, lambda: self.narrowed.emit(*self.current()))
         self._make_widgets()
         self._lay_out()
-        self._make_keys(parent)
+        self._keys: list[Any] = []
+        self.listen_in(self)
         self._connections = [
             session.servers_changed.connect(self._ask_servers),
             session.ready_changed.connect(lambda ready, _sentence: self._ask_servers() if ready else None),
@@ -89,6 +90,22 @@ class SearchBar(qt.QWidget):
         """Put the cursor into the field, with its text selected."""
         self._field.setFocus()
         self._field.selectAll()
+
+    def listen_in(self, owner: Any) -> None:
+        """Have Ctrl+F and ``/`` put the cursor into the field wherever in ``owner`` the focus is.
+
+        Not in the whole window: in Slicer that is the main window, which has keys of its own.
+        """
+        for shortcut in self._keys:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._keys = [self._make_key(key, owner) for key in ("Ctrl+F", "/")]
+
+    def _make_key(self, key: str, owner: Any) -> Any:
+        shortcut = qt.QShortcut(qt.QKeySequence(key), owner)
+        shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self.focus_field)
+        return shortcut
 
     def clear_filters(self) -> None:
         """Reset everything but the text."""
@@ -191,14 +208,6 @@ class SearchBar(qt.QWidget):
 
     def _chooser(self, days: Days) -> Callable[[], None]:
         return lambda *_checked: self._choose_days(days)
-
-    def _make_keys(self, parent: Any) -> None:
-        self._keys = []
-        for key in ("Ctrl+F", "/"):
-            shortcut = qt.QShortcut(qt.QKeySequence(key), parent if parent is not None else self)
-            shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(self.focus_field)
-            self._keys.append(shortcut)
 
     # How it is laid out
 

@@ -24,7 +24,6 @@ class WelcomePage(qt.QWidget):
         qt.QWidget.__init__(self, parent)
         self.add_server_asked = Signal()
         self.import_asked = Signal()
-        self._session = session
         self._heading = _heading(self)
         self._intro = qt.QLabel("Two ways to begin:", self)
         self._server = _Way("cloud", "Add a server…", "Search and fetch from a PACS or another DICOM server.", self)
@@ -40,6 +39,9 @@ class WelcomePage(qt.QWidget):
         self._lay_out()
         self.setMinimumWidth(_LEAST_WIDTH)  # else the two could never come to stand below each other
         self._paint()
+
+    def cleanup(self) -> None:
+        """Nothing is held; all parts of the window have this."""
 
     def changeEvent(self, event: qt.QEvent) -> None:
         """Follow the palette."""
