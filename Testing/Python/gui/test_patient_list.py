@@ -25,8 +25,8 @@ def people(session, qtbot):
     qtbot.addWidget(widget)
     widget.resize(300, 400)
     widget.show_filter(QueryFilter(), Places())
-    widget.show()
-    qtbot.waitExposed(widget)
+    with qtbot.waitExposed(widget):
+        widget.show()
     qtbot.wait_until(lambda: widget._model.row_at(0) is not None)
     widget.told = []
     widget.chosen.connect(lambda row: widget.told.append(None if row is None else row.row))

@@ -13,8 +13,8 @@ def page(session, qtbot):
     page = WelcomePage(session)
     qtbot.addWidget(page)
     page.resize(800, 600)
-    page.show()
-    qtbot.waitExposed(page)
+    with qtbot.waitExposed(page):
+        page.show()
     page.asked = []
     page.add_server_asked.connect(lambda: page.asked.append("server"))
     page.import_asked.connect(lambda: page.asked.append("folder"))
