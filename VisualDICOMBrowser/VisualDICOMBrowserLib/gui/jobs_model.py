@@ -13,6 +13,7 @@ from .job_words import KINDS, QUICK, STATE_GLYPHS, STATES, clock_words, fraction
 
 COLUMNS = ("Job", "What", "Server", "State", "Progress", "Rate", "Started", "Reason")
 KIND, WHAT, SERVER, STATE, PROGRESS, RATE, STARTED, REASON = range(8)
+_NUMBERS = frozenset({RATE, STARTED})
 
 #: Role of the name of a pictogram.
 GLYPH_ROLE = int(qt.Qt.UserRole) + 1
@@ -60,7 +61,11 @@ class JobsModel(qt.QAbstractTableModel):
 
     def headerData(self, section: int, orientation: int, role: int = _DISPLAY) -> Any:
         """Return the name of a column."""
-        return COLUMNS[section] if role == _DISPLAY and orientation == qt.Qt.Horizontal else None
+        if orientation != qt.Qt.Horizontal:
+            return None
+        if role == _ALIGNMENT and section in _NUMBERS:
+            return self._right
+        return COLUMNS[section] if role == _DISPLAY else None
 
     def data(self, index: qt.QModelIndex, role: int = _DISPLAY) -> Any:
         """Return what a cell shows."""
@@ -74,7 +79,7 @@ class JobsModel(qt.QAbstractTableModel):
             return STATE_GLYPHS[record.state] if column == STATE else None
         if role == FRACTION_ROLE:
             return fraction_of(record) if column == PROGRESS else None
-        return self._right if role == _ALIGNMENT and column in (RATE, STARTED) else None
+        return self._right if role == _ALIGNMENT and column in _NUMBERS else None
 
     def _words(self, record: JobRecord, column: int) -> str:
         if column == RATE:

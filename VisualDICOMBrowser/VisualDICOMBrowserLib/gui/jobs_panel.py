@@ -120,6 +120,7 @@ class JobsPanel(qt.QWidget):
         self.search = qt.QLineEdit(self)
         self.search.setPlaceholderText("Filter jobs")
         self.search.setClearButtonEnabled(True)
+        self.search.setMinimumWidth(120)
         self.search.setMaximumWidth(260)
         self.search.textChanged.connect(lambda *_: self._search_later.delay())
         self.quick = qt.QCheckBox("Show quick ones", self)
@@ -129,7 +130,7 @@ class JobsPanel(qt.QWidget):
         self.retry = self._button("Retry", "Try the selected jobs again", self._retry)
         self.clear = self._button("Clear ended", "Take all jobs that have ended off the list", self._clear)
         row = qt.QHBoxLayout()
-        row.addWidget(self.search, 1)
+        row.addWidget(self.search, 3)
         row.addWidget(self.quick)
         row.addStretch(1)
         for button in (self.cancel, self.retry, self.clear):
@@ -174,7 +175,7 @@ class JobsPanel(qt.QWidget):
         columns.setHighlightSections(False)
         columns.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
         columns.setStretchLastSection(True)
-        widths = {KIND: 6, WHAT: 17, SERVER: 10, STATE: 9, PROGRESS: 11, RATE: 7, STARTED: 7.5, REASON: 20}
+        widths = {KIND: 6, WHAT: 17, SERVER: 10, STATE: 10.5, PROGRESS: 11, RATE: 7, STARTED: 7.5, REASON: 20}
         for column, letters in widths.items():
             self.view.setColumnWidth(column, round(letters * letter))
 

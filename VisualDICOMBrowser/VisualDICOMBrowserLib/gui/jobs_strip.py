@@ -99,6 +99,7 @@ class JobsStrip(qt.QWidget):
         self.bar.set_fraction(summary.fraction or 0.0)
         self._problem = summary.problem
         self.problem.setToolTip(summary.problem)
+        self.sign.setToolTip(summary.problem)
         self.sign.setVisible(bool(summary.problem))
         self._fit()
 
