@@ -229,3 +229,11 @@ def test_the_strip_shows_the_sum_and_opens_the_list(strip, session, qtbot):
     assert strip.button.text() == "Hide"
     qtbot.mouseClick(strip.button, Qt.LeftButton)
     assert shown == [True, False]
+
+
+def test_a_list_that_nobody_sees_rests_and_catches_up_when_it_is_shown(panel, session):
+    panel.hide()
+    session.jobs.note(job(1))
+    assert panel.model.rowCount() == 0
+    panel.show()
+    assert ids(panel.model) == ["job-1"]

@@ -34,12 +34,23 @@ class JobWatch:
         self.updated = Signal()
         self.records: list[JobRecord] = []
         self._rates = JobRates()
+        self._paused = False
         self._book, self._clock = session.jobs, clock
-        self._later = Coalescer(parent, _INTERVAL_MS, self.look)
+        self._later = Coalescer(parent, _INTERVAL_MS, self._look_if_seen)
         self._ticker = qt.QTimer(parent)
         self._ticker.setInterval(_TICK_MS)
         self._ticker.timeout.connect(lambda *_: self._later.request())
         self._end = self._book.changed.connect(lambda *_: self._later.request())
+
+    def pause(self) -> None:
+        """Look no more until :meth:`resume`: nobody sees it."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Look again, now and whenever something changes."""
+        if self._paused:
+            self._paused = False
+            self.look()
 
     def look(self) -> None:
         """Look at the book now."""
@@ -55,6 +66,10 @@ class JobWatch:
         elif not known:
             self._ticker.stop()
         self.updated.emit()
+
+    def _look_if_seen(self) -> None:
+        if not self._paused:
+            self.look()
 
     def rate(self, job_id: str) -> float:
         """Return bytes a second of a job."""

@@ -96,12 +96,19 @@ class JobsModel(qt.QAbstractTableModel):
             self._remove([row for row, job_id in enumerate(self._ids) if job_id not in shown])
         else:
             self._remove(list(range(len(self._ids))))  # another order
-        for row, job_id in enumerate(self._ids):
-            record, before = shown[job_id], self._records[job_id]
-            self._records[job_id] = record
-            if record is not before or not record.state.terminal:
-                self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
+        self._change(shown)
         self._insert(shown)
+
+    def _change(self, shown: dict[str, JobRecord]) -> None:
+        """Take the new records; rates change without one."""
+        changed = [
+            row
+            for row, job_id in enumerate(self._ids)
+            if shown[job_id] is not self._records[job_id] or not shown[job_id].state.terminal
+        ]
+        self._records = {job_id: shown[job_id] for job_id in self._ids}
+        if changed:
+            self.dataChanged.emit(self.index(changed[0], 0), self.index(changed[-1], len(COLUMNS) - 1))
 
     def _remove(self, rows: list[int]) -> None:
         for first, last in reversed(_runs(rows)):

@@ -39,6 +39,17 @@ class JobsPanel(qt.QWidget):
         self._search_later = Coalescer(self, _TYPING_MS, self._filter)
         self._watch.updated.connect(self._update)
         self._update()
+        self._watch.pause()
+
+    def showEvent(self, event: qt.QShowEvent) -> None:
+        """Catch up."""
+        qt.QWidget.showEvent(self, event)
+        self._watch.resume()
+
+    def hideEvent(self, event: qt.QHideEvent) -> None:
+        """Rest while nobody looks."""
+        qt.QWidget.hideEvent(self, event)
+        self._watch.pause()
 
     def choose(self, job_id: str) -> None:
         """Select a job, if it is in the list."""
