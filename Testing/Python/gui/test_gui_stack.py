@@ -312,6 +312,40 @@ def test_a_cache_file_that_is_too_short_is_a_reason_not_a_crash(preview, session
     assert "could not be read" in preview.view._detail
 
 
+def test_a_cache_file_that_is_gone_is_asked_for_again_once(preview, session, engine):
+    engine.changes = {"path": "/nowhere.raw"}
+    preview.show_series(UID)
+    engine.stack(images(1))
+    engine.frame(engine.open()[0])
+    engine.changes = {}
+    engine.frame(engine.open()[0])
+    assert preview.view._image is not None
+
+
+def test_large_pictures_are_put_through_the_window_at_the_size_of_the_screen():
+    assert reduction(4096, 4096, 2400, 2400) == 2
+    assert reduction(2048, 2048, 1200, 1200) == 1
+
+
+def test_colours_have_no_window(preview, session, engine, tmp_path):
+    engine.changes = {"format": "rgb8", "width": 5, "height": 4}
+    preview.show_series(UID)
+    engine.stack(images(1), "US")
+    engine.frames()
+    assert preview.view._image.width() == 5
+    assert not preview.controls.windows.isEnabled()
+    assert preview.view._corners.bottom_left == ""
+
+
+def test_a_placeholder_says_why_instead_of_showing_grey(preview, session, engine):
+    engine.changes = {"placeholder": True, "reason": "This is a report; it has no pixels."}
+    preview.show_series(UID)
+    engine.stack(images(1), "SR")
+    engine.frames()
+    assert preview.view._image is None
+    assert preview.view._detail == "This is a report; it has no pixels."
+
+
 def test_a_series_on_the_server_shows_its_thumbnail_and_can_be_fetched(preview, session, engine, tmp_path, qtbot):
     picture = QImage(64, 64, QImage.Format_RGB32)
     picture.fill(Qt.darkGray)

@@ -13,6 +13,7 @@ COLUMNS = ("Tag", "Name", "VR", "Length", "Value")
 TAG, NAME, VR, LENGTH, VALUE = range(5)
 
 _DISPLAY, _TIP, _FONT = int(qt.Qt.DisplayRole), int(qt.Qt.ToolTipRole), int(qt.Qt.FontRole)
+_SIZE = int(qt.Qt.SizeHintRole)
 _BACKGROUND, _ALIGNMENT = int(qt.Qt.BackgroundRole), int(qt.Qt.TextAlignmentRole)
 #: Longer texts do not fit on any line; the tool tip has more of them.
 _SHOWN, _TIP_SHOWN = 300, 2000
@@ -28,8 +29,11 @@ class ElementsModel(qt.QAbstractItemModel):
         qt.QAbstractItemModel.__init__(self, parent)
         self.tree = ElementTree()
         self.tint = qt.QColor(255, 200, 0, 60)
-        self._fixed = qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont)
-        self._right = int(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        self._looks = {
+            (_FONT, TAG): qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont),
+            (_SIZE, TAG): qt.QSize(40, qt.QFontMetrics(qt.QApplication.font()).height() + 8),
+            (_ALIGNMENT, LENGTH): int(qt.Qt.AlignRight | qt.Qt.AlignVCenter),
+        }
 
     def start(self, search: str, rows: Iterable[Sequence[Any]]) -> None:
         """Show the first page of something else."""
@@ -81,7 +85,7 @@ class ElementsModel(qt.QAbstractItemModel):
         """Return the name of a column."""
         if role == _DISPLAY and orientation == qt.Qt.Horizontal:
             return COLUMNS[section]
-        return self._right if role == _ALIGNMENT and section == LENGTH else None
+        return self._looks.get((role, section)) if role == _ALIGNMENT else None
 
     def data(self, index: qt.QModelIndex, role: int = _DISPLAY) -> Any:
         """Return what a cell shows, and how."""
@@ -93,11 +97,9 @@ class ElementsModel(qt.QAbstractItemModel):
             return _texts(element)[column][:_SHOWN]
         if role == _TIP:
             return _texts(element)[column][:_TIP_SHOWN]
-        if role == _FONT and column == TAG:
-            return self._fixed
-        if role == _ALIGNMENT and column == LENGTH:
-            return self._right
-        return self.tint if role == _BACKGROUND and element.hit else None
+        if role == _BACKGROUND:
+            return self.tint if element.hit else None
+        return self._looks.get((role, column))
 
 
 def _number(index: qt.QModelIndex | None) -> int:

@@ -90,6 +90,7 @@ def read_pixels(answer: Mapping[str, Any]) -> Pixels:
 @dataclass
 class _Request:
     call: Call | None = None
+    again: bool = False
 
 
 class FrameLoader:
@@ -144,8 +145,8 @@ class FrameLoader:
             if frame not in self._open and not self.has(frame):
                 self._ask(frame)
 
-    def _ask(self, frame: Frame) -> None:
-        request = self._open[frame] = _Request()
+    def _ask(self, frame: Frame, *, again: bool = False) -> None:
+        request = self._open[frame] = _Request(again=again)
         params = {"sop_uid": frame.sop_uid, "frame": frame.number}
         done, failed = partial(self._on_done, frame, request), partial(self._on_failed, frame, request)
         request.call = self._session.ask("frame", params, done, failed)
@@ -161,7 +162,10 @@ class FrameLoader:
         try:
             pixels = read_pixels(answer)
         except BadData as error:
-            self._on_failed(frame, request, error)
+            if request.again:
+                self._on_failed(frame, request, error)
+            else:
+                self._ask(frame, again=True)  # others may have needed the file's room before it was read
             return
         self._kept.put(frame, pixels, pixels.values.nbytes)
         self._settle(frame)

@@ -23,6 +23,8 @@ from .signals import Signal
 _TYPING_MS = 200
 _REFRESH_MS = 500
 _TINT_ALPHA = 70
+#: Pixels from which on there is room for all columns.
+_WIDE = 500
 
 
 class MetadataView(qt.QWidget):
@@ -52,6 +54,7 @@ class MetadataView(qt.QWidget):
         self._selected = ""
         self._scroll: int | None = None
         self._setting = False
+        self._narrow: bool | None = None
         self._build()
         self._search_later = Coalescer(self, _TYPING_MS, self._ask)
         self._refresh = Coalescer(self, _REFRESH_MS, self._ask_for_stack)
@@ -94,6 +97,11 @@ class MetadataView(qt.QWidget):
         qt.QWidget.changeEvent(self, event)
         if event.type() == qt.QEvent.PaletteChange:
             self._follow_colours()
+
+    def resizeEvent(self, event: qt.QResizeEvent) -> None:
+        """Give the columns their widths."""
+        qt.QWidget.resizeEvent(self, event)
+        self._size_columns()
 
     # which instance
 
@@ -284,6 +292,7 @@ class MetadataView(qt.QWidget):
         column.addLayout(self._build_top())
         self.warning = qt.QLabel("", self)
         self.warning.setWordWrap(True)
+        self.warning.setMargin(4)
         self.warning.setVisible(False)
         column.addWidget(self.warning)
         column.addWidget(self._build_pages(), 1)
@@ -307,6 +316,7 @@ class MetadataView(qt.QWidget):
         collapse = GlyphButton("chevron-up", "", "Collapse all", self)
         collapse.clicked.connect(lambda *_: self.expand_all(False))
         row = qt.QHBoxLayout()
+        row.setContentsMargins(4, 4, 4, 0)
         row.setSpacing(4)
         row.addWidget(self.search, 1)
         for widget in (self.count, expand, collapse):
@@ -327,7 +337,9 @@ class MetadataView(qt.QWidget):
         self.view.customContextMenuRequested.connect(self._on_menu)
         self.view.expanded.connect(lambda index: self._on_expanded(index, True))
         self.view.collapsed.connect(lambda index: self._on_expanded(index, False))
-        self._size_columns()
+        self.view.setIndentation(14)
+        self.view.header().setStretchLastSection(True)
+        self.view.header().setSectionsMovable(False)
         self.message = qt.QLabel("", self.pages)
         self.message.setAlignment(qt.Qt.AlignCenter)
         self.message.setWordWrap(True)
@@ -338,11 +350,15 @@ class MetadataView(qt.QWidget):
         return self.pages
 
     def _size_columns(self) -> None:
+        """Divide the width anew when it becomes narrow or wide; else columns are as the user made them."""
+        narrow = value(self, "width") < _WIDE
+        if narrow == self._narrow:
+            return
+        self._narrow = narrow
         letter = self.fontMetrics().horizontalAdvance("M")
-        for column, letters in ((TAG, 13), (NAME, 19), (VR, 3.5), (LENGTH, 6)):
+        for column, letters in ((TAG, 13 if narrow else 15), (NAME, 11 if narrow else 19), (VR, 3.5), (LENGTH, 6)):
             self.view.setColumnWidth(column, round(letter * letters))
-        self.view.header().setStretchLastSection(True)
-        self.view.header().setSectionsMovable(False)
+        self.view.setColumnHidden(LENGTH, narrow)
 
     def _build_menu(self) -> None:
         self.menu = qt.QMenu(self.view)

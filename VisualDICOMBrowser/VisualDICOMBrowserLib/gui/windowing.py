@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 #: Stored values are 16 bit wide, so a table has as many entries.
 ENTRIES = 65536
+#: Pixels from which on a picture is large.
+_LARGE = 2048 * 2048
 #: Pixels of mouse way that change the window by its own width.
 _DRAG_PIXELS = 250.0
 
@@ -89,10 +92,15 @@ def reduced(pixels: Any, factor: int) -> Any:
 
 
 def reduction(rows: int, columns: int, height: float, width: float) -> int:
-    """Return by how much a picture may be reduced before it is drawn ``height`` by ``width`` screen pixels large."""
+    """Return by how much a picture may be reduced before it is drawn ``height`` by ``width`` screen pixels large.
+
+    Large ones are rather reduced a little too far than put through the window whole, which the user would feel.
+    """
     if height < 1 or width < 1:
         return 1
-    return max(1, min(int(rows / height), int(columns / width), rows, columns))
+    ratio = min(rows / height, columns / width)
+    factor = math.ceil(ratio) if rows * columns > _LARGE else int(ratio)
+    return max(1, min(factor, rows, columns))
 
 
 @dataclass(frozen=True)
