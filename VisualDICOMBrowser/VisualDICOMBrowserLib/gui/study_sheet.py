@@ -118,8 +118,9 @@ class StudySheet(qt.QWidget):
 
     def set_filter(self, wanted: QueryFilter, places: Places) -> None:
         """Show what matches, and the rest less prominently."""
+        anchor = self._anchor()
         self.content.set_filter(wanted, places)
-        self._after_reading()
+        self._after_reading(anchor)
 
     def set_notice(self, text: str) -> None:
         """Say something where there are no studies to show."""
@@ -148,8 +149,9 @@ class StudySheet(qt.QWidget):
 
     def refresh(self) -> None:
         """Read the studies and series again; what is chosen, seen and current stays as far as it is still there."""
+        anchor = self._anchor()
         self.content.read()
-        self._after_reading()
+        self._after_reading(anchor)
 
     def retry_pictures(self) -> None:
         """Ask again for the pictures that could not be had."""
@@ -196,8 +198,7 @@ class StudySheet(qt.QWidget):
 
     # -- layout and scrolling
 
-    def _after_reading(self) -> None:
-        anchor = self._anchor()
+    def _after_reading(self, anchor: tuple[str, int]) -> None:
         changed = self.canvas.selection.keep_only(self.content.known_uids())
         self._arrange(self._top_at(anchor))
         self.canvas.note_choice(changed)
