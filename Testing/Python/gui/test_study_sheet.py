@@ -10,7 +10,7 @@ import qt
 from PIL import Image
 from support import sheet_samples as samples
 from support.fake_session import FakeSession
-from VisualDICOMBrowserLib.domain.errors import PeerError
+from VisualDICOMBrowserLib.domain.errors import PeerError, StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.gui.sheet_layout import HEADER, LINE, Spot
@@ -356,3 +356,30 @@ def test_after_cleanup_the_session_is_not_heard(driver, session):
     session.catalogue_changed.emit()
     driver.qtbot.wait(250)
     assert session.reader.asked == []
+
+
+def test_a_catalogue_that_is_locked_leaves_what_is_shown_and_is_read_again_soon(driver, session):
+    read, tries = session.reader.studies, []
+
+    def locked(*values):
+        tries.append(values)
+        if len(tries) < 2:
+            raise StorageError("The catalogue is locked.", retryable=True)
+        return read(*values)[:1]
+
+    session.reader.studies = locked
+    driver.sheet.refresh()
+    assert len(driver.sheet.content.studies) == 3
+    driver.qtbot.waitUntil(lambda: len(driver.sheet.content.studies) == 1)
+    assert session.messages == []
+
+
+def test_a_catalogue_that_is_damaged_is_told(driver, session):
+    def damaged(*_):
+        raise StorageError("The catalogue is damaged.")
+
+    session.reader.series_by_uid = damaged
+    session.series_changed.emit("1.1.2")
+    driver.qtbot.waitUntil(lambda: session.messages != [])
+    assert session.messages[0].text == "The catalogue is damaged."
+    assert driver.sheet.content.find("1.1.2") is not None

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import qt
 
+from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .later import Later
+from .messages import Tone
 from .portable import value
 from .session import Session
 from .sheet_canvas import ACTIONS, SheetCanvas
@@ -22,7 +24,7 @@ _SERIES_MS = 100
 _CATALOGUE_MS = 150
 _WISH_MS = 40
 #: So many files at most are dragged out at once.
-MAX_DRAGGED = 10_000
+MAX_DRAGGED = 2_000
 _SIZES = tuple(ThumbnailSize)
 
 
@@ -85,6 +87,7 @@ class StudySheet(qt.QWidget):
         session = self._session
         self._store.loaded.connect(self._on_pictures)
         self._requests.answered.connect(self._on_answer)
+        self.content.failed.connect(self._on_unread)
         return [
             session.series_changed.connect(self._on_series_changed),
             session.catalogue_changed.connect(self._read_all),
@@ -279,6 +282,13 @@ class StudySheet(qt.QWidget):
 
     # -- the session
 
+    def _on_unread(self, error: StorageError) -> None:
+        """Read again soon what another process had locked; tell of anything else."""
+        if error.retryable:
+            self._read_all()
+        else:
+            self._session.say(str(error), Tone.PROBLEM, "catalogue")
+
     def _on_series_changed(self, uid: str) -> None:
         self._changed_series.add(uid)
         self._read_series()
@@ -324,9 +334,15 @@ class StudySheet(qt.QWidget):
     def _drag(self) -> None:
         """Drag the files of what is chosen and here to another program."""
         uids = [row.uid for row in self.selected() if row.local_instances]
-        paths = self._session.reader.local_paths(uids, MAX_DRAGGED) if uids else []
+        try:
+            paths = self._session.reader.local_paths(uids, MAX_DRAGGED) if uids else []
+        except StorageError as error:
+            self._on_unread(error)
+            return
         if not paths:
             return
+        if len(paths) == MAX_DRAGGED:
+            self._session.say(f"Only the first {MAX_DRAGGED:,} files are dragged; Export writes all.", Tone.WARNING)
         data = qt.QMimeData()
         data.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
         drag = qt.QDrag(self.canvas)
