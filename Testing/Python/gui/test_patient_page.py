@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 import qt
+
 from support import sheet_samples as samples
 from VisualDICOMBrowserLib.domain.errors import PeerError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
@@ -84,6 +85,7 @@ def test_what_servers_said_is_told_and_can_be_tried_again(page, session, qtbot):
     errors = [{"server": "A", "reason": "No answer."}, {"server": "B", "reason": "Refused."}]
     session.asks[0].answer({"errors": errors, "warnings": []})
     assert page._trouble.words == "A: No answer.  (and 1 more)"
+    assert page.sheet.canvas.notice == "Not every server could be asked for studies; none are known."
     retry = page._trouble.findChildren(qt.QPushButton)[0]
     qtbot.mouseClick(retry, qt.Qt.LeftButton)
     assert len(session.asked("explore")) == 2

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import qt
 from PIL import Image
+
 from support import sheet_samples as samples
 from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.domain.errors import PeerError, StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
-from VisualDICOMBrowserLib.domain.overview import Places
+from VisualDICOMBrowserLib.domain.overview import Places, Thumbnail
 from VisualDICOMBrowserLib.gui.sheet_layout import HEADER, LINE, Spot
 from VisualDICOMBrowserLib.gui.sheet_look import ThumbnailSize
 from VisualDICOMBrowserLib.gui.sheet_painter import check_box, chip_box, header_chip
@@ -38,8 +39,15 @@ class Driver:
         self.canvas = self.sheet.canvas
         self.told: list[tuple] = []
         for name in (
-            "selection_changed opened previewed menu_asked retry_asked fetch_asked cancel_asked files_dropped"
-        ).split():
+            "selection_changed",
+            "opened",
+            "previewed",
+            "menu_asked",
+            "retry_asked",
+            "fetch_asked",
+            "cancel_asked",
+            "files_dropped",
+        ):
             getattr(self.sheet, name).connect(lambda *values, name=name: self.told.append((name, *values)))
         qtbot.addWidget(self.sheet)
         self.sheet.resize(800, 600)
@@ -279,6 +287,30 @@ def test_a_job_changes_the_look_of_its_series_without_a_reading(driver, session)
     assert session.reader.asked == []
 
 
+def test_a_folded_study_that_was_never_read_shows_its_own_retrieve(driver, session):
+    values = samples.job("n", JobState.RUNNING, ["1.3"]) | {"done": 3, "total": 4}
+    session.jobs.note(values)
+    summary = driver.sheet.content.summary(driver.sheet.content.studies[2])
+    assert (summary.under_way, summary.fraction) == (True, 0.75)
+    assert ("series", ("1.3",)) not in session.reader.asked
+
+
+def test_a_double_click_on_a_pictogram_asks_once(driver):
+    point = driver.point(chip_box(driver.canvas.look, driver.box("1.1.2")))
+    driver.qtbot.mouseClick(driver.canvas, qt.Qt.LeftButton, NONE, point)
+    driver.qtbot.mouseDClick(driver.canvas, qt.Qt.LeftButton, NONE, point)
+    assert len(driver.told_of("fetch_asked")) == 1
+    assert driver.told_of("opened") == []
+
+
+def test_a_picture_whose_file_is_gone_is_asked_for_again(driver, session, tmp_path):
+    rows = session.reader.series_of["1.1"]
+    rows[0] = replace(rows[0], thumbnail=Thumbnail(str(tmp_path / "gone.png")))
+    driver.sheet.refresh()
+    driver.qtbot.waitUntil(lambda: "1.1.1" in [ask.params["series_uid"] for ask in session.asked("thumbnail")])
+    assert driver.sheet._picture(rows[0]) is None
+
+
 def test_progress_of_a_study_is_the_share_of_its_images_that_is_here(driver):
     summary = driver.sheet.content.summary(driver.sheet.content.studies[0])
     assert summary.fraction == pytest.approx((2 + 41 + 60 + 120 + 1500) / (2 + 120 * 6 + 1 + 1500))
@@ -297,7 +329,7 @@ def test_ctrl_with_the_wheel_or_plus_and_minus_change_the_size(driver):
 
 def test_only_series_that_are_seen_are_asked_pictures_for(driver, session):
     driver.qtbot.waitUntil(lambda: session.asked("thumbnail") != [])
-    assert [ask.params["series_uid"] for ask in session.asked("thumbnail")][0] == "1.1.3"
+    assert session.asked("thumbnail")[0].params["series_uid"] == "1.1.3"
     driver.sheet.set_thumbnail_size(ThumbnailSize.HIDDEN)
     driver.qtbot.waitUntil(lambda: all(ask.stopped for ask in session.asked("thumbnail")))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import qt
 from PIL import Image
+
 from VisualDICOMBrowserLib.gui.thumbnail_store import BUDGET, ThumbnailStore
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
-from ..domain.model import readable_date
+from ..domain.model import Series, readable_date
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow
 from .series_state import Presence, SeriesState, state_of
 from .session import Session
@@ -212,29 +212,35 @@ class SheetContent:
         for uid in uids:
             self._states.pop(uid, None)
 
-    def series_in_job(self, job_id: str) -> list[str]:
-        """Return the series that a retrieve is about as far as they were read."""
+    def uids_in_job(self, job_id: str) -> list[str]:
+        """Return the UIDs that a job is about, with those of the series of its studies as far as they were read."""
         record = self._session.jobs.get(job_id)
-        found: list[str] = []
-        for uid in record.description.params.get("uids", ()) if record is not None else ():
-            found += [row.uid for row in self._series.get(uid, ())] or ([uid] if uid in self._where else [])
-        return found
+        uids = record.description.params.get("uids", ()) if record is not None else ()
+        return [found for uid in uids for found in (uid, *(row.uid for row in self._series.get(uid, ())))]
 
     def summary(self, row: StudyRow) -> StudySummary:
         """Return what the header of a study says."""
-        series = self._series.get(_uid(row), [])
+        if _uid(row) not in self._series:
+            return self._unread_summary(row)
+        series = self._series[_uid(row)]
         states = [self.state(one) for one in series]
         under_way = any(state.presence in _UNDER_WAY for state in states)
         here = sum(state.here for state in states)
         total = sum(state.here if state.total is None else state.total for state in states)
-        places = (["this computer"] if row.local_instances or here else []) + list(row.servers)
         return StudySummary(
-            where=" · ".join(places),
+            where=_whereabouts(row, bool(here)),
             series=_counted(max(row.series_count, len(series)), "series", "series"),
             fraction=min(1.0, here / total) if under_way and total else None,
             under_way=under_way,
             complete=bool(series) and all(one.complete for one in series),
         )
+
+    def _unread_summary(self, row: StudyRow) -> StudySummary:
+        job = self._session.jobs.retrieve_of(SeriesRow(Series("", _uid(row))))
+        under_way = job is not None and not job.state.terminal
+        fraction = min(1.0, job.done / job.total) if job is not None and under_way and job.total else None
+        where, series = _whereabouts(row, False), _counted(row.series_count, "series", "series")
+        return StudySummary(where, series, fraction, under_way)
 
     def _tried(self, read: Callable[[], _Read]) -> _Read | None:
         """Return what is read; None, and a word to who listens, if the catalogue cannot be read now."""
@@ -277,6 +283,10 @@ def count_text(state: SeriesState) -> str:
     if 0 < state.here < state.total or state.presence is Presence.ARRIVING:
         return f"{state.here:,} of {state.total:,}"
     return _counted(state.total, "image", "images")
+
+
+def _whereabouts(row: StudyRow, here: bool) -> str:
+    return " · ".join((["this computer"] if row.local_instances or here else []) + list(row.servers))
 
 
 def _counted(number: int, one: str, many: str) -> str:

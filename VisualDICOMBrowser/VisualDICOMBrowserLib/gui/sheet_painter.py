@@ -17,6 +17,7 @@ _PAD = 8
 _CHIP = 22
 _GLYPH = 14
 _ROUND = 6.0
+_ROOM_FOR_PLACES = 560
 
 #: Each presence: its pictogram, the one under the mouse (what a click does), and the name of its colour in the look.
 _CHIPS = {
@@ -162,7 +163,7 @@ class SheetPainter:
         right -= look.width_of("100%", look.of_small) + 12
         right -= max(look.width_of("88 series", look.of_small), self._right_text(summary.series, right, middle, colour))
         right -= 14
-        room = min(band.width * 3 // 10, 260)
+        room = min(band.width * 3 // 10, 260) if band.width > _ROOM_FOR_PLACES else 0
         where = look.shortened(summary.where, room, look.of_small)
         return right - self._right_text(where, right, middle, colour) - 14
 
@@ -271,7 +272,7 @@ class SheetPainter:
         look = self._look
         text = look.shortened(text, 80, look.of_small)
         width = look.width_of(text, look.of_small) + 10
-        self._painter.drawPixmap(x, middle - (look.small_line + 2) // 2, look.badge_of(text, width))
+        self._painter.drawPixmap(x, middle - (look.small_line + 3) // 2, look.badge_of(text, width))
         return width
 
     def _check(self, box: Box, share: float) -> None:

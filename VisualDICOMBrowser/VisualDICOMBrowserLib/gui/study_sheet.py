@@ -267,16 +267,23 @@ class StudySheet(qt.QWidget):
     def _wish_now(self) -> None:
         """Have pictures made of what is seen and has none."""
         rows = self.canvas.visible_rows() if self.canvas.size_shown else []
-        self._requests.want([row.uid for row in rows if row.thumbnail is None])
+        self._requests.want([row.uid for row in rows if self._lacks_picture(row)])
+
+    def _lacks_picture(self, row: SeriesRow) -> bool:
+        return row.thumbnail is None or self._store.has_failed(row.thumbnail.path)
 
     def _on_pictures(self, paths: Sequence[str]) -> None:
+        self._wish()
         read = set(paths)
         for row in self.canvas.visible_rows():
             thumbnail = row.thumbnail or self._requests.thumbnail(row.uid)
             if thumbnail is not None and thumbnail.path in read:
                 self.canvas.repaint_spot(self.content.spot_of(row.uid))
 
-    def _on_answer(self, _uid: str) -> None:
+    def _on_answer(self, uid: str) -> None:
+        thumbnail = self._requests.thumbnail(uid)
+        if thumbnail is not None and self._store.has_failed(thumbnail.path):
+            self._store.renew(thumbnail.path)
         self._want_pictures()
         self._wish()
 
@@ -310,7 +317,7 @@ class StudySheet(qt.QWidget):
             self.content.forget_states()
             self.canvas.update()
             return
-        uids = self.content.series_in_job(job_id)
+        uids = self.content.uids_in_job(job_id)
         self.content.forget_states(uids)
         for uid in uids:
             self.canvas.repaint_spot(self.content.spot_of(uid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.domain.errors import Cancelled, PeerError
 from VisualDICOMBrowserLib.gui.thumbnail_requests import MAX_OPEN, RETRY_AFTER, ThumbnailRequests
