@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from VisualDICOMBrowserLib.domain.errors import VisualDicomError
@@ -50,6 +51,7 @@ class FakeReader:
     studies_of: dict[int, list[StudyRow]] = field(default_factory=dict)
     series_of: dict[str, list[SeriesRow]] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    paths_of: dict[str, list[Path]] = field(default_factory=dict)
 
     def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
         self.asked.append(("patient_rows", filter))
@@ -69,6 +71,9 @@ class FakeReader:
 
     def series_by_uid(self, series_uids: Sequence[str]) -> dict[str, SeriesRow]:
         return {row.uid: row for rows in self.series_of.values() for row in rows if row.uid in set(series_uids)}
+
+    def local_paths(self, series_uids: Sequence[str], limit: int) -> list[Path]:
+        return [path for uid in series_uids for path in self.paths_of.get(uid, [])][:limit]
 
     def close(self) -> None:
         return None

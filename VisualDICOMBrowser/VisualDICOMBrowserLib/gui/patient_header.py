@@ -18,6 +18,7 @@ from .tints import palette_of
 
 _SEXES = {"F": "female", "M": "male", "O": "other"}
 _SIZES = tuple(ThumbnailSize)
+_NARROW = 620
 
 
 class PatientHeader(qt.QWidget):
@@ -69,6 +70,14 @@ class PatientHeader(qt.QWidget):
         if event.type() == qt.QEvent.PaletteChange and hasattr(self, "_slider"):
             self._paint_icons()
 
+    def resizeEvent(self, event: qt.QResizeEvent) -> None:
+        """Leave the name its room: where there is little, the buttons are without words."""
+        qt.QWidget.resizeEvent(self, event)
+        narrow = event.size().width() < _NARROW
+        style = qt.Qt.ToolButtonIconOnly if narrow else qt.Qt.ToolButtonTextBesideIcon
+        for button in (self._fetch, self._cancel, self._export):
+            button.setToolButtonStyle(style)
+
     def _button(self, text: str, tip: str) -> qt.QToolButton:
         button = qt.QToolButton(self)
         button.setText(text)
@@ -95,6 +104,8 @@ class PatientHeader(qt.QWidget):
         if font.pointSizeF() > 0:
             font.setPointSizeF(font.pointSizeF() * 1.2)
         self._name.setFont(font)
+        for label in (self._name, self._facts):
+            label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         words = qt.QVBoxLayout()
         words.setSpacing(2)
         words.addWidget(self._name)

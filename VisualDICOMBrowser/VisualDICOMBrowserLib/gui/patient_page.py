@@ -22,6 +22,7 @@ from .trouble_line import TroubleLine
 _NOBODY = "Choose a patient on the left to see the studies."
 _ASKING = "Asking the servers for studies…"
 _NOTHING = "No studies were found of this patient."
+_UNKNOWN = "Not every server could be asked for studies; none are known."
 _HERE_ONLY = "There are no studies of this patient on this computer."
 _DEEDS_MS = 120
 
@@ -40,6 +41,7 @@ class PatientPage(qt.QWidget):
         self._places = Places()
         self._call: Call | None = None
         self._wants_studies = False
+        self._has_failed = False
         self.sheet = StudySheet(session, self)
         self.export_asked = Signal()
         self.selection_changed, self.opened, self.previewed = (
@@ -158,7 +160,7 @@ class PatientPage(qt.QWidget):
     def _on_explored(self, row: int, result: Mapping[str, Any]) -> None:
         if not self._is_about(row):
             return
-        self._end_asking()
+        self._end_asking(bool(result.get("errors")))
         errors = [f"{error['server']}: {error['reason']}" for error in result.get("errors", ())]
         lines = [*errors, *map(str, result.get("warnings", ()))]
         if lines:
@@ -168,22 +170,23 @@ class PatientPage(qt.QWidget):
     def _on_failed(self, row: int, error: VisualDicomError) -> None:
         if isinstance(error, Cancelled) or not self._is_about(row):
             return
-        self._end_asking()
+        self._end_asking(True)
         self._trouble.tell([str(error)], problem=True)
         self._show_notice()
 
     def _is_about(self, row: int) -> bool:
         return self._patient is not None and self._patient.row == row
 
-    def _end_asking(self) -> None:
+    def _end_asking(self, has_failed: bool) -> None:
         self._call = None
+        self._has_failed = has_failed
         self._busy.set_busy(False)
 
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready and self._wants_studies:
             self._ask_studies()
         elif not ready:
-            self._end_asking()
+            self._end_asking(True)
             self._show_notice()
 
     def _on_refreshed(self) -> None:
@@ -195,8 +198,10 @@ class PatientPage(qt.QWidget):
             text = _NOBODY
         elif self._busy.busy:
             text = _ASKING
+        elif self._places.servers == ():
+            text = _HERE_ONLY
         else:
-            text = _HERE_ONLY if self._places.servers == () else _NOTHING
+            text = _UNKNOWN if self._has_failed else _NOTHING
         self.sheet.set_notice(text)
 
     # -- the buttons

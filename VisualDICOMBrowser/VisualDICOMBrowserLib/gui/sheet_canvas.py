@@ -172,6 +172,8 @@ class SheetCanvas(qt.QWidget):
         """Paint what is seen of the part that needs it."""
         area = event.rect()
         x, y, width, height = area.x(), area.y(), area.width(), area.height()
+        if float(self.devicePixelRatioF()) != self.look.ratio:  # the window went to another display
+            self.look = look_of(self, self.size_shown)
         painter = qt.QPainter()
         painter.begin(self)
         try:
@@ -216,9 +218,11 @@ class SheetCanvas(qt.QWidget):
         x, y = _point_of(event)
         spot = self._at(x, y)
         row = self.content.series_at(spot)
-        if row is not None and not self._is_chip(spot, x, y):
+        if spot is None or self._is_chip(spot, x, y):
+            return  # the first click has done it
+        if row is not None:
             self.opened.emit(row)
-        elif spot is not None:
+        else:
             self._on_press(x, y, event.modifiers())
 
     def mouseMoveEvent(self, event: qt.QMouseEvent) -> None:
@@ -327,6 +331,8 @@ class SheetCanvas(qt.QWidget):
     def _is_chip(self, spot: Spot | None, x: int, y: int) -> bool:
         """Tell whether a point is on the pictogram of a state that can be clicked."""
         row = self.content.series_at(spot)
+        if spot is not None and spot.cell == HEADER:
+            return header_chip(self.places.box(spot)).holds(x, y + self.top)
         if spot is None or row is None or self.content.state(row).presence not in ACTIONS:
             return False
         return chip_box(self.look, self.places.box(spot)).holds(x, y + self.top)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
-from ..domain.model import readable_date
+from ..domain.model import Series, readable_date
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow
 from .series_state import Presence, SeriesState, state_of
 from .session import Session
 from .sheet_layout import HEADER, LINE, Block, Spot
+from .signals import Signal
 
 #: So many of the newest studies are unfolded at first.
 OPEN_AT_FIRST = 2
 #: The key of the line that stands for the studies that do not match.
 OTHERS = "others"
+_Read = TypeVar("_Read")
 _UNDER_WAY = (Presence.QUEUED, Presence.ARRIVING)
 
 
@@ -35,9 +39,13 @@ class StudySummary:
 
 
 class SheetContent:
-    """The studies of a person and those series of theirs that were looked at. Without Qt."""
+    """The studies of a person and those series of theirs that were looked at. Without Qt.
+
+    ``failed`` tells the :class:`StorageError` of a reading that came to nothing; what was read before stays.
+    """
 
     def __init__(self, session: Session) -> None:
+        self.failed = Signal()
         self._session = session
         self._filter = QueryFilter()
         self._places = Places()
@@ -75,7 +83,12 @@ class SheetContent:
     def read(self) -> None:
         """Read the studies again, and the series of those that were read before or are unfolded."""
         patient = self.patient
-        self._all = self._session.reader.studies(patient.row, self._filter, self._places) if patient is not None else []
+        if patient is None:
+            self._all = []
+        else:
+            reader = self._session.reader
+            found = self._tried(lambda: reader.studies(patient.row, self._filter, self._places))
+            self._all = self._all if found is None else found
         self._choose_studies()
         known = {row.study.study_uid for row in self._all}
         self._series = {uid: rows for uid, rows in self._series.items() if uid in known}
@@ -93,7 +106,9 @@ class SheetContent:
         :returns: those that are gone, or that nobody has seen yet: then more than their rows has changed.
         """
         uids = list(uids)
-        rows = self._session.reader.series_by_uid(uids)
+        rows = self._tried(lambda: self._session.reader.series_by_uid(uids))
+        if rows is None:
+            return []
         for uid, row in rows.items():
             if uid in self._where:
                 study, index = self._where[uid]
@@ -197,29 +212,43 @@ class SheetContent:
         for uid in uids:
             self._states.pop(uid, None)
 
-    def series_in_job(self, job_id: str) -> list[str]:
-        """Return the series that a retrieve is about as far as they were read."""
+    def uids_in_job(self, job_id: str) -> list[str]:
+        """Return the UIDs that a job is about, with those of the series of its studies as far as they were read."""
         record = self._session.jobs.get(job_id)
-        found: list[str] = []
-        for uid in record.description.params.get("uids", ()) if record is not None else ():
-            found += [row.uid for row in self._series.get(uid, ())] or ([uid] if uid in self._where else [])
-        return found
+        uids = record.description.params.get("uids", ()) if record is not None else ()
+        return [found for uid in uids for found in (uid, *(row.uid for row in self._series.get(uid, ())))]
 
     def summary(self, row: StudyRow) -> StudySummary:
         """Return what the header of a study says."""
-        series = self._series.get(_uid(row), [])
+        if _uid(row) not in self._series:
+            return self._unread_summary(row)
+        series = self._series[_uid(row)]
         states = [self.state(one) for one in series]
         under_way = any(state.presence in _UNDER_WAY for state in states)
         here = sum(state.here for state in states)
         total = sum(state.here if state.total is None else state.total for state in states)
-        places = (["this computer"] if row.local_instances or here else []) + list(row.servers)
         return StudySummary(
-            where=" · ".join(places),
+            where=_whereabouts(row, bool(here)),
             series=_counted(max(row.series_count, len(series)), "series", "series"),
             fraction=min(1.0, here / total) if under_way and total else None,
             under_way=under_way,
             complete=bool(series) and all(one.complete for one in series),
         )
+
+    def _unread_summary(self, row: StudyRow) -> StudySummary:
+        job = self._session.jobs.retrieve_of(SeriesRow(Series("", _uid(row))))
+        under_way = job is not None and not job.state.terminal
+        fraction = min(1.0, job.done / job.total) if job is not None and under_way and job.total else None
+        where, series = _whereabouts(row, False), _counted(row.series_count, "series", "series")
+        return StudySummary(where, series, fraction, under_way)
+
+    def _tried(self, read: Callable[[], _Read]) -> _Read | None:
+        """Return what is read; None, and a word to who listens, if the catalogue cannot be read now."""
+        try:
+            return read()
+        except StorageError as error:
+            self.failed.emit(error)
+            return None
 
     def _choose_studies(self) -> None:
         matching = [row for row in self._all if row.matches]
@@ -231,7 +260,8 @@ class SheetContent:
     def _read_series(self, study_uids: Iterable[str]) -> None:
         wanted = list(study_uids)
         if wanted:
-            self._series.update(self._session.reader.series(wanted, self._filter, self._places))
+            found = self._tried(lambda: self._session.reader.series(wanted, self._filter, self._places))
+            self._series.update(found or {})
         self._where = {row.uid: (uid, index) for uid, rows in self._series.items() for index, row in enumerate(rows)}
         self._states.clear()
 
@@ -253,6 +283,10 @@ def count_text(state: SeriesState) -> str:
     if 0 < state.here < state.total or state.presence is Presence.ARRIVING:
         return f"{state.here:,} of {state.total:,}"
     return _counted(state.total, "image", "images")
+
+
+def _whereabouts(row: StudyRow, here: bool) -> str:
+    return " · ".join((["this computer"] if row.local_instances or here else []) + list(row.servers))
 
 
 def _counted(number: int, one: str, many: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import IntEnum
 
 import qt
@@ -14,6 +14,7 @@ from .sheet_layout import Measures
 from .tints import is_dark, mix, muted, tone_color
 
 _MAX_TEXTS = 20_000
+_MAX_STAMPS = 500
 #: The hue of what is well; how light it is follows from the palette.
 _GREEN = 145
 
@@ -39,7 +40,7 @@ class Look:
         self._set_colours(palette)
         self._set_fonts(font)
         self._texts: dict[tuple[str, int, int], tuple[str, ...]] = {}
-        self._glyphs: dict[tuple[str, int, int], qt.QPixmap] = {}
+        self._stamps: dict[Hashable, qt.QPixmap] = {}
 
     def _set_colours(self, palette: qt.QPalette) -> None:
         self.base, self.ink = palette.color(qt.QPalette.Base), palette.color(qt.QPalette.Text)
@@ -92,10 +93,58 @@ class Look:
 
     def glyph(self, name: str, colour: qt.QColor, side: int) -> qt.QPixmap:
         """Return a pictogram of ``side`` device-independent pixels."""
-        key = (name, colour.rgb(), side)
-        if key not in self._glyphs:
-            self._glyphs[key] = self._painted_glyph(name, colour, side)
-        return self._glyphs[key]
+
+        def paint(painter: qt.QPainter) -> None:
+            paint_glyph(painter, name, qt.QRect(0, 0, side, side), colour)
+
+        return self._stamp((name, colour.rgb(), side), side, side, paint)
+
+    def chip(self, name: str, colour: qt.QColor, ground: qt.QColor, side: int, inner: int) -> qt.QPixmap:
+        """Return a pictogram of ``inner`` pixels on a disc of ``side`` pixels."""
+
+        def paint(painter: qt.QPainter) -> None:
+            painter.setPen(qt.Qt.NoPen)
+            painter.setBrush(qt.QBrush(ground))
+            painter.drawEllipse(qt.QRectF(0, 0, side, side))
+            edge = (side - inner) // 2
+            paint_glyph(painter, name, qt.QRect(edge, edge, inner, inner), colour)
+
+        return self._stamp((name, colour.rgb(), ground.rgb(), side), side, side, paint)
+
+    def badge_of(self, text: str, width: int) -> qt.QPixmap:
+        """Return a short word on a ground of its own."""
+        height = self.small_line + 2
+
+        def paint(painter: qt.QPainter) -> None:
+            painter.setPen(qt.Qt.NoPen)
+            painter.setBrush(qt.QBrush(self.badge))
+            painter.drawRoundedRect(qt.QRectF(0, 0, width, height), 4.0, 4.0)
+            painter.setFont(self.small)
+            painter.setPen(qt.QPen(self.quiet))
+            painter.drawText(5, (height + self.of_small.ascent() - self.of_small.descent()) // 2, text)
+
+        return self._stamp(("badge", text, width), width, height, paint)
+
+    def _stamp(self, key: Hashable, width: int, height: int, paint: Callable[[qt.QPainter], None]) -> qt.QPixmap:
+        """Return what ``paint`` paints, painted once."""
+        found = self._stamps.get(key)
+        if found is None:
+            if len(self._stamps) > _MAX_STAMPS:
+                self._stamps.clear()
+            found = self._stamps[key] = self._painted(width, height, paint)
+        return found
+
+    def _painted(self, width: int, height: int, paint: Callable[[qt.QPainter], None]) -> qt.QPixmap:
+        pixmap = qt.QPixmap(round(width * self.ratio), round(height * self.ratio))
+        pixmap.fill(qt.QColor(0, 0, 0, 0))
+        painter = qt.QPainter()
+        painter.begin(pixmap)
+        painter.setRenderHint(qt.QPainter.Antialiasing, True)
+        painter.scale(self.ratio, self.ratio)
+        paint(painter)
+        painter.end()
+        pixmap.setDevicePixelRatio(self.ratio)
+        return pixmap
 
     def _remembered(
         self, text: str, width: int, metrics: qt.QFontMetrics, make: Callable[..., tuple[str, ...]]
@@ -107,17 +156,6 @@ class Look:
                 self._texts.clear()
             found = self._texts[key] = make(text, abs(width), metrics)
         return found
-
-    def _painted_glyph(self, name: str, colour: qt.QColor, side: int) -> qt.QPixmap:
-        extent = round(side * self.ratio)
-        pixmap = qt.QPixmap(extent, extent)
-        pixmap.fill(qt.QColor(0, 0, 0, 0))
-        painter = qt.QPainter()
-        painter.begin(pixmap)
-        paint_glyph(painter, name, qt.QRect(0, 0, extent, extent), colour)
-        painter.end()
-        pixmap.setDevicePixelRatio(self.ratio)
-        return pixmap
 
 
 def look_of(widget: qt.QWidget, size: ThumbnailSize) -> Look:

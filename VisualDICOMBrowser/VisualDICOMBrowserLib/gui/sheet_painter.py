@@ -17,6 +17,7 @@ _PAD = 8
 _CHIP = 22
 _GLYPH = 14
 _ROUND = 6.0
+_ROOM_FOR_PLACES = 560
 
 #: Each presence: its pictogram, the one under the mouse (what a click does), and the name of its colour in the look.
 _CHIPS = {
@@ -105,7 +106,7 @@ class SheetPainter:
         painter.setFont(look.small)
         for modality in header.row.study.modalities[:4]:
             if left + 40 < right:
-                left += self._badge(modality, left, middle, quiet) + 4
+                left += self._badge(modality, left, middle) + 4
         painter.setFont(look.font)
         title = header.row.study.description or "No description"
         colour = ink if header.row.study.description else look.faint
@@ -162,7 +163,7 @@ class SheetPainter:
         right -= look.width_of("100%", look.of_small) + 12
         right -= max(look.width_of("88 series", look.of_small), self._right_text(summary.series, right, middle, colour))
         right -= 14
-        room = min(band.width * 3 // 10, 260)
+        room = min(band.width * 3 // 10, 260) if band.width > _ROOM_FOR_PLACES else 0
         where = look.shortened(summary.where, room, look.of_small)
         return right - self._right_text(where, right, middle, colour) - 14
 
@@ -192,7 +193,7 @@ class SheetPainter:
         painter.setFont(look.small)
         left = frame.x
         if cell.row.series.modality:
-            left += self._badge(cell.row.series.modality, left, middle, look.quiet) + 6
+            left += self._badge(cell.row.series.modality, left, middle) + 6
         number = "" if cell.row.series.number is None else f"#{cell.row.series.number}"
         text, colour = self._count(cell)
         if look.width_of(number, look.of_small) + look.width_of(text, look.of_small) + 6 > frame.right - left:
@@ -207,7 +208,7 @@ class SheetPainter:
             self._bar(Box(box.x + 34, box.bottom - 4, box.width - 44, 3), cell.state.fraction)
         painter.setFont(look.small)
         left = box.x + 34
-        self._badge(cell.row.series.modality or "–", left, middle, look.quiet)
+        self._badge(cell.row.series.modality or "–", left, middle)
         left += look.width_of("MMMM", look.of_small) + 16
         number = "" if cell.row.series.number is None else f"#{cell.row.series.number}"
         wide = max(look.width_of(example, look.of_small) for example in ("#8888", number)) + 10
@@ -244,13 +245,16 @@ class SheetPainter:
     def _chip(self, box: Box, cell: Cell) -> None:
         look = self._look
         name, pointed, colour = _CHIPS[cell.state.presence]
-        if look.size is not ThumbnailSize.HIDDEN or cell.chip_pointed:
-            self._plate(box, look.hover if cell.chip_pointed else look.base, _CHIP / 2.0)
-        small = cell.state.presence is Presence.HERE
-        side = 10 if small else _GLYPH
-        edge = (_CHIP - side) // 2
-        glyph = pointed if cell.chip_pointed else name
-        self._glyph(glyph, getattr(look, colour), Box(box.x + edge, box.y + edge, side, side))
+        inner = 10 if cell.state.presence is Presence.HERE else _GLYPH
+        if cell.chip_pointed:
+            stamp = look.chip(pointed, getattr(look, colour), look.hover, _CHIP, inner)
+        elif look.size is ThumbnailSize.HIDDEN:
+            edge = (_CHIP - inner) // 2
+            self._glyph(name, getattr(look, colour), Box(box.x + edge, box.y + edge, inner, inner))
+            return
+        else:
+            stamp = look.chip(name, getattr(look, colour), look.base, _CHIP, inner)
+        self._painter.drawPixmap(box.x, box.y, stamp)
 
     def _frame_bar(self, frame: Box, fraction: float) -> None:
         bar = Box(frame.x + 8, frame.bottom - 13, frame.width - 16, 5)
@@ -264,12 +268,11 @@ class SheetPainter:
         if done > 0:
             self._plate(Box(box.x, box.y, max(box.height, done), box.height), self._look.accent, radius)
 
-    def _badge(self, text: str, x: int, middle: int, colour: qt.QColor) -> int:
+    def _badge(self, text: str, x: int, middle: int) -> int:
         look = self._look
         text = look.shortened(text, 80, look.of_small)
-        width, height = look.width_of(text, look.of_small) + 10, look.small_line + 2
-        self._plate(Box(x, middle - height // 2, width, height), look.badge, 4.0)
-        self._text(text, x + 5, x + width, middle, colour, look.of_small)
+        width = look.width_of(text, look.of_small) + 10
+        self._painter.drawPixmap(x, middle - (look.small_line + 3) // 2, look.badge_of(text, width))
         return width
 
     def _check(self, box: Box, share: float) -> None:

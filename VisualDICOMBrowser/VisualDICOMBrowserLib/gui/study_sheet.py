@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import qt
 
+from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .later import Later
+from .messages import Tone
 from .portable import value
 from .session import Session
 from .sheet_canvas import ACTIONS, SheetCanvas
@@ -22,7 +24,7 @@ _SERIES_MS = 100
 _CATALOGUE_MS = 150
 _WISH_MS = 40
 #: So many files at most are dragged out at once.
-MAX_DRAGGED = 10_000
+MAX_DRAGGED = 2_000
 _SIZES = tuple(ThumbnailSize)
 
 
@@ -85,6 +87,7 @@ class StudySheet(qt.QWidget):
         session = self._session
         self._store.loaded.connect(self._on_pictures)
         self._requests.answered.connect(self._on_answer)
+        self.content.failed.connect(self._on_unread)
         return [
             session.series_changed.connect(self._on_series_changed),
             session.catalogue_changed.connect(self._read_all),
@@ -118,8 +121,9 @@ class StudySheet(qt.QWidget):
 
     def set_filter(self, wanted: QueryFilter, places: Places) -> None:
         """Show what matches, and the rest less prominently."""
+        anchor = self._anchor()
         self.content.set_filter(wanted, places)
-        self._after_reading()
+        self._after_reading(anchor)
 
     def set_notice(self, text: str) -> None:
         """Say something where there are no studies to show."""
@@ -148,8 +152,9 @@ class StudySheet(qt.QWidget):
 
     def refresh(self) -> None:
         """Read the studies and series again; what is chosen, seen and current stays as far as it is still there."""
+        anchor = self._anchor()
         self.content.read()
-        self._after_reading()
+        self._after_reading(anchor)
 
     def retry_pictures(self) -> None:
         """Ask again for the pictures that could not be had."""
@@ -196,8 +201,7 @@ class StudySheet(qt.QWidget):
 
     # -- layout and scrolling
 
-    def _after_reading(self) -> None:
-        anchor = self._anchor()
+    def _after_reading(self, anchor: tuple[str, int]) -> None:
         changed = self.canvas.selection.keep_only(self.content.known_uids())
         self._arrange(self._top_at(anchor))
         self.canvas.note_choice(changed)
@@ -263,20 +267,34 @@ class StudySheet(qt.QWidget):
     def _wish_now(self) -> None:
         """Have pictures made of what is seen and has none."""
         rows = self.canvas.visible_rows() if self.canvas.size_shown else []
-        self._requests.want([row.uid for row in rows if row.thumbnail is None])
+        self._requests.want([row.uid for row in rows if self._lacks_picture(row)])
+
+    def _lacks_picture(self, row: SeriesRow) -> bool:
+        return row.thumbnail is None or self._store.has_failed(row.thumbnail.path)
 
     def _on_pictures(self, paths: Sequence[str]) -> None:
+        self._wish()
         read = set(paths)
         for row in self.canvas.visible_rows():
             thumbnail = row.thumbnail or self._requests.thumbnail(row.uid)
             if thumbnail is not None and thumbnail.path in read:
                 self.canvas.repaint_spot(self.content.spot_of(row.uid))
 
-    def _on_answer(self, _uid: str) -> None:
+    def _on_answer(self, uid: str) -> None:
+        thumbnail = self._requests.thumbnail(uid)
+        if thumbnail is not None and self._store.has_failed(thumbnail.path):
+            self._store.renew(thumbnail.path)
         self._want_pictures()
         self._wish()
 
     # -- the session
+
+    def _on_unread(self, error: StorageError) -> None:
+        """Read again soon what another process had locked; tell of anything else."""
+        if error.retryable:
+            self._read_all()
+        else:
+            self._session.say(str(error), Tone.PROBLEM, "catalogue")
 
     def _on_series_changed(self, uid: str) -> None:
         self._changed_series.add(uid)
@@ -299,7 +317,7 @@ class StudySheet(qt.QWidget):
             self.content.forget_states()
             self.canvas.update()
             return
-        uids = self.content.series_in_job(job_id)
+        uids = self.content.uids_in_job(job_id)
         self.content.forget_states(uids)
         for uid in uids:
             self.canvas.repaint_spot(self.content.spot_of(uid))
@@ -323,9 +341,15 @@ class StudySheet(qt.QWidget):
     def _drag(self) -> None:
         """Drag the files of what is chosen and here to another program."""
         uids = [row.uid for row in self.selected() if row.local_instances]
-        paths = self._session.reader.local_paths(uids, MAX_DRAGGED) if uids else []
+        try:
+            paths = self._session.reader.local_paths(uids, MAX_DRAGGED) if uids else []
+        except StorageError as error:
+            self._on_unread(error)
+            return
         if not paths:
             return
+        if len(paths) == MAX_DRAGGED:
+            self._session.say(f"Only the first {MAX_DRAGGED:,} files are dragged; Export writes all.", Tone.WARNING)
         data = qt.QMimeData()
         data.setUrls([qt.QUrl.fromLocalFile(str(path)) for path in paths])
         drag = qt.QDrag(self.canvas)

@@ -22,6 +22,7 @@ class TroubleLine(qt.QWidget):
         self.retried = Signal()
         self._tone = Tone.WARNING
         self._label = ElidedLabel("", self, quiet=False)
+        self._label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         self._button = qt.QPushButton("Retry", self)
         self._button.clicked.connect(lambda *_: self.retried.emit())
         row = qt.QHBoxLayout(self)

@@ -137,6 +137,18 @@ class CatalogueReader:
         rows = self._rows("SELECT sop_uid FROM instances WHERE series_uid = ? AND file IS NOT NULL", (series_uid,))
         return {row[0] for row in rows}
 
+    def local_paths(self, series_uids: Sequence[str], limit: int) -> list[Path]:
+        """Return the files of series, by number, ``limit`` at most; those that are gone from the disk are left out."""
+        statement = (
+            "SELECT file FROM instances WHERE series_uid = ? AND file IS NOT NULL"
+            " ORDER BY number IS NULL, number, sop_uid LIMIT ?"
+        )
+        paths: list[Path] = []
+        for uid in series_uids:
+            rows = self._rows(statement, (uid, limit - len(paths)))
+            paths += [path for (file,) in rows if (path := self._layout.find(file)) is not None]
+        return paths
+
     def totals(self) -> tuple[int, int, int, int]:
         """Return how many patients, studies, series and instances are here."""
         for patients, studies, series, instances in self._rows(_TOTALS):

@@ -357,3 +357,15 @@ def test_damage_is_said_and_the_file_let_go_of(folder, reader):
     with pytest.raises(StorageError, match="damaged"):
         reader.patients(range(1, 301))
     assert reader._connection is None
+
+
+def test_the_files_of_series_are_told_by_number_up_to_a_limit_and_only_where_there_are_any(catalogue, reader, folder):
+    for number, name in ((2, "b.dcm"), (1, "a.dcm"), (3, "gone.dcm")):
+        instance = dataclasses.replace(INSTANCE, sop_uid=f"1.1.1.{number}", number=number)
+        catalogue.add_local([dataclasses.replace(LOCAL, instance=instance, file=f"dicom/{name}")])
+        if number < 3:
+            (folder.root / "dicom").mkdir(exist_ok=True)
+            (folder.root / "dicom" / name).touch()
+    found = reader.local_paths(["1.1.1", "9.9"], 10)
+    assert [path.name for path in found] == ["a.dcm", "b.dcm"]
+    assert [path.name for path in reader.local_paths(["1.1.1"], 1)] == ["a.dcm"]
