@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fault_proxy import FaultProxy, Reset, Stall
+from support.fault_proxy import Cut, FaultProxy, Stall
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
@@ -86,10 +86,12 @@ def job(engine, kind: str):
         ("CT-2", ["ACT-2"]),
         ("act-2", ["ACT-2"]),
         ("åsa", ["ACT-2"]),
+        ("A43", ["ACT-2"]),
+        ("a43", ["ACT-2"]),
         ("nobody", []),
     ],
 )
-def test_one_text_finds_by_part_of_a_name_or_of_an_id(known, engine, text, expected):
+def test_one_text_finds_by_part_of_a_name_or_of_an_id_or_by_accession_number(known, engine, text, expected):
     result = engine.search(QueryFilter(text=text))
 
     assert result.to_dict() == {"complete": True, "warnings": (), "errors": (), "servers_asked": 1}
@@ -198,7 +200,7 @@ def test_a_reader_searches_and_explores_and_notes_nothing(known, bench, engine):
 def test_a_server_that_breaks_off_leaves_what_it_said_before(bench, content, engine):
     bench.add("PACS", content.peer)
     engine.search(QueryFilter(text="actor"))
-    with FaultProxy(content.peer.address, to_client=[Reset(after=700)]) as proxy:
+    with FaultProxy(content.peer.address, to_client=[Cut(after=700)]) as proxy:
         bench.add("PACS", proxy.address)
         result = engine.explore(row_of(engine, "ACT-1"))
 
