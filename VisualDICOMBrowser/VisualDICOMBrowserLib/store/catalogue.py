@@ -81,8 +81,8 @@ class Catalogue(CatalogueConnection):
             gone = _others(db.execute(marked, (patient_row, server)).fetchall(), (s.study_uid for s in found))
             if not found:
                 db.execute("DELETE FROM patient_servers WHERE patient = ? AND server = ?", (patient_row, server))
-            self._unmark_studies(db, server, gone)
-            self._unscrubbed |= not found
+            if gone or not found:
+                self._unmark_studies(db, server, gone)
 
     def note_series_of(self, server: str, study_uid: str, series: Iterable[Series]) -> None:
         """Note all series that a server has of a study: what it said of others of that study is forgotten.
@@ -93,7 +93,9 @@ class Catalogue(CatalogueConnection):
         with self._writing() as db:
             _note_found(db, server, [], found, [])
             marked = db.execute(_MARKED_SERIES, (study_uid, server)).fetchall()
-            self._unmark_series(db, server, _others(marked, (one.series_uid for one in found)))
+            gone = _others(marked, (one.series_uid for one in found))
+            if gone:
+                self._unmark_series(db, server, gone)
 
     def forget_server(self, name: str) -> None:
         """Forget all that a server said, and who and what was known from it alone."""
@@ -109,13 +111,9 @@ class Catalogue(CatalogueConnection):
         db.executemany(
             "DELETE FROM study_servers WHERE study_uid = ? AND server = ?", [(uid, server) for uid in study_uids]
         )
-        self._unmark_series(db, server, series_uids, dropping=bool(study_uids))
+        self._unmark_series(db, server, series_uids)
 
-    def _unmark_series(
-        self, db: sqlite3.Connection, server: str, series_uids: Sequence[str], *, dropping: bool = False
-    ) -> None:
-        if not series_uids and not dropping:
-            return
+    def _unmark_series(self, db: sqlite3.Connection, server: str, series_uids: Sequence[str]) -> None:
         with recounting(db, series=series_uids):
             db.executemany(
                 "DELETE FROM series_servers WHERE series_uid = ? AND server = ?",

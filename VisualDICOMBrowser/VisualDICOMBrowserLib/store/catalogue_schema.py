@@ -135,12 +135,16 @@ def _connect_without_log(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_to_read(path: Path) -> sqlite3.Connection | None:
-    """Open a catalogue that somebody else may write; None if there is none that can be read."""
+def open_to_read(path: Path, *, patience_s: float | None = None) -> sqlite3.Connection | None:
+    """Open a catalogue that somebody else may write; None if there is none that can be read.
+
+    :param patience_s: as for :func:`.sqlite.connect`.
+    :raises StorageError: it is locked (retryable).
+    """
     if not path.is_file():
         return None
     try:
-        connection = connect(path, read_only=True)
+        connection = connect(path, read_only=True, patience_s=patience_s)
         try:
             if _version(connection) == VERSION:
                 return connection

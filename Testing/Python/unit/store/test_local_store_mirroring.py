@@ -285,3 +285,14 @@ def test_a_store_may_be_closed_twice_and_opened_again(folder):
     store.close()
     with LocalStore.open(folder.root) as again:
         assert not again.read_only
+
+
+def test_a_catalogue_made_anew_has_numbers_and_sop_classes_again(folder):
+    with LocalStore.open(folder.root) as store:
+        receive(store, samples(3))
+    folder.catalogue.unlink()
+    with LocalStore.open(folder.root) as store:
+        files = store.catalogue.local_files(Level.SERIES, ["1.2.1.1"])
+        assert [(f.instance.number, f.instance.sop_class) for f in files] == [
+            (n, samples(1)[0].sop_class) for n in (1, 2, 3)
+        ]
