@@ -13,10 +13,12 @@ from support.fault_proxy import Cut, FaultProxy, Stall
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import Cancelled, PeerError, UsageError, VisualDicomError
+from VisualDICOMBrowserLib.domain.errors import Cancelled, PeerError, StorageError, UsageError, VisualDicomError
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import Server
+from VisualDICOMBrowserLib.engine import local_actions
+from VisualDICOMBrowserLib.store import importer
 
 COUNT = 8
 SIZE = 50_000
@@ -324,20 +326,30 @@ def test_ended_jobs_are_cleared_here_and_in_the_queue(bench, content, engine, de
     assert engine._store.catalogue.jobs() == []
 
 
-def test_an_import_that_was_cancelled_is_retried_and_copies_only_the_rest(engine, content):
+def test_an_import_that_failed_is_retried_and_copies_only_the_rest(engine, content, monkeypatch):
     folder = content.one[0].path.parent
-    engine.import_paths([folder])
-    token = CancelToken()
+    engine.import_paths([path.path for path in content.one[:3]])
     heard = Heard(engine)
-    engine.subscribe(lambda name, *_: name == "progress" and token.cancel())
-    with pytest.raises(Cancelled):
-        engine.import_paths([folder], token=token)
-    record = [r for r in engine.jobs() if r.description.kind.value == "import"][-1]
+
+    def fail(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local_actions.Importer, "run", fail)
+        with pytest.raises(StorageError):
+            engine.import_paths([folder])
+    record = engine.jobs()[-1]
+    assert (record.description.kind.value, record.state.value) == ("import", "failed")
+    copied = []
+    copy = importer._copy
+    monkeypatch.setattr(importer, "_copy", lambda path, part: (copied.append(path), copy(path, part)))
     engine.retry_job(record.job_id)
     wait_until(lambda: engine.jobs()[-1].state.value == "completed", what="the retry to succeed")
 
+    assert engine.jobs()[-1].job_id == record.job_id
     assert engine.verify().rows == COUNT
-    assert heard.of("series-changed") == []
+    assert len(copied) == COUNT - 3
+    assert heard.of("series-changed")[-1][1] == {"local_instances": COUNT}
 
 
 # Servers
