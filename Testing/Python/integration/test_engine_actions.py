@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from support.fault_proxy import FaultProxy, Reset, Stall
+from support.fault_proxy import Cut, FaultProxy, Stall
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import Cancelled, PeerError, UsageError, VisualDicomError
+from VisualDICOMBrowserLib.domain.errors import Cancelled, PeerError, StorageError, UsageError, VisualDicomError
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import Server
+from VisualDICOMBrowserLib.engine import local_actions
+from VisualDICOMBrowserLib.store import importer
 
 COUNT = 8
 SIZE = 50_000
@@ -86,10 +88,12 @@ def job(engine, kind: str):
         ("CT-2", ["ACT-2"]),
         ("act-2", ["ACT-2"]),
         ("åsa", ["ACT-2"]),
+        ("A43", ["ACT-2"]),
+        ("a43", ["ACT-2"]),
         ("nobody", []),
     ],
 )
-def test_one_text_finds_by_part_of_a_name_or_of_an_id(known, engine, text, expected):
+def test_one_text_finds_by_part_of_a_name_or_of_an_id_or_by_accession_number(known, engine, text, expected):
     result = engine.search(QueryFilter(text=text))
 
     assert result.to_dict() == {"complete": True, "warnings": (), "errors": (), "servers_asked": 1}
@@ -198,7 +202,7 @@ def test_a_reader_searches_and_explores_and_notes_nothing(known, bench, engine):
 def test_a_server_that_breaks_off_leaves_what_it_said_before(bench, content, engine):
     bench.add("PACS", content.peer)
     engine.search(QueryFilter(text="actor"))
-    with FaultProxy(content.peer.address, to_client=[Reset(after=700)]) as proxy:
+    with FaultProxy(content.peer.address, to_client=[Cut(after=700)]) as proxy:
         bench.add("PACS", proxy.address)
         result = engine.explore(row_of(engine, "ACT-1"))
 
@@ -322,20 +326,30 @@ def test_ended_jobs_are_cleared_here_and_in_the_queue(bench, content, engine, de
     assert engine._store.catalogue.jobs() == []
 
 
-def test_an_import_that_was_cancelled_is_retried_and_copies_only_the_rest(engine, content):
+def test_an_import_that_failed_is_retried_and_copies_only_the_rest(engine, content, monkeypatch):
     folder = content.one[0].path.parent
-    engine.import_paths([folder])
-    token = CancelToken()
+    engine.import_paths([path.path for path in content.one[:3]])
     heard = Heard(engine)
-    engine.subscribe(lambda name, *_: name == "progress" and token.cancel())
-    with pytest.raises(Cancelled):
-        engine.import_paths([folder], token=token)
-    record = [r for r in engine.jobs() if r.description.kind.value == "import"][-1]
+
+    def fail(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local_actions.Importer, "run", fail)
+        with pytest.raises(StorageError):
+            engine.import_paths([folder])
+    record = engine.jobs()[-1]
+    assert (record.description.kind.value, record.state.value) == ("import", "failed")
+    copied = []
+    copy = importer._copy
+    monkeypatch.setattr(importer, "_copy", lambda path, part: (copied.append(path), copy(path, part)))
     engine.retry_job(record.job_id)
     wait_until(lambda: engine.jobs()[-1].state.value == "completed", what="the retry to succeed")
 
+    assert engine.jobs()[-1].job_id == record.job_id
     assert engine.verify().rows == COUNT
-    assert heard.of("series-changed") == []
+    assert len(copied) == COUNT - 3
+    assert heard.of("series-changed")[-1][1] == {"local_instances": COUNT}
 
 
 # Servers

@@ -192,17 +192,18 @@ def _is_spelled(query: QueryFilter, study: Study) -> bool:
 def _meanings(query: QueryFilter) -> list[QueryFilter]:
     """Return the questions for what a free text may be: a part of a name, a part of an ID, an accession number.
 
-    Many servers match IDs whole, whatever the wildcards. Where a key is given beside the text, that narrows the
-    search enough: answers are checked against the text here.
+    Many servers match IDs whole, whatever the wildcards, or tell capitals from small letters. Where a key is given
+    beside the text, that narrows the search enough: answers are checked against the text here.
     """
     text, rest = query.text, replace(query, text="")
     if not text or query.patient_name or query.patient_id or query.accession_number:
         return [rest]
     meanings = [replace(rest, patient_name=text)]
     if not set(text) & set("^,="):
-        meanings += [replace(rest, patient_id=form) for form in dict.fromkeys((as_part(text), text))]
+        forms = (as_part(text), as_part(text.upper()), text)
+        meanings += [replace(rest, patient_id=form) for form in dict.fromkeys(forms)]
     if any(character.isdigit() for character in text) and not any(map(str.isspace, text)):
-        meanings.append(replace(rest, accession_number=text))
+        meanings += [replace(rest, accession_number=form) for form in dict.fromkeys((text, text.upper()))]
     return meanings
 
 
