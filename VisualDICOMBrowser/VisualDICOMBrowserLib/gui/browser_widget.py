@@ -124,6 +124,11 @@ class BrowserWidget(qt.QWidget):
         bar.settings_asked.connect(self.show_settings)
         self._search.running_changed.connect(bar.set_running)
         self._search.running_changed.connect(self._patients.busy)
+        self._search.errors_changed.connect(self._patients.show_errors)
+        self._patients.retry_asked.connect(self._search.retry)
+        self._patients.clear_asked.connect(bar.clear_all)
+        self._patients.left_upwards.connect(bar.focus_field)
+        bar.left_downwards.connect(self._patients.focus_list)
 
     def _narrow(self, filter: QueryFilter, places: Places) -> None:
         self._show_browser()
@@ -204,9 +209,7 @@ class BrowserWidget(qt.QWidget):
     # Pages
 
     def _connect_pages(self) -> None:
-        self._strip.panel_asked.connect(self._jobs.setVisible)
-        self._jobs.cancel_asked.connect(self._actions.cancel_job)
-        self._jobs.retry_asked.connect(self._actions.retry_job)
+        self._strip.show_toggled.connect(self._jobs.setVisible)
         self._settings.closed.connect(self._show_browser)
         self._welcome.add_server_asked.connect(self.add_server)
         self._welcome.import_asked.connect(self.import_folder)
@@ -236,13 +239,13 @@ class BrowserWidget(qt.QWidget):
 
     def show_settings(self) -> None:
         """Show the servers."""
-        self._settings.load()
+        self._settings.reload()
         self._stack.setCurrentWidget(self._settings)
 
     def add_server(self) -> None:
         """Show the servers with an empty form for a new one."""
         self.show_settings()
-        self._settings.add()
+        self._settings.add_server()
 
     def import_folder(self) -> None:
         """Ask for a folder to import."""
