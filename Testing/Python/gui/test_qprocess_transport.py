@@ -238,6 +238,22 @@ def test_writing_to_an_engine_that_does_not_read_does_not_block(bench, monkeypat
     assert transport.wait(5)
 
 
+def test_a_reader_that_fails_hears_the_next_lines_and_the_end(bench, qtbot):
+    heard, ended = [], []
+
+    def on_line(line):
+        heard.append(line)
+        raise ValueError(line)
+
+    transport = QProcessTransport([sys.executable, "-c", "print('a'); print('b')"], bench.log)
+    with qtbot.captureExceptions() as raised:
+        transport.start(on_line, ended.append)
+        bench.wait(lambda: bool(ended))
+    assert [line.strip() for line in heard] == [b"a", b"b"]
+    assert ended == [0]
+    assert {kind for kind, _, _ in raised} == {ValueError}
+
+
 def test_what_was_never_started_is_ended_already(tmp_path):
     transport = QProcessTransport([sys.executable], tmp_path / "log")
     transport.close_input()

@@ -112,5 +112,8 @@ class FakeSession:
     def say(self, text: str, tone: Tone = Tone.NOTE, about: str = "") -> None:
         self.said.emit(Message(text, tone, about))
 
+    def begin_close(self) -> None:
+        return None
+
     def close(self) -> None:
         return None

@@ -447,6 +447,9 @@ def _kept_by_closure(node: Function, scope: Scope) -> Found:
 
 def _locals_that_die(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Found:
     """Find objects without parent that only a local variable refers to."""
+    unowned = {name: found for name, found in scope.names.items() if not found.owned and not found.is_class}
+    if not unowned:
+        return
     kept = {
         part.id
         for statement in ast.walk(node)
@@ -459,10 +462,8 @@ def _locals_that_die(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope)
             kept |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
     kept |= _arguments_of(node, {"append", "add"})
     given = _arguments_of(node, NOT_KEEPING)
-    for name, found in scope.names.items():
-        if found.owned or found.is_class or name in kept:
-            continue
-        if name in given or facts().inherits(found.qt, *DYING):
+    for name, found in unowned.items():
+        if name not in kept and (name in given or facts().inherits(found.qt, *DYING)):
             yield "lifetime", f"{name} dies with this function: give it a parent or keep a reference"
 
 

@@ -129,12 +129,17 @@ class QProcessTransport:
     def _deliver_for(self, seconds: float | None) -> None:
         """Deliver lines for so long (None: all), leave the rest to the event loop, and tell the end behind the last."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        while self._lines:
-            line = self._lines.popleft()
-            self._waiting_bytes -= len(line)
-            self._on_line(line)
-            if deadline is not None and time.monotonic() >= deadline:
-                break
+        try:
+            while self._lines:
+                line = self._lines.popleft()
+                self._waiting_bytes -= len(line)
+                self._on_line(line)
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
+        finally:  # a listener that fails keeps neither the next lines nor the end from being told
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._lines and self._later is not None:
             self._later.start(0)
         elif self._ended and not self._told:
