@@ -72,6 +72,11 @@ def _imported(document: Mapping[str, Any]) -> str:
     return "\n".join([summary, *(f"  {item['path']}: {item['reason']}" for item in document["rejected"])])
 
 
+def _exported(document: Mapping[str, Any]) -> str:
+    lines = [f"{document['files']} files are in {document['folder']} ({document['seconds']:.1f} s)."]
+    return "\n".join([*lines, *(f"  missing: {item['sop_uid']}  {item['reason']}" for item in document["failed"])])
+
+
 def _verified(document: Mapping[str, Any]) -> str:
     lines = [f"{document['rows']} rows, {document['files']} files: {'all is well' if document['ok'] else 'not well'}."]
     lines += [f"  no readable file for {uid}" for uid in document["missing"]]
@@ -92,6 +97,18 @@ def _server_lines(document: Mapping[str, Any]) -> str:
 
 def _echoed(document: Mapping[str, Any]) -> str:
     return f"{document['server']}: {document['message']} ({document['seconds']:.3f} s)"
+
+
+def _metadata(document: Mapping[str, Any]) -> str:
+    lines = [_element(element) for element in document["elements"]]
+    return "\n".join(lines) or "No element matches."
+
+
+def _element(element: Mapping[str, Any]) -> str:
+    """Return one line; what would break it, or move a terminal's cursor, is escaped."""
+    value = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in element["value"])
+    line = f"{'  ' * element['depth']}{element['tag']} {element['vr']:2} {element['name']}"
+    return f"{line}: {value}" if value else line
 
 
 def _demonstrated(document: Mapping[str, Any]) -> str:
@@ -116,9 +133,11 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {
     "list": _tree,
     "retrieve": _retrieved,
     "import": _imported,
+    "export": _exported,
     "verify": _verified,
     "servers": _server_lines,
     "echo": _echoed,
+    "metadata": _metadata,
     "demo": _demonstrated,
     "bench": _measured,
 }

@@ -137,6 +137,11 @@ def _in_order(sop_classes: Sequence[str]) -> Iterator[Proposal]:
                 yield Proposal(sop_class, (syntax,), as_scp=True)
 
 
+def classes_of(modality: str) -> tuple[str, ...]:
+    """Return the SOP classes that series of a modality usually hold; nothing for an unusual one."""
+    return _BY_MODALITY.get(modality, ())
+
+
 def _classes_of(modalities: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(c for modality in modalities for c in _BY_MODALITY.get(modality, ())))
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..dimse.association import Association
+from ..dimse.contexts import Proposal, classes_of, storage_batches
 from ..dimse.find import Finder
+from ..dimse.get import GetOutcome, get
+from ..dimse.identifier import Keys
+from ..dimse.models import STUDY_ROOT_FIND, STUDY_ROOT_GET
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, PeerError, StorageError, UsageError
-from ..domain.model import Instance, Level, Target
+from ..domain.errors import (
+    BadData,
+    ConnectionLost,
+    NoCommonContext,
+    OperationRefused,
+    PeerError,
+    ProtocolViolation,
+    StorageError,
+    UsageError,
+)
+from ..domain.model import Instance, Level, Series, Study, Target
 from ..domain.results import ThumbnailResult
 from ..domain.servers import Server
 from ..imaging.children import Decoder
@@ -17,15 +32,24 @@ from ..store.catalogue import LocalFile
 from ..store.files import replace_with_retry
 from ..store.headers import Header, read_header
 from ..store.local import LocalStore
+from ..store.receive import Receiver
+from ..store.writer import Batch
 from .plan import Plan, SeriesPlan
 from .retrieve import Retrieval
 
+_log = logging.getLogger(__name__)
+
 _MAX_INSTANCES = 200_000
+#: How many presentation contexts are spent on what a series likely holds: more take time, and the rest has its turn.
+_STORAGE_CONTEXTS = 60
 
 
-def local_thumbnail(store: LocalStore, decoder: Decoder, series_uid: str) -> ThumbnailResult | None:
+def local_thumbnail(
+    store: LocalStore, decoder: Decoder, series_uid: str, on_made: Callable[[], None] = lambda: None
+) -> ThumbnailResult | None:
     """Return the thumbnail of what is here of a series, made if need be; None if nothing is here.
 
+    :param on_made: called if it was.
     :raises StorageError: the picture cannot be written.
     """
     files = store.catalogue.local_files(Level.SERIES, [series_uid])
@@ -33,11 +57,19 @@ def local_thumbnail(store: LocalStore, decoder: Decoder, series_uid: str) -> Thu
     if not headers:
         return None
     file, header = headers[middle_index([_geometry(header) for _, header in headers])]
-    return _existing(store, file) or _make(store, decoder, file, header)
+    existing = _existing(store, file)
+    if existing is not None:
+        return existing
+    made = _make(store, decoder, file, header)
+    on_made()
+    return made
 
 
 def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: CancelToken) -> None:
     """Fetch the middle instance of a series, by instance number, and nothing else of it.
+
+    Usually over one association that first lists the instances. What cannot be had so, because the server keeps its
+    services apart or its object needs other presentation contexts, is fetched in the manner of a retrieve.
 
     :raises UsageError: nobody knows the series.
     :raises PeerError: it could not be had.
@@ -45,20 +77,74 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     known = store.catalogue.find_series(series_uid)
     if known is None:
         raise UsageError("This series is not known; search for it first.")
-    study, series = known
-    with Finder.connect(server, token) as finder:
-        instances, _ = finder.instances(study.study_uid, series_uid, {}, _MAX_INSTANCES)
-    if not instances:
-        raise BadData(f"{server.name} lists no instance of this series.")
+    instances = _fetch_at_once(store, server, *known, token)
+    if instances is None:
+        with Finder.connect(server, token) as finder:
+            instances = _listed(finder, server, known[1])
     store.catalogue.note_found(server.name, instances=instances)
     middle = _middle_by_number(instances)
-    classes = (middle.sop_class,) if middle.sop_class else study.sop_classes
-    wanted = SeriesPlan(series, classes, {middle.sop_uid: middle}, whole=False, count=1)
-    target = Target(Level.IMAGE, (middle.sop_uid,))
+    if not store.readable([middle.sop_uid]):
+        _retrieve_alone(store, server, *known, middle, token)
+
+
+def _fetch_at_once(
+    store: LocalStore, server: Server, study: Study, series: Series, token: CancelToken
+) -> list[Instance] | None:
+    """List a series and fetch its middle instance over one association; None if the server does not list it so.
+
+    :raises PeerError: it cannot be reached, or does not talk to us.
+    """
+    batch = Batch()
+    instances: list[Instance] | None = None
+    try:
+        with Association.request(server, _proposals(study, series), token) as association:
+            instances = _listed(Finder(lambda: association), server, series)
+            receiver = Receiver(store.folder, store.writer, batch, server.called_aet)
+            _get_one(association, _middle_by_number(instances), receiver)
+    except (NoCommonContext, OperationRefused, ConnectionLost, ProtocolViolation) as error:
+        _log.info("A thumbnail takes another association: %s", type(error).__name__)
+        token.check()
+    finally:
+        batch.wait()
+    return instances
+
+
+def _proposals(study: Study, series: Series) -> list[Proposal]:
+    likely = classes_of(series.modality)
+    classes = [c for c in study.sop_classes if c in likely] or study.sop_classes
+    storage = next(storage_batches(classes, [series.modality], _STORAGE_CONTEXTS))
+    return [Proposal(STUDY_ROOT_FIND), Proposal(STUDY_ROOT_GET), *storage]
+
+
+def _listed(finder: Finder, server: Server, series: Series) -> list[Instance]:
+    instances, _ = finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)
+    if not instances:
+        raise BadData(f"{server.name} lists no instance of this series.")
+    return instances
+
+
+def _get_one(association: Association, instance: Instance, receiver: Receiver) -> None:
+    offered = {context.abstract_syntax for context in association.contexts.values()}
+    if instance.sop_class and instance.sop_class not in offered:
+        return
+    keys: Keys = {
+        "StudyInstanceUID": instance.study_uid,
+        "SeriesInstanceUID": instance.series_uid,
+        "SOPInstanceUID": instance.sop_uid,
+    }
+    get(association, Level.IMAGE, keys, receiver, GetOutcome())
+
+
+def _retrieve_alone(
+    store: LocalStore, server: Server, study: Study, series: Series, instance: Instance, token: CancelToken
+) -> None:
+    classes = (instance.sop_class,) if instance.sop_class else study.sop_classes
+    wanted = SeriesPlan(series, classes, {instance.sop_uid: instance}, whole=False, count=1)
+    target = Target(Level.IMAGE, (instance.sop_uid,))
     retrieval = Retrieval(server, target, store, Plan([study], [wanted]))
     retrieval.attempt(token, lambda *_: None)
     if not retrieval.here(wanted):
-        reason = retrieval.reasons.get(middle.sop_uid, "the server did not say why.")
+        reason = retrieval.reasons.get(instance.sop_uid, "the server did not say why.")
         raise PeerError(f"{server.name} did not provide an image of this series: {reason}")
 
 

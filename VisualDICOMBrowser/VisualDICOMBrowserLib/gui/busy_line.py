@@ -23,7 +23,7 @@ class BusyLine(qt.QWidget):
         self._busy = False
         self._clock = qt.QTimer(self)
         self._clock.setInterval(_TICK_MS)
-        self._clock.timeout.connect(lambda: self._advance())
+        self._clock.timeout.connect(self._advance)
         self.setFixedHeight(_HEIGHT)
 
     @property

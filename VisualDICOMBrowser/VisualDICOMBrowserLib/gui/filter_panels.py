@@ -102,7 +102,7 @@ class PlacePanel(Popup):
         self.body.addWidget(line)
         settings = qt.QPushButton("Server settings…")
         settings.setAutoDefault(False)
-        settings.clicked.connect(lambda: self._ask_settings())
+        settings.clicked.connect(self._ask_settings)
         self.body.addWidget(settings)
         self.choose(self._choice)
 

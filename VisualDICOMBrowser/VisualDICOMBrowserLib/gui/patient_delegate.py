@@ -88,10 +88,17 @@ def _paint_row(painter: Any, option: Any, area: Any, row: PatientRow, inks: _Ink
     _text(painter, upper.adjusted(0, 0, -marks, 0), bold, patient_text.title(row))
     painter.setFont(option.font)
     painter.setPen(inks.facts)
-    studies = patient_text.studies(row)
-    taken = qt.QFontMetrics(option.font).horizontalAdvance(studies) + _PAD_X if studies else 0
-    painter.drawText(lower, int(qt.Qt.AlignRight | qt.Qt.AlignVCenter), studies)
-    _text(painter, lower.adjusted(0, 0, -taken, 0), option.font, patient_text.facts(row))
+    _paint_facts(painter, lower, option.font, row)
+
+
+def _paint_facts(painter: Any, line: Any, font: Any, row: PatientRow) -> None:
+    """Draw the facts and, at the right, how many studies; in words only if the facts leave room for them."""
+    metrics, facts, studies = qt.QFontMetrics(font), patient_text.facts(row), patient_text.studies(row)
+    if metrics.horizontalAdvance(facts) + _PAD_X + metrics.horizontalAdvance(studies) > line.width():
+        studies = str(row.studies or "")
+    taken = metrics.horizontalAdvance(studies) + _PAD_X if studies else 0
+    painter.drawText(line, int(qt.Qt.AlignRight | qt.Qt.AlignVCenter), studies)
+    _text(painter, line.adjusted(0, 0, -taken, 0), font, facts)
 
 
 def _paint_marks(painter: Any, line: Any, row: PatientRow, inks: _Inks) -> int:

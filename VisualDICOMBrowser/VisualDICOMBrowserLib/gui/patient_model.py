@@ -13,6 +13,7 @@ from ..domain.overview import PatientRow, Places
 from . import patient_text
 from .session import Session
 from .signals import Signal
+from .throttle import Throttle
 
 #: Persons that are read at once, and most that are kept.
 PAGE = 64
@@ -45,9 +46,11 @@ class PatientModel(qt.QAbstractListModel):
         self._pages: OrderedDict[int, dict[int, PatientRow]] = OrderedDict()  # page -> key -> row
         self._stale: set[int] = set()
         self._wanted: list[int] = []  # pages, the newest wish last
-        self._reads = self._timer(0, self._read_page)
-        self._refreshes = self._timer(REFRESH_MS, self.refresh)
-        self._disconnect = session.catalogue_changed.connect(self._on_catalogue)
+        self._reads = qt.QTimer(self)
+        self._reads.setSingleShot(True)
+        self._reads.timeout.connect(self._read_page)
+        self._refresh_soon = Throttle(REFRESH_MS, self.refresh)
+        self._disconnect = session.catalogue_changed.connect(self._refresh_soon)
 
     @property
     def keys(self) -> list[int]:
@@ -61,7 +64,6 @@ class PatientModel(qt.QAbstractListModel):
 
     def refresh(self) -> None:
         """Read the keys again; what is shown stays until it is read anew."""
-        self._refreshes.stop()
         keys = self._reader.patient_rows(self._query, self._places)
         self._wanted.clear()
         if keys == self._keys:
@@ -111,7 +113,7 @@ class PatientModel(qt.QAbstractListModel):
         """Let go of the session."""
         self._disconnect()
         self._reads.stop()
-        self._refreshes.stop()
+        self._refresh_soon.cancel()
 
     # What Qt asks
 
@@ -170,17 +172,6 @@ class PatientModel(qt.QAbstractListModel):
     def _tell_changed(self, first: int, last: int) -> None:
         if last >= first:
             self.dataChanged.emit(self.index(first, 0), self.index(last, 0))
-
-    def _on_catalogue(self) -> None:
-        if not self._refreshes.isActive():
-            self._refreshes.start()
-
-    def _timer(self, interval: int, then: Any) -> Any:
-        timer = qt.QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(interval)
-        timer.timeout.connect(lambda: then())
-        return timer
 
 
 def _gone(key: int) -> PatientRow:

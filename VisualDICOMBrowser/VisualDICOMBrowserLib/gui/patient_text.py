@@ -20,7 +20,8 @@ def title(row: PatientRow) -> str:
 def facts(row: PatientRow) -> str:
     """Return what tells people of one name apart: ID, date of birth, sex."""
     patient = row.patient
-    parts = (patient.patient_id and f"ID {patient.patient_id}", readable_date(patient.birth_date), patient.sex)
+    identity = f"ID {patient.patient_id}" if patient.patient_id.strip() else "no ID"
+    parts = (identity, readable_date(patient.birth_date), patient.sex)
     return " · ".join(_one_line(part) for part in parts if part.strip())
 
 
@@ -51,7 +52,9 @@ def tooltip(row: PatientRow) -> str:
 
 def spoken(row: PatientRow) -> str:
     """Return the row for a screen reader."""
-    return ", ".join(part for part in (title(row), facts(row).replace(" · ", ", "), studies(row), whereabouts(row)) if part)
+    return ", ".join(
+        part for part in (title(row), facts(row).replace(" · ", ", "), studies(row), whereabouts(row)) if part
+    )
 
 
 def count(number: int) -> str:

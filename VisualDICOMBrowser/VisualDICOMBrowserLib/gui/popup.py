@@ -45,7 +45,7 @@ class ChoiceButton(qt.QPushButton):
         self.setLayoutDirection(qt.Qt.RightToLeft)  # puts the arrow after the text
         self.setToolTip(hint)
         self.setAutoDefault(False)
-        self.clicked.connect(lambda: self.pressed_to_open.emit())
+        self.clicked.connect(lambda *_: self.pressed_to_open.emit())
         self._paint_arrow()
 
     def say(self, text: str, hint: str) -> None:

@@ -19,6 +19,8 @@ from .portable import value
 from .search_terms import Days, PlaceChoice, SearchTerms, days_label, modality_label
 from .session import Session
 from .signals import Signal
+from .text_field import TextField
+from .throttle import Throttle
 from .tints import muted, palette_of, set_ink
 
 #: ``narrowed`` comes at most once in this time while one types.
@@ -54,10 +56,11 @@ class SearchBar(qt.QWidget):
         self._choice = PlaceChoice()
         self._running = False
         self._wide: bool | None = None
-        self._make_timer()
+        self._narrow = Throttle(NARROW_MS, lambda: self.narrowed.emit(*self.current()))
         self._make_widgets()
         self._lay_out()
-        self._make_keys(parent)
+        self._keys: list[Any] = []
+        self.listen_in(self)
         self._connections = [
             session.servers_changed.connect(self._ask_servers),
             session.ready_changed.connect(lambda ready, _sentence: self._ask_servers() if ready else None),
@@ -88,6 +91,22 @@ class SearchBar(qt.QWidget):
         self._field.setFocus()
         self._field.selectAll()
 
+    def listen_in(self, owner: Any) -> None:
+        """Have Ctrl+F and ``/`` put the cursor into the field wherever in ``owner`` the focus is.
+
+        Not in the whole window: in Slicer that is the main window, which has keys of its own.
+        """
+        for shortcut in self._keys:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._keys = [self._make_key(key, owner) for key in ("Ctrl+F", "/")]
+
+    def _make_key(self, key: str, owner: Any) -> Any:
+        shortcut = qt.QShortcut(qt.QKeySequence(key), owner)
+        shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self.focus_field)
+        return shortcut
+
     def clear_filters(self) -> None:
         """Reset everything but the text."""
         self._set_choice(self._choice.all_ticked())
@@ -100,22 +119,16 @@ class SearchBar(qt.QWidget):
 
     def search(self) -> None:
         """Search now, as Enter does."""
-        self._throttle.stop()
+        self._narrow.cancel()
         self.searched.emit(*self.current())
 
     def cleanup(self) -> None:
         """Let go of the session."""
-        self._throttle.stop()
+        self._narrow.cancel()
         for disconnect in self._connections:
             disconnect()
 
     # What it is made of
-
-    def _make_timer(self) -> None:
-        self._throttle = qt.QTimer(self)
-        self._throttle.setSingleShot(True)
-        self._throttle.setInterval(NARROW_MS)
-        self._throttle.timeout.connect(lambda: self.narrowed.emit(*self.current()))
 
     def _make_widgets(self) -> None:
         self._field = _Field(self)
@@ -139,15 +152,14 @@ class SearchBar(qt.QWidget):
         self._more.setCheckable(True)
         self._more.setAutoDefault(False)
         self._more.setToolTip("Search in the descriptions of studies and series")
-        self._more.toggled.connect(lambda on: self._more_row.setVisible(on))
         self._go = qt.QPushButton("Search", self)
         self._go.setDefault(True)
-        self._go.clicked.connect(lambda: self._press_go())
+        self._go.clicked.connect(self._press_go)
         self._gear = qt.QToolButton(self)
         self._gear.setAutoRaise(True)
         self._gear.setToolTip("Settings")
         self._gear.setAccessibleName("Settings")
-        self._gear.clicked.connect(lambda: self.settings_asked.emit())
+        self._gear.clicked.connect(lambda *_: self.settings_asked.emit())
         self._make_rows()
 
     def _make_rows(self) -> None:
@@ -158,11 +170,12 @@ class SearchBar(qt.QWidget):
         self._study_text = self._make_text("Study description", "study_description")
         self._series_text = self._make_text("Series description", "series_description")
         self._more_row = _row(self, self._study_text, self._series_text)
+        self._more.toggled.connect(self._more_row.setVisible)
         self._summary = ElidedLabel("", self)
         self._clear = qt.QToolButton(self)
         self._clear.setText("Clear filters")
         self._clear.setAutoRaise(True)
-        self._clear.clicked.connect(lambda: self.clear_filters())
+        self._clear.clicked.connect(self.clear_filters)
         self._summary_row = _row(self, self._summary, self._clear)
         value(self._summary_row, "layout").addStretch(1)
         for row in (self._days_row, self._more_row, self._summary_row):
@@ -176,12 +189,9 @@ class SearchBar(qt.QWidget):
         return edit
 
     def _make_text(self, hint: str, name: str) -> Any:
-        edit = qt.QLineEdit(self)
-        edit.setPlaceholderText(hint)
-        edit.setAccessibleName(hint)
-        edit.setClearButtonEnabled(True)
+        edit = TextField(hint, self)
         edit.textChanged.connect(lambda text: self._change(**{name: text}))
-        edit.returnPressed.connect(lambda: self.search())
+        edit.returnPressed.connect(self.search)
         return edit
 
     def _make_days_menu(self) -> Any:
@@ -198,14 +208,6 @@ class SearchBar(qt.QWidget):
 
     def _chooser(self, days: Days) -> Callable[[], None]:
         return lambda *_checked: self._choose_days(days)
-
-    def _make_keys(self, parent: Any) -> None:
-        self._keys = []
-        for key in ("Ctrl+F", "/"):
-            shortcut = qt.QShortcut(qt.QKeySequence(key), parent if parent is not None else self)
-            shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(lambda: self.focus_field())
-            self._keys.append(shortcut)
 
     # How it is laid out
 
@@ -252,7 +254,6 @@ class SearchBar(qt.QWidget):
         self._gear.setIconSize(qt.QSize(18, 18))
         self._go.setIcon(glyph_icon("stop" if self._running else "search", ink, 14))
         self._go.setIconSize(qt.QSize(14, 14))
-        self._field.paint_glass(muted(palette))
         set_ink(self._clear, palette.color(qt.QPalette.Link))
 
     # What happens
@@ -281,16 +282,12 @@ class SearchBar(qt.QWidget):
     def _set_terms(self, terms: SearchTerms) -> None:
         self._terms = terms
         self._show_terms()
-        self._tell()
+        self._narrow()
 
     def _on_places(self, choice: PlaceChoice) -> None:
         self._set_choice(choice)
         self._show_terms()
-        self._tell()
-
-    def _tell(self) -> None:
-        if not self._throttle.isActive():
-            self._throttle.start()
+        self._narrow()
 
     def _show_terms(self) -> None:
         terms = self._terms
@@ -327,7 +324,7 @@ class SearchBar(qt.QWidget):
         self._set_choice(self._choice.known(str(server["name"]) for server in servers))
         self._show_summary(self._terms)
         if self._choice.places() != before:
-            self._tell()
+            self._narrow()
 
     def _set_choice(self, choice: PlaceChoice) -> None:
         self._choice = choice
@@ -335,23 +332,25 @@ class SearchBar(qt.QWidget):
         self._where.say(choice.label(), "Where to look")
 
 
-class _Field(qt.QLineEdit):
+class _Field(TextField):
     """The search field; tells the keys that mean something to the window."""
 
+    _glass: Any = None  # while the base class is made
+
     def __init__(self, parent: Any) -> None:
-        qt.QLineEdit.__init__(self, parent)
+        TextField.__init__(self, "Patient name, ID or accession number", parent)
         self.entered = Signal()
         self.cleared = Signal()
         self.downwards = Signal()
         self._glass = self.addAction(qt.QIcon(), qt.QLineEdit.LeadingPosition)
-        self.setPlaceholderText("Patient name, ID or accession number")
-        self.setAccessibleName("Search for patient name, ID or accession number")
         self.setToolTip("Parts of names and IDs, whole accession numbers; * stands for any text, ? for a character")
-        self.setClearButtonEnabled(True)
         self.setMinimumWidth(120)
+        self.paint_marks()
 
-    def paint_glass(self, color: qt.QColor) -> None:
-        self._glass.setIcon(glyph_icon("search", color, 16))
+    def paint_marks(self) -> None:
+        TextField.paint_marks(self)
+        if self._glass is not None:
+            self._glass.setIcon(glyph_icon("search", muted(palette_of(self)), 16))
 
     def keyPressEvent(self, event: qt.QKeyEvent) -> None:
         told = {

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import qt
-
 from ..domain.errors import Cancelled, VisualDicomError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow
@@ -15,6 +13,7 @@ from .messages import Message, Remedy, Tone
 from .search_terms import wire
 from .session import Call, Session
 from .signals import Signal
+from .throttle import Debounce
 
 #: How long a choice in the list must last before servers are asked about it.
 EXPLORE_DELAY_MS = 150
@@ -34,7 +33,7 @@ class SearchRun:
     Messages are about ``search`` and ``server:NAME``; a new search leaves those of the servers it asks to be replaced.
     """
 
-    def __init__(self, session: Session, parent: Any = None) -> None:
+    def __init__(self, session: Session) -> None:
         self.running_changed = Signal()
         self.errors_changed = Signal()
         self.exploring = Signal()
@@ -46,10 +45,7 @@ class SearchRun:
         self._exploration: Call | None = None
         self._next_row: int | None = None
         self._explored: int | None = None
-        self._timer = qt.QTimer(parent) if parent is not None else qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(EXPLORE_DELAY_MS)
-        self._timer.timeout.connect(self._explore_next)
+        self._explore_soon = Debounce(EXPLORE_DELAY_MS, self._explore_next)
 
     @property
     def running(self) -> bool:
@@ -62,7 +58,7 @@ class SearchRun:
         self._query, self._servers = query, servers
         self._explored = None
         if self._next_row is not None and self._exploration is None:
-            self._timer.start()
+            self._explore_soon()
         self._set_errors({})
         if servers == ():
             self.running_changed.emit(False)
@@ -91,9 +87,9 @@ class SearchRun:
         if self._exploration is not None:
             self._exploration.stop()
             self._finish_exploration()
-        self._timer.stop()
+        self._explore_soon.cancel()
         if key is not None and key != self._explored:
-            self._timer.start()
+            self._explore_soon()
 
     def close(self) -> None:
         """Stop everything."""
@@ -160,7 +156,10 @@ class SearchRun:
         servers = None if self._servers is None else list(self._servers)
         self.exploring.emit(row)
         self._exploration = self._session.ask(
-            "explore", {"patient": row, "servers": servers}, partial(self._on_explored, row), self._on_not_explored
+            "explore",
+            {"patient": row, "servers": servers},
+            partial(self._on_explored, row),
+            partial(self._on_not_explored, row),
         )
 
     def _on_explored(self, row: int, result: Mapping[str, Any]) -> None:
@@ -176,8 +175,8 @@ class SearchRun:
         if warnings:
             self._session.said.emit(Message(warnings[0], Tone.WARNING, "explore", (), warnings[1:]))
 
-    def _on_not_explored(self, error: VisualDicomError) -> None:
-        if isinstance(error, Cancelled):
+    def _on_not_explored(self, row: int, error: VisualDicomError) -> None:
+        if row != self._next_row or isinstance(error, Cancelled):
             return
         self._finish_exploration()
         self._session.say(f"The studies of this patient could not be asked for. {error}", Tone.PROBLEM, "explore")

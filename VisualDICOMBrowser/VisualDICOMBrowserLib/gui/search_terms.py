@@ -29,13 +29,14 @@ USUAL_MODALITIES = {
 }
 
 #: The other defined terms of PS3.3, C.7.3.1.1.1.
-OTHER_MODALITIES = tuple(
+_OTHERS = (
     "ANN AR ASMT AU BDUS BI BMD DG DOC ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL IVOCT IVUS KER KO LEN LS M3D "
     "OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PLAN POS PR PX REG RESP RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD "
-    "RTRECORD RTSEGANN RTSTRUCT RWV SM SMR SRF STAIN TEXTUREMAP TG VA XC".split()  # noqa: SIM905 - reads as a table
+    "RTRECORD RTSEGANN RTSTRUCT RWV SM SMR SRF STAIN TEXTUREMAP TG VA XC"
 )
+OTHER_MODALITIES = tuple(_OTHERS.split())
 
-#: What a name of a place must not collide with: server names are never empty.
+#: Stands for this computer among the names of places; names of servers are never empty.
 HERE = ""
 _HERE_LABEL = "This computer"
 

@@ -65,5 +65,3 @@ def set_ink(widget: Any, color: qt.QColor) -> None:
     for role in (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text):
         palette.setColor(role, color)
     widget.setPalette(palette)
-
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
@@ -281,6 +282,43 @@ class Catalogue(CatalogueConnection):
     def servers_of_series(self, series_uid: str) -> list[str]:
         """Return the names of the servers that said they have a series."""
         return [r[0] for r in self._rows("SELECT server FROM series_servers WHERE series_uid = ?", (series_uid,))]
+
+    def has_files_below(self, path: Path, root: Path) -> bool:
+        """Tell whether a local instance has its file below a folder inside ``root``, the database folder."""
+        prefixes = (path.relative_to(root).as_posix(), path.as_posix())
+        statement = "SELECT 1 FROM instances WHERE substr(file, 1, ?) = ? LIMIT 1"
+        return any(self._rows(statement, (len(prefix) + 1, f"{prefix}/")) for prefix in prefixes)
+
+    def find_study(self, study_uid: str) -> Study | None:
+        """Return a known study, local or not."""
+        rows = self._rows(
+            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id, t.modalities,"
+            " t.sop_classes, p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
+            " FROM studies t JOIN patients p ON p.id = t.patient WHERE t.study_uid = ?",
+            (study_uid,),
+        )
+        return _study(rows[0]) if rows else None
+
+    def series_uids_of(self, level: Level, uids: Iterable[str]) -> set[str]:
+        """Return the known series, local or not, that have to do with patients (by ID), studies, series, instances."""
+        statement = (
+            "SELECT DISTINCT s.series_uid FROM series s JOIN studies t USING (study_uid)"  # noqa: S608
+            " JOIN patients p ON p.id = t.patient"
+            + (" JOIN instances i USING (series_uid)" if level is Level.IMAGE else "")
+            + f" WHERE {'s.series_uid' if level is Level.SERIES else _COLUMN[level]} IN {LIST}"
+        )
+        with self._using():
+            return {row[0] for row in fetch_in(self._connection, statement, [uid.strip() for uid in uids])}
+
+    def study_uids_of_patient(self, row: int) -> list[str]:
+        """Return the UIDs of all studies that are known of a person, by the row of the person."""
+        return [r[0] for r in self._rows("SELECT study_uid FROM studies WHERE patient = ?", (row,))]
+
+    def rename_server(self, old: str, new: str) -> None:
+        """Keep what a server said under its new name."""
+        with self._writing() as db:
+            for table in ("patient_servers", "study_servers", "series_servers"):
+                db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
 
     # Jobs
 

@@ -11,8 +11,8 @@ from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import InternalError, UsageError
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
-from VisualDICOMBrowserLib.domain.results import EchoResult
-from VisualDICOMBrowserLib.domain.servers import RetrieveMethod
+from VisualDICOMBrowserLib.domain.results import EchoResult, Failure, SearchResult, ServerError, UndoResult
+from VisualDICOMBrowserLib.domain.servers import RetrieveMethod, Server
 from VisualDICOMBrowserLib.engine.methods import METHODS, plain
 
 JSON = st.recursive(
@@ -55,9 +55,32 @@ def test_a_target_is_a_level_and_identifiers():
     assert arguments == {"target": Target(Level.STUDY, ("1.2",))}
 
 
+def test_a_server_is_read_as_it_is_written():
+    server = Server("PACS", "localhost", 104, "AET", proxy="OTHER")
+    (_, arguments), _ = call("save_server", {"server": server.to_dict(), "replaces": "OLD"})
+    assert arguments == {"server": server, "replaces": "OLD"}
+
+
+def test_an_export_goes_to_an_absolute_folder(tmp_path):
+    target = {"level": "series", "uids": ["1.2"]}
+    (_, arguments), token = call("export", {"target": target, "folder": str(tmp_path)})
+    assert arguments == {"target": Target(Level.SERIES, ("1.2",)), "folder": tmp_path, "token": token}
+
+
 @pytest.mark.parametrize(
     ("method", "params"),
     [
+        ("save_server", {"server": {"name": "PACS"}}),
+        ("save_server", {"server": None}),
+        ("test_server", {"server": {"name": "X", "host": "h", "port": 0, "called_aet": "A"}}),
+        ("export", {"folder": "relative"}),
+        ("remove", {"undoable": 1}),
+        ("undo_remove", {"trash": None}),
+        ("explore", {"patient": "1"}),
+        ("explore", {"patient": True}),
+        ("search", {"servers": "PACS"}),
+        ("cancel_job", {"job_id": 1}),
+        ("clear_jobs", {"all": True}),
         ("echo", {"server": 1}),
         ("echo", {"host": "example.org"}),
         ("query", {"filter": {"password": "x"}}),
@@ -92,6 +115,8 @@ def test_results_become_json():
         "level": Level.STUDY,
         "method": RetrieveMethod.GET,
         "nothing": None,
+        "search": SearchResult(False, ("w",), (ServerError("A", "down"),), 2),
+        "undo": UndoResult(1, (Failure("1.2", "gone"),)),
     }
     assert json.loads(json.dumps(plain(result))) == {
         "echo": {"server": "PACS", "ok": True, "seconds": 0.5, "message": "fine"},
@@ -99,6 +124,13 @@ def test_results_become_json():
         "level": 1,
         "method": "get",
         "nothing": None,
+        "search": {
+            "complete": False,
+            "warnings": ["w"],
+            "errors": [{"server": "A", "reason": "down"}],
+            "servers_asked": 2,
+        },
+        "undo": {"instances": 1, "failed": [{"sop_uid": "1.2", "reason": "gone"}]},
     }
 
 

@@ -46,7 +46,9 @@ def write(tmp_path: Path) -> Write:
             dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
         if data:
             dataset.PixelData = data + b"\0" * (len(data) % 2)
-            dataset["PixelData"].VR = "OW"
+            compressed = uid.UID(syntax).is_encapsulated
+            dataset["PixelData"].VR = "OB" if compressed else "OW"
+            dataset["PixelData"].is_undefined_length = compressed
         for keyword, value in elements.items():
             if value is None:
                 del dataset[keyword]

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 import VisualDICOMBrowserLib
-from VisualDICOMBrowserLib.domain.errors import Cancelled, InternalError, StorageError
+from VisualDICOMBrowserLib.domain.cancel import CancelToken
+from VisualDICOMBrowserLib.domain.errors import BadData, Cancelled, InternalError, StorageError
+from VisualDICOMBrowserLib.imaging import worker
 from VisualDICOMBrowserLib.imaging.children import Decoder
 from VisualDICOMBrowserLib.imaging.placeholder import ThumbnailOutcome
 
@@ -121,6 +123,54 @@ def test_a_missing_source_is_a_storage_error(decoder, png, tmp_path):
     with pytest.raises(StorageError):
         decoder().render(tmp_path / "none", png)
     assert not png.exists()
+
+
+def test_warming_starts_the_child_that_the_first_request_is_served_by(sample, decoder, png):
+    one = decoder(max_children=2)
+    one.warm()
+    one.warm()
+    _wait(lambda: one.pids)
+    warmed = one.pids
+    assert not one.render(sample("CT_small.dcm"), png, "CT").placeholder
+    assert one.pids == warmed
+
+
+def test_warming_returns_before_the_child_is_there_and_closing_ends_it(decoder, tmp_path):
+    begun = tmp_path / "begun"
+    script = (
+        f"import os, time; from pathlib import Path; Path({str(begun)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    )
+    one = decoder(command=[sys.executable, "-c", script])
+    one.warm()
+    assert one.pids == []
+    _wait(lambda: begun.exists() and begun.read_text())
+    begin = time.monotonic()
+    one.close()
+    assert time.monotonic() - begin < 2.5
+    assert _gone(int(begun.read_text()))
+
+
+@pytest.mark.parametrize("order", ["warm close", "close warm", "warm close warm"])
+def test_warming_and_closing_in_any_order_leaves_no_child(decoder, order):
+    one = decoder()
+    for step in order.split():
+        getattr(one, step)()
+    one.close()
+    assert one.pids == []
+
+
+def test_a_child_that_cannot_be_warmed_is_reported_by_the_first_request(decoder, png):
+    one = decoder(command=["/no/such/program"])
+    one.warm()
+    with pytest.raises(InternalError, match="could not be started"):
+        one.render(Path("x"), png)
+
+
+def test_a_child_has_its_libraries_before_it_says_that_it_is_ready(decoder, png):
+    loaded = "Path(destination).with_suffix('.txt').write_text(' '.join(sys.modules))"
+    decoder(REAL, loaded).render(Path("x"), png)
+    names = png.with_suffix(".txt").read_text().split()
+    assert {"numpy", "pydicom", "gdcm", "jpeg_ls", "openjpeg"} <= set(names)
 
 
 def _assert_placeholder(path: Path) -> None:
@@ -252,3 +302,29 @@ def test_a_child_in_the_middle_of_a_picture_dies_with_its_killed_parent(tmp_path
     _wait(lambda: _gone(worker))
     assert process.returncode == -signal.SIGKILL
     assert worker != process.pid
+
+
+def test_frames_and_listings_come_from_the_child_that_makes_thumbnails(sample, decoder, tmp_path):
+    one, token = decoder(), CancelToken()
+    view = one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=0)
+    listing = one.ask("elements", sample("CT_small.dcm"), tmp_path / "rows", token=token)
+    assert (view["width"], view["height"], view["format"]) == (128, 128, "gray16")
+    assert (tmp_path / "raw").stat().st_size == 128 * 128 * 2
+    assert listing["total"] == len((tmp_path / "rows").read_text().splitlines())
+    with pytest.raises(BadData, match="no such frame"):
+        one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=1)
+    with pytest.raises(StorageError):
+        one.ask("frame", tmp_path / "none", tmp_path / "raw", token=token, frame=0)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=0)
+    assert len(one.pids) == 1
+
+
+def test_a_frame_that_needs_too_much_memory_is_the_fault_of_the_file(monkeypatch):
+    def write(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(worker._viewer, "write", write)
+    reply = worker.answer({"id": 3, "kind": "frame", "source": "a", "destination": "b", "frame": 0})
+    assert reply == {"id": 3, "damaged": worker.OUT_OF_MEMORY}

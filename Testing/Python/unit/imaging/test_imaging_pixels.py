@@ -113,6 +113,19 @@ def test_ybr_primaries_become_rgb_primaries():
     np.testing.assert_array_equal(ybr_to_rgb(colours), expected)
 
 
+def test_ybr_of_16_bits_becomes_rgb_of_16_bits():
+    colours = np.array([[255 << 8, 0x8000, 0x8000], [76 << 8, 85 << 8, 255 << 8]], np.uint16)
+    expected = np.array([[65280, 65280, 65280], [65032, 0, 0]])
+    assert np.abs(ybr_to_rgb(colours, 16).astype(int) - expected).max() < 256
+
+
+def test_studio_levels_are_stretched(write):
+    # Y1 Y2 Cb Cr: black and white are 16 and 235 there
+    path = write(bytes([16, 235, 128, 128]), Rows=1, Columns=2, SamplesPerPixel=3, PlanarConfiguration=0,
+                 BitsAllocated=8, BitsStored=8, HighBit=7, PhotometricInterpretation="YBR_PARTIAL_422")  # fmt: skip
+    assert read_frame(path).pixels.tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+
 @pytest.mark.parametrize(("number", "index"), [(None, 5), (3, 2), (0, 5), (11, 5), (10, 9)])
 def test_the_representative_frame_else_the_middle_one_is_read(write, number, index):
     frames = np.repeat(np.arange(10, dtype=np.uint16), 4)
@@ -210,9 +223,11 @@ def test_a_truncated_file_is_bad_data(sample):
         read_frame(sample("MR_truncated.dcm"))
 
 
-def test_compressed_syntaxes_are_named(sample):
-    with pytest.raises(NotShowable, match=r"^This transfer syntax cannot be shown yet: JPEG 2000"):
-        read_frame(sample("JPEG2000.dcm"))
+def test_syntaxes_that_cannot_be_shown_are_named(write):
+    path = write(np.zeros((2, 2), np.uint8))
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.4.100\0"[:20]))
+    with pytest.raises(NotShowable, match=r"^This transfer syntax cannot be shown yet: an unknown one"):
+        read_frame(path)
 
 
 def test_an_unknown_syntax_is_not_quoted(write):
