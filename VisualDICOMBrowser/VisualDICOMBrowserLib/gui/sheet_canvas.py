@@ -10,25 +10,17 @@ import qt
 from ..domain.overview import SeriesRow
 from .portable import value
 from .selection import Selection
-from .series_state import Presence, SeriesState
-from .sheet_content import SheetContent, count_text, series_title
+from .sheet_content import SheetContent
 from .sheet_keys import SheetKeys
 from .sheet_layout import HEADER, LINE, Box, SheetLayout, Spot
 from .sheet_look import Look, ThumbnailSize, look_of
 from .sheet_painter import Cell, Header, SheetPainter, check_box, chip_box, header_chip
+from .sheet_text import ACTIONS, others_text, series_tip, study_tip
 from .signals import Signal
 
 #: So far the mouse moves before a press becomes a drag.
 _DRAG_DISTANCE = 8
 Picture = Callable[[SeriesRow], "qt.QPixmap | None"]
-#: What a click on the pictogram of a state does; nothing for the others.
-ACTIONS = {
-    Presence.REMOTE: "fetch",
-    Presence.PARTLY: "fetch",
-    Presence.QUEUED: "cancel",
-    Presence.ARRIVING: "cancel",
-    Presence.FAILED: "retry",
-}
 
 
 @dataclass
@@ -404,10 +396,7 @@ class SheetCanvas(qt.QWidget):
             return series_tip(row, self.content.state(row), self._reason(row), chip)
         if study is None or spot is None or spot.cell != HEADER:
             return ""
-        summary = self.content.summary(study)
-        number = study.study.accession_number
-        lines = [study.study.description, summary.where, f"Accession number {number}" if number else ""]
-        return "\n".join(line for line in lines if line)
+        return study_tip(study, self.content.summary(study).where)
 
     def _ask_menu(self, spot: Spot | None, point: qt.QPoint) -> None:
         row, study = self.content.series_at(spot), self.content.study_at(spot)
@@ -423,23 +412,3 @@ class SheetCanvas(qt.QWidget):
 def _point_of(event: qt.QMouseEvent) -> tuple[int, int]:
     point = event.pos()
     return point.x(), point.y()
-
-
-def others_text(number: int) -> str:
-    """Return the line that stands for studies that do not match."""
-    return f"{number:,} more {'study does' if number == 1 else 'studies do'} not match the filter – show"
-
-
-def series_tip(row: SeriesRow, state: SeriesState, picture_failed: str, chip: bool) -> str:
-    """Return what is told of a series under the mouse."""
-    deeds = {"fetch": "Click to fetch it.", "cancel": "Click to stop.", "retry": "Click to try again."}
-    places = (["this computer"] if row.local_instances else []) + list(row.servers)
-    lines = [
-        series_title(row),
-        " · ".join(part for part in (row.series.modality, row.series.body_part, count_text(state)) if part),
-        f"On {', '.join(places)}" if places else "",
-        f"{state.presence.value.capitalize()}: {state.reason}" if state.reason else "",
-        row.thumbnail.reason if row.thumbnail is not None and row.thumbnail.placeholder else picture_failed,
-        deeds[ACTIONS[state.presence]] if chip and state.presence in ACTIONS else "",
-    ]
-    return "\n".join(line for line in lines if line)

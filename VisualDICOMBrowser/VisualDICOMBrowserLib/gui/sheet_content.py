@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
-from ..domain.model import Series, readable_date
+from ..domain.model import Series
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow
 from .series_state import Presence, SeriesState, state_of
 from .session import Session
 from .sheet_layout import HEADER, LINE, Block, Spot
+from .sheet_text import counted, whereabouts
 from .signals import Signal
 
 #: So many of the newest studies are unfolded at first.
@@ -118,10 +119,11 @@ class SheetContent:
 
     def blocks(self) -> list[Block]:
         """Return what the layout is made of."""
-        blocks = [
-            Block(uid, len(self._series.get(uid, ())), self.is_unfolded(uid)) for uid in map(_uid, self.studies)
-        ]  # fmt: skip
+        blocks = [self._block(uid) for uid in map(_uid, self.studies)]
         return [*blocks, Block(OTHERS, 0, True, header=False)] if self.hidden_studies else blocks
+
+    def _block(self, study_uid: str) -> Block:
+        return Block(study_uid, len(self._series.get(study_uid, ())), self.is_unfolded(study_uid))
 
     def is_unfolded(self, study_uid: str) -> bool:
         """Tell whether the series of a study are shown."""
@@ -228,8 +230,8 @@ class SheetContent:
         here = sum(state.here for state in states)
         total = sum(state.here if state.total is None else state.total for state in states)
         return StudySummary(
-            where=_whereabouts(row, bool(here)),
-            series=_counted(max(row.series_count, len(series)), "series", "series"),
+            where=whereabouts(row, bool(here)),
+            series=counted(max(row.series_count, len(series)), "series", "series"),
             fraction=min(1.0, here / total) if under_way and total else None,
             under_way=under_way,
             complete=bool(series) and all(one.complete for one in series),
@@ -239,7 +241,7 @@ class SheetContent:
         job = self._session.jobs.retrieve_of(SeriesRow(Series("", _uid(row))))
         under_way = job is not None and not job.state.terminal
         fraction = min(1.0, job.done / job.total) if job is not None and under_way and job.total else None
-        where, series = _whereabouts(row, False), _counted(row.series_count, "series", "series")
+        where, series = whereabouts(row, False), counted(row.series_count, "series", "series")
         return StudySummary(where, series, fraction, under_way)
 
     def _tried(self, read: Callable[[], _Read]) -> _Read | None:
@@ -264,33 +266,6 @@ class SheetContent:
             self._series.update(found or {})
         self._where = {row.uid: (uid, index) for uid, rows in self._series.items() for index, row in enumerate(rows)}
         self._states.clear()
-
-
-def study_title(row: StudyRow) -> str:
-    """Return the date of a study for people."""
-    return readable_date(row.study.date) or "No date"
-
-
-def series_title(row: SeriesRow) -> str:
-    """Return the description of a series, or what stands for it."""
-    return row.series.description or row.series.body_part or "No description"
-
-
-def count_text(state: SeriesState) -> str:
-    """Return how many images there are: ``120 images``, or ``41 of 120`` if some are missing."""
-    if state.total is None:
-        return _counted(state.here, "image", "images") if state.here else ""
-    if 0 < state.here < state.total or state.presence is Presence.ARRIVING:
-        return f"{state.here:,} of {state.total:,}"
-    return _counted(state.total, "image", "images")
-
-
-def _whereabouts(row: StudyRow, here: bool) -> str:
-    return " · ".join((["this computer"] if row.local_instances or here else []) + list(row.servers))
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _uid(row: StudyRow) -> str:

@@ -79,9 +79,8 @@ class Box:
 
     def meets(self, other: Box) -> bool:
         """Tell whether the two have a point in common."""
-        return (
-            self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
-        )  # fmt: skip
+        beside = self.x < other.right and other.x < self.right
+        return beside and self.y < other.bottom and other.y < self.bottom
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import qt
 
 from ..domain.overview import SeriesRow, StudyRow
 from .series_state import Presence, SeriesState
-from .sheet_content import StudySummary, count_text, series_title, study_title
+from .sheet_content import StudySummary
 from .sheet_layout import Box
 from .sheet_look import Look, ThumbnailSize
+from .sheet_text import count_text, series_title, study_title
 
 _PAD = 8
 _CHIP = 22

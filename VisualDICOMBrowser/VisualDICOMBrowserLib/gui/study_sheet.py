@@ -13,9 +13,10 @@ from .later import Later
 from .messages import Tone
 from .portable import value
 from .session import Session
-from .sheet_canvas import ACTIONS, SheetCanvas
+from .sheet_canvas import SheetCanvas
 from .sheet_content import SheetContent
 from .sheet_look import ThumbnailSize
+from .sheet_text import ACTIONS
 from .signals import Signal
 from .thumbnail_requests import ThumbnailRequests
 from .thumbnail_store import ThumbnailStore
