@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QModelIndex, QObject, QPoint, Qt
 
+from VisualDICOMBrowserLib.domain.model import Series
+from VisualDICOMBrowserLib.domain.overview import SeriesRow
 from VisualDICOMBrowserLib.gui.glyphs import GLYPHS
 from VisualDICOMBrowserLib.gui.job_rates import JobRates
 from VisualDICOMBrowserLib.gui.job_watch import JobWatch
@@ -237,3 +239,12 @@ def test_a_list_that_nobody_sees_rests_and_catches_up_when_it_is_shown(panel, se
     assert panel.model.rowCount() == 0
     panel.show()
     assert ids(panel.model) == ["job-1"]
+
+
+def test_a_job_about_one_series_has_its_name(panel, session):
+    session.reader.series_of["1"] = [SeriesRow(Series("1.2.9", "1", 4, "MR", "T1 MPRAGE"), 192)]
+    note(session, panel, job(1, params={"level": "series", "uids": ["1.2.9"]}), job(2))
+    assert panel.model.data(panel.model.index(1, WHAT)) == "MR T1 MPRAGE"
+    assert panel.model.data(panel.model.index(0, WHAT)) == "1 series"
+    panel.choose("job-1")
+    assert panel.title.text() == "Fetch  ·  MR T1 MPRAGE  ·  PACS  ·  Running"

@@ -207,3 +207,10 @@ def test_a_damaged_file_is_shown_as_far_as_it_goes_with_a_warning(view, session)
     session.asked("stack")[-1].answer({"images": [["1.2.3.0", 1]], "frame_time_ms": None, "modality": "CT"})
     answer(session, ROWS, warning="The file ends in the middle of an element.")
     assert view.warning.isVisible()
+
+
+def test_objects_without_pixels_have_elements_too(view, session):
+    view.show_series(UID)
+    session.asked("stack")[-1].answer({"images": [["1.2.3.0", 0]], "frame_time_ms": None, "modality": "SR"})
+    answer(session, ROWS)
+    assert view.model.rowCount() == 4

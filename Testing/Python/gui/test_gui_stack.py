@@ -346,6 +346,14 @@ def test_a_placeholder_says_why_instead_of_showing_grey(preview, session, engine
     assert preview.view._detail == "This is a report; it has no pixels."
 
 
+def test_a_report_that_is_here_has_no_images_and_is_not_said_to_be_missing(preview, session, engine):
+    session.reader.series_of["1.2"] = [SeriesRow(Series(UID, "1.2", 1, "SR"), 1, 1)]
+    preview.show_series(UID)
+    engine.stack([["1.2.3.0", 0]], "SR")
+    assert preview.view._sentence == "This series has no images to look at."
+    assert not preview.controls.isVisible()
+
+
 def test_a_series_on_the_server_shows_its_thumbnail_and_can_be_fetched(preview, session, engine, tmp_path, qtbot):
     picture = QImage(64, 64, QImage.Format_RGB32)
     picture.fill(Qt.darkGray)

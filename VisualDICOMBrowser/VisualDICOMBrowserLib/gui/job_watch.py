@@ -10,11 +10,13 @@ import qt
 from ..jobs.description import JobRecord
 from .coalescer import Coalescer
 from .job_rates import JobRates
+from .job_words import label_of, series_of, series_title
 from .session import Session
 from .signals import Signal
 
 _INTERVAL_MS = 200
 _TICK_MS = 1000
+_TITLES_AT_ONCE = 50
 
 
 class JobWatch:
@@ -35,6 +37,8 @@ class JobWatch:
         self.records: list[JobRecord] = []
         self._rates = JobRates()
         self._paused = False
+        self._titles: dict[str, str] = {}  # of series, by UID
+        self._reader = session.reader
         self._book, self._clock = session.jobs, clock
         self._later = Coalescer(parent, _INTERVAL_MS, self._look_if_seen)
         self._ticker = qt.QTimer(parent)
@@ -61,6 +65,7 @@ class JobWatch:
                 known.add(record.job_id)
                 self._rates.note(record.job_id, record.bytes, now)
         self._rates.keep(known)
+        self._look_up_titles()
         if known and not self._ticker.isActive():
             self._ticker.start()
         elif not known:
@@ -75,9 +80,21 @@ class JobWatch:
         """Return bytes a second of a job."""
         return self._rates.rate(job_id, self._clock())
 
+    def label(self, record: JobRecord) -> str:
+        """Return what a job is about: the name of its series if it is about one."""
+        return self._titles.get(series_of(record) or "") or label_of(record)
+
     def total_rate(self) -> float:
         """Return bytes a second of all jobs."""
         return self._rates.total(self._clock())
+
+    def _look_up_titles(self) -> None:
+        """Ask the catalogue for the names of series not asked for before, some at a time."""
+        uids = dict.fromkeys(uid for record in self.records if (uid := series_of(record)) is not None)
+        unknown = [uid for uid in uids if uid not in self._titles][:_TITLES_AT_ONCE]
+        if unknown:
+            found = self._reader.series_by_uid(unknown)
+            self._titles.update({uid: series_title(found[uid].series) if uid in found else "" for uid in unknown})
 
     def cleanup(self) -> None:
         """Let go of the session."""

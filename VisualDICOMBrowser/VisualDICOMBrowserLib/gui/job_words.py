@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..domain.model import Series
 from ..jobs.description import JobKind, JobRecord
 from ..jobs.states import JobState
 
@@ -61,6 +62,21 @@ def label_of(record: JobRecord) -> str:
         if isinstance(things, list) and things:
             return f"1 {noun}" if len(things) == 1 else f"{len(things):,} {_plural(noun)}"
     return ""
+
+
+def series_of(record: JobRecord) -> str | None:
+    """Return the series that a job is about, if it is about one and has no label of its own."""
+    params = record.description.params
+    uids = params.get("uids")
+    if params.get("level") != "series" or not isinstance(uids, list) or len(uids) != 1 or params.get("label"):
+        return None
+    return str(uids[0])
+
+
+def series_title(series: Series) -> str:
+    """Return a short name of a series."""
+    number = "" if series.number is None else f"Series {series.number}"
+    return " ".join(filter(None, (series.modality, series.description or number)))
 
 
 def fraction_of(record: JobRecord) -> float | None:

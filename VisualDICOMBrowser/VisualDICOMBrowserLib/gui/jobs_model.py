@@ -9,7 +9,7 @@ import qt
 
 from ..jobs.description import JobRecord
 from .job_watch import JobWatch
-from .job_words import KINDS, QUICK, STATE_GLYPHS, STATES, clock_words, fraction_of, label_of, rate_words
+from .job_words import KINDS, QUICK, STATE_GLYPHS, STATES, clock_words, fraction_of, rate_words
 
 COLUMNS = ("Job", "What", "Server", "State", "Progress", "Rate", "Started", "Reason")
 KIND, WHAT, SERVER, STATE, PROGRESS, RATE, STARTED, REASON = range(8)
@@ -84,7 +84,7 @@ class JobsModel(qt.QAbstractTableModel):
     def _words(self, record: JobRecord, column: int) -> str:
         if column == RATE:
             return "" if record.state.terminal else rate_words(self._watch.rate(record.job_id))
-        return _WORDS[column](record)
+        return self._watch.label(record) if column == WHAT else _WORDS[column](record)
 
     # what changes
 
@@ -129,7 +129,7 @@ class JobsModel(qt.QAbstractTableModel):
     def _passes(self, record: JobRecord) -> bool:
         if record.description.kind in QUICK and not self._quick:
             return False
-        return not self._search or any(self._search in _WORDS[column](record).casefold() for column in _SEARCHED)
+        return not self._search or any(self._search in self._words(record, column).casefold() for column in _SEARCHED)
 
 
 def _runs(rows: list[int]) -> list[tuple[int, int]]:
@@ -150,7 +150,6 @@ def _progress_words(record: JobRecord) -> str:
 
 _WORDS: dict[int, Callable[[JobRecord], str]] = {
     KIND: lambda record: KINDS[record.description.kind],
-    WHAT: label_of,
     SERVER: lambda record: record.description.server or "",
     STATE: lambda record: STATES[record.state],
     PROGRESS: _progress_words,

@@ -10,7 +10,7 @@ from ..jobs.description import JobRecord
 from .coalescer import Coalescer
 from .job_cells import JobCells
 from .job_watch import JobWatch
-from .job_words import KINDS, RETRIED, STATES, details_of, label_of
+from .job_words import KINDS, RETRIED, STATES, details_of
 from .jobs_model import KIND, PROGRESS, RATE, REASON, SERVER, STARTED, STATE, WHAT, JobsModel
 from .portable import value
 from .session import Session
@@ -103,7 +103,7 @@ class JobsPanel(qt.QWidget):
         self.details.setVisible(bool(chosen))
         if len(chosen) == 1:
             record = chosen[0]
-            what = (KINDS[record.description.kind], label_of(record), record.description.server or "")
+            what = (KINDS[record.description.kind], self._watch.label(record), record.description.server or "")
             self.title.setText("  ·  ".join(filter(None, (*what, STATES[record.state]))))
             self.reason.setText(record.reason)
             self.facts.setText(details_of(record))

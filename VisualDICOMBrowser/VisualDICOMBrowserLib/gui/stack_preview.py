@@ -260,8 +260,10 @@ class StackPreview(qt.QWidget):
             self.view.show_image(qt.QImage(row.thumbnail.path))
             self.view.set_corners(Corners())
         elif self._known:
+            here = row is not None and row.local_instances > 0
             reason = row.thumbnail.reason if row is not None and row.thumbnail is not None else ""
-            self._show_nothing("No image of this series is on this computer.", reason)
+            absent = "No image of this series is on this computer."
+            self._show_nothing("This series has no images to look at." if here else absent, reason)
         else:
             self._show_nothing("", "")
             self._waiting.start()
