@@ -500,7 +500,7 @@ def test_a_database_that_another_program_locks_for_long_fails_the_group_and_may_
     folder, monkeypatch, database
 ):
     monkeypatch.setattr(store_sqlite, "BUSY_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("VisualDICOMBrowserLib.store.catalogue.BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("VisualDICOMBrowserLib.store.catalogue_connection.BUSY_TIMEOUT_S", 0.2)
     with LocalStore.open(folder.root) as store:
         receive(store, samples(2, series=9))
         with child(_HOLD, getattr(folder, database)) as holder:
