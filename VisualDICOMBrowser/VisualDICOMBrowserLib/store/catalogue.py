@@ -75,10 +75,8 @@ class Catalogue(CatalogueConnection):
         found = list(studies)
         with self._writing() as db:
             _note_found(db, server, found, [], [])
-            marked = (
-                "SELECT study_uid FROM studies JOIN study_servers USING (study_uid) WHERE patient = ? AND server = ?"
-            )
-            gone = _others(db.execute(marked, (patient_row, server)).fetchall(), (s.study_uid for s in found))
+            marked = db.execute(_MARKED_STUDIES, (patient_row, server)).fetchall()
+            gone = _others(marked, (study.study_uid for study in found))
             if not found:
                 db.execute("DELETE FROM patient_servers WHERE patient = ? AND server = ?", (patient_row, server))
             if gone or not found:
