@@ -49,6 +49,7 @@ DISPLAY_PACKAGES = (
     "libxcb-icccm4",
     "libxcb-keysyms1",
     "libxcb-shape0",
+    "libxtst6",
 )
 
 HELP = """\

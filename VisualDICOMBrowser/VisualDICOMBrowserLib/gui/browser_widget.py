@@ -98,6 +98,8 @@ class BrowserWidget(qt.QWidget):
             splitter.setChildrenCollapsible(False)
             splitter.setStretchFactor(0, first)
             splitter.setStretchFactor(1, second)
+        self._columns.setSizes([280, 1000])
+        self._right.setSizes([480, 340])
         self._stack = qt.QStackedWidget()
         for page in (self._columns, self._welcome, self._settings):
             self._stack.addWidget(page)
@@ -118,6 +120,7 @@ class BrowserWidget(qt.QWidget):
 
     def _connect_search(self) -> None:
         bar = self._search_bar
+        bar.listen_in(self)
         bar.narrowed.connect(self._narrow)
         bar.searched.connect(self._run_search)
         bar.stopped.connect(self._search.stop)

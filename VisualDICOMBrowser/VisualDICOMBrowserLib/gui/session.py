@@ -34,6 +34,30 @@ class Call(Protocol):
         """Whether it has ended."""
 
 
+class _SessionCall:
+    """A call that may have to wait for the engine; one that is stopped before then is never made."""
+
+    def __init__(self, make: Callable[[], EngineCall]) -> None:
+        self._make = make
+        self._call: EngineCall | None = None
+        self._stopped = False
+        self.on_end: Callable[[Future[Any]], object] = lambda _: None
+
+    def begin(self) -> None:
+        if self._stopped:
+            return
+        self._call = self._make()
+        self._call.add_done_callback(lambda future: self.on_end(future))
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._call is not None:
+            self._call.stop()
+
+    def done(self) -> bool:
+        return self._stopped if self._call is None else self._call.done()
+
+
 class Session:
     """One engine and its folder, for all widgets of a window.
 
@@ -59,6 +83,8 @@ class Session:
         self.said = Signal()
         self.ready = False
         self._client = client
+        self._starting = True
+        self._early: list[_SessionCall] = []
         self._closed = False
         self._forget_events = client.on_event(self._on_event)
 
@@ -78,9 +104,16 @@ class Session:
         done: Done | None = None,
         failed: Failed | None = None,
     ) -> Call:
-        """Call the engine. ``done`` gets the result, ``failed`` the error; without it, the error becomes a message."""
-        call = self._client.call_async(method, params)
-        call.add_done_callback(lambda future: self._settle(future, done, failed))
+        """Call the engine. ``done`` gets the result, ``failed`` the error; without it, the error becomes a message.
+
+        While the engine starts, calls wait for it; if it cannot, they fail with the reason.
+        """
+        call = _SessionCall(lambda: self._client.call_async(method, params))
+        call.on_end = lambda future: self._settle(future, done, failed)
+        if self._starting:
+            self._early.append(call)
+        else:
+            call.begin()
         return call
 
     def say(self, text: str, tone: Tone = Tone.NOTE, about: str = "") -> None:
@@ -110,8 +143,11 @@ class Session:
         self.ask("jobs", done=self.jobs.replace)
 
     def _set_ready(self, ready: bool, sentence: str) -> None:
-        self.ready = ready
+        self.ready, self._starting = ready, False
         self.ready_changed.emit(ready, sentence)
+        early, self._early = self._early, []
+        for call in early:
+            call.begin()
         if sentence:
             self.say(sentence, Tone.PROBLEM, "engine")
 
@@ -144,6 +180,3 @@ class Session:
         elif event.name == "events-lost":
             self.ask("jobs", done=self.jobs.replace)
             self.catalogue_changed.emit()
-
-
-__all__ = ["Call", "EngineCall", "Session"]
