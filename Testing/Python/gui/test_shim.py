@@ -105,14 +105,3 @@ def test_a_single_shot_calls_a_python_function(qapp, qtbot):
     heard = []
     qt.QTimer.singleShot(0, lambda: heard.append(1))
     qtbot.waitUntil(lambda: heard == [1])
-
-
-def test_painting_for_long_does_not_use_up_none(qapp):
-    import qt
-
-    pixmap, painter = qt.QPixmap(4, 4), qt.QPainter()
-    painter.begin(pixmap)
-    for _ in range(100_000):
-        painter.setPen(qt.Qt.NoPen)
-    painter.end()
-    assert pixmap.width() == 4

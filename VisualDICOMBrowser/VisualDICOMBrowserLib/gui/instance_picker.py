@@ -15,7 +15,7 @@ class InstancePicker(qt.QWidget):
         self.chosen = Signal()
         self._setting = False
         self.slider = qt.QSlider(qt.Qt.Horizontal, self)
-        self.slider.valueChanged.connect(lambda place: self._choose(place))  # noqa: PLW0108  Slicer counts parameters
+        self.slider.valueChanged.connect(lambda place: self._choose(place))
         self.number = qt.QSpinBox(self)
         self.number.setKeyboardTracking(False)
         self.number.setAccessibleName("Number of the instance")

@@ -22,7 +22,6 @@ The methods are set on PySide6's own classes: one process shows one program.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -38,7 +37,6 @@ def install() -> ModuleType:
         return sys.modules["qt"]
     from PySide6 import QtCore, QtGui, QtWidgets  # noqa: PLC0415
 
-    _keep_none()
     module = ModuleType("qt", __doc__)
     for part in (QtCore, QtGui, QtWidgets):
         for name in dir(part):
@@ -49,17 +47,6 @@ def install() -> ModuleType:
     module.__dict__["QFileDialog"] = _file_dialog(QtWidgets.QFileDialog)
     sys.modules["qt"] = module
     return module
-
-
-def _keep_none() -> None:
-    """Give ``None`` more references than can be lost.
-
-    PySide6 6.12 takes it for immortal, which it is from Python 3.12 on, and gives back one reference too many with
-    each QPainter.setPen, setBrush or drawPixmap: after some thousand of them Python 3.10 and 3.11 abort with
-    "deallocating None".
-    """
-    if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 def _keep_exec(module: Any) -> None:
