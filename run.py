@@ -30,8 +30,8 @@ TOP = Path(__file__).resolve().parent
 VENV = TOP / ".venv"
 STAMP_NAME = "run-stamp.json"
 
-#: The extra of pyproject.toml that a command needs beyond the package itself.
-EXTRAS = {"test": "test", "soak": "test", "gui": "desktop"}
+#: The extra of pyproject.toml that a command needs beyond the package itself; see :func:`extras_for`.
+EXTRAS = {"test": "test", "soak": "test", "gui": "desktop", "screenshots": "desktop"}
 
 #: Debian packages for the tests: the DICOM peers, then a display and what Qt's wheels expect of the system.
 PEER_PACKAGES = ("orthanc", "orthanc-dicomweb", "dcmtk")
@@ -54,10 +54,14 @@ DISPLAY_PACKAGES = (
 HELP = """\
 usage: python3 run.py COMMAND [ARGUMENT ...]
 
-  demo --headless      an embedded PACS with sample studies: search, thumbnails, retrieve, summary
+  demo                 the window on an embedded PACS with sample studies
+  demo --headless      the same without a window: search, thumbnails, retrieve, summary
+  gui                  the window on your own servers and images
   test [PYTEST ARG]    ruff, mypy and the test suite; as root on Debian or Ubuntu installs the peers too
   soak [PYTEST ARG]    the long-running tests
   bench get            C-GET beside stock pynetdicom and DCMTK
+  bench gui            how quickly the window opens, scrolls and answers
+  screenshots [DIR]    make the pictures of the README
   WORD ...             every other word goes to the program (echo, query, ...): `python3 run.py query --help`
 
 The first use makes .venv beside run.py. Exit code: 0 done, 1 failed or incomplete, 2 wrong usage.
@@ -381,11 +385,16 @@ def stop_orthanc_service(run: Run = run_quietly) -> None:
 
 def add_test_peers() -> None:
     """Install the peers and the display that are missing; where that cannot be, say so: their tests are skipped."""
+    add_missing(PEER_PACKAGES + DISPLAY_PACKAGES, "without these, tests are skipped")
+
+
+def add_missing(names: Sequence[str], without: str) -> None:
+    """Install those of the Debian packages that are missing; where that cannot be, say what it means."""
     if not is_debian():
         return
-    absent = absent_packages(PEER_PACKAGES + DISPLAY_PACKAGES)
+    absent = absent_packages(names)
     if absent and not apt_works():
-        say(f"without these, tests are skipped: sudo apt-get install {' '.join(absent)}")
+        say(f"{without}: sudo apt-get install {' '.join(absent)}")
     elif absent:
         try:
             install_packages(absent)
@@ -412,12 +421,23 @@ def test(arguments: Sequence[str]) -> int:
     return run_child([python, "-m", "pytest", *arguments], cwd=TOP) or (1 if failed else 0)
 
 
+def extras_for(words: Sequence[str]) -> set[str]:
+    """Give the extras that a command line needs."""
+    has_window = "--headless" not in words if words[0] == "demo" else list(words[:2]) == ["bench", "gui"]
+    if has_window:
+        return {"desktop"}
+    return {EXTRAS[words[0]]} if words[0] in EXTRAS else set()
+
+
 def run_command(words: Sequence[str]) -> int:
     """Do what the command line says; give the exit code."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
-    prepare({EXTRAS[words[0]]} if words[0] in EXTRAS else set())
+    extras = extras_for(words)
+    prepare(extras)
+    if "desktop" in extras:
+        add_missing(DISPLAY_PACKAGES, "without these the window may not open")
     python = str(venv_python(VENV))
     if words[0] == "test":
         return test(words[1:])

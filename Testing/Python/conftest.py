@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from support import guards
+from support import guards, qt_here
 from support.corpus import Corpus
 from support.corpus import corpus as read_corpus
 from support.dcmqrscp import Dcmqrscp
@@ -23,6 +23,10 @@ from support.scripted_peer import Script, ScriptedPeer
 __all__ = ["leak_check", "logfail"]
 
 Peer = TypeVar("Peer", bound=PeerProcess)
+
+
+def pytest_plugin_registered(manager: pytest.PytestPluginManager) -> None:
+    qt_here.drop_pytest_qt(manager)
 
 
 def pytest_configure(config: pytest.Config) -> None:

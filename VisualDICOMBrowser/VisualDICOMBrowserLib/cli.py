@@ -37,6 +37,8 @@ from .domain.servers import (
     RetrieveMethod,
     Server,
 )
+from .domain.uids import is_uid
+from .domain.views import ElementPage
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -72,7 +74,7 @@ def _failed(as_json: bool, error: VisualDicomError) -> int:
     _say(f"Error: {error}")
     if as_json:
         print(json.dumps({"error": str(error), "retryable": error.retryable}))  # noqa: T201
-    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen))
+    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen, _NoWindow))
     return EXIT_USAGE if usage else EXIT_FAILED
 
 
@@ -86,6 +88,10 @@ def _show(options: argparse.Namespace, document: Any) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class _NoWindow(VisualDicomError):
+    """There is no Qt to open a window with: a matter of installation."""
 
 
 class _CannotOpen(VisualDicomError):
@@ -229,11 +235,71 @@ def _thumbnail(options: argparse.Namespace) -> _Result:
     return EXIT_DONE, result.to_dict()
 
 
+def _metadata(options: argparse.Namespace) -> _Result:
+    is_file = Path(options.subject).is_file()
+    if not is_file and not is_uid(options.subject):
+        raise UsageError("There is no such file, and this is no UID either.")
+    document = _file_metadata(options) if is_file else _stored_metadata(options)
+    if document["warning"]:
+        _say(f"Warning: {document['warning']}")
+    return EXIT_DONE, document
+
+
+def _file_metadata(options: argparse.Namespace) -> dict[str, Any]:
+    from .engine.listings import Listings  # noqa: PLC0415
+    from .engine.session_folder import SessionFolder  # noqa: PLC0415
+    from .imaging.children import Decoder  # noqa: PLC0415
+
+    token, path = CancelToken(), Path(options.subject)
+    with Decoder() as decoder, SessionFolder() as folder:
+        listings = Listings(decoder, folder)
+        return _all_elements(lambda offset: listings.page(path, offset, _PAGE, options.search, token))
+
+
+def _stored_metadata(options: argparse.Namespace) -> dict[str, Any]:
+    with _Session(options) as session:
+        sop_uid = session.engine.representative(options.subject)
+        found = _all_elements(
+            lambda offset: session.engine.elements(sop_uid, offset, _PAGE, options.search, token=session.token)
+        )
+    return {"sop_uid": sop_uid, **found}
+
+
+_PAGE = 1000
+_ELEMENT = ("depth", "tag", "vr", "name", "length", "value", "parent")
+
+
+def _all_elements(page: Callable[[int], ElementPage]) -> dict[str, Any]:
+    """Collect all pages, the rows as objects."""
+    first = page(0)
+    rows = list(first.rows)
+    while len(rows) < first.total and (more := page(len(rows)).rows):
+        rows += more
+    elements = [dict(zip(_ELEMENT, row, strict=True)) for row in rows]
+    return {"path": first.path, "warning": first.warning, "total": first.total, "elements": elements}
+
+
 def _demo(options: argparse.Namespace) -> _Result:
     from .demo_run import run_demo  # noqa: PLC0415
 
     result = run_demo(_say, options.output)
     return (EXIT_DONE if result["verified"] == result["requested"] > 0 else EXIT_FAILED), result
+
+
+def _gui(options: argparse.Namespace) -> _Result:
+    try:
+        from .host_desktop.app import main as run_window  # noqa: PLC0415
+    except ImportError as error:
+        if error.name is not None and error.name.split(".")[0] != "PySide6":
+            raise
+        raise _NoWindow(_sentence_without_qt(error)) from error
+    return run_window(options.database, options.config, theme_name=options.theme), {}
+
+
+def _sentence_without_qt(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "The window needs PySide6. Install it with: pip install 'visual-dicom-browser[desktop]'"
+    return f"Qt cannot be loaded, because a library of the system is missing: {error}."
 
 
 def _bench(options: argparse.Namespace) -> _Result:
@@ -317,6 +383,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     _add_demo(command("demo", _demo, "search, fetch and show sample patients of an embedded PACS"))
+    _add_gui(command("gui", _gui, "open the window"))
     _add_servers(commands.add_parser("servers", help="configured servers", parents=[common]), common)
     command("echo", _echo, "test whether a server answers").add_argument("name")
     _add_query(command("query", _query, "search servers and this computer"))
@@ -326,6 +393,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_target(command("remove", _remove, "remove from this computer, never from a server"))
     command("verify", _verify, "check rows against files")
     _add_thumbnail(command("thumbnail", _thumbnail, "make a picture of a series"))
+    _add_metadata(command("metadata", _metadata, "show all elements of an instance or a file"))
     _add_bench(command("bench", _bench, "measure, with peers side by side"))
     return parser
 
@@ -335,6 +403,10 @@ def _add_demo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--output", type=Path, default=Path("contact-sheet.png"), help="where the contact sheet goes (%(default)s)"
     )
+
+
+def _add_gui(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--theme", choices=["light", "dark"], help="instead of the system's own")
 
 
 def _add_servers(sub: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
@@ -411,6 +483,11 @@ def _add_import(sub: argparse.ArgumentParser) -> None:
 def _add_thumbnail(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--series", required=True, metavar="UID")
     sub.add_argument("--server", metavar="NAME", help="where from, if it is not here")
+
+
+def _add_metadata(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("subject", metavar="UID|FILE", help="a SOP instance or series on this computer, or a file")
+    sub.add_argument("--search", default="", metavar="TEXT", help="only where tag, name, keyword or value has it")
 
 
 def _add_bench(sub: argparse.ArgumentParser) -> None:

@@ -94,6 +94,18 @@ def _echoed(document: Mapping[str, Any]) -> str:
     return f"{document['server']}: {document['message']} ({document['seconds']:.3f} s)"
 
 
+def _metadata(document: Mapping[str, Any]) -> str:
+    lines = [_element(element) for element in document["elements"]]
+    return "\n".join(lines) or "No element matches."
+
+
+def _element(element: Mapping[str, Any]) -> str:
+    """Return one line; what would break it, or move a terminal's cursor, is escaped."""
+    value = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in element["value"])
+    line = f"{'  ' * element['depth']}{element['tag']} {element['vr']:2} {element['name']}"
+    return f"{line}: {value}" if value else line
+
+
 def _demonstrated(document: Mapping[str, Any]) -> str:
     return (
         f"{document['patients']} patients with {document['series']} series found,"
@@ -119,6 +131,7 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {
     "verify": _verified,
     "servers": _server_lines,
     "echo": _echoed,
+    "metadata": _metadata,
     "demo": _demonstrated,
     "bench": _measured,
 }

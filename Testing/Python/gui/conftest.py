@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from pathlib import Path
 
 import pytest
 
-if sys.platform == "linux" and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-
+from support import qt_here
+from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.host_desktop import qt_shim
 
-qt_shim.install()
+if qt_here.obstacle() is None:
+    qt_here.draw_offscreen_without_display()
+    qt_shim.install()
 
-from support.fake_session import FakeSession
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    return qt_here.make_module(module_path, parent)
 
 
 @pytest.fixture

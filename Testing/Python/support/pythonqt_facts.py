@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_KINDS = ("properties", "attributes", "methods", "signals", "enums", "only")
+_KINDS = ("only", "properties", "attributes", "methods", "signals", "enums")  # the first that has a name decides
 
 
 @dataclass(frozen=True)

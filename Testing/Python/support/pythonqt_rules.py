@@ -92,8 +92,8 @@ UNHASHABLE = (
 )
 #: Dialogs with an event loop of their own, as static methods.
 MODAL_CLASSES = ("QMessageBox", "QInputDialog", "QColorDialog", "QFontDialog", "QErrorMessage")
-#: Who may open a modal dialog nevertheless: (module, function), to confirm what cannot be undone.
-MODAL_ALLOWED: set[tuple[str, str]] = set()
+#: Who may nevertheless wait, or open a modal dialog to confirm what cannot be undone: (module, function).
+MODAL_ALLOWED: set[tuple[str, str]] = {("gui/engine_process.py", "wait")}
 
 
 @dataclass(frozen=True)
@@ -454,6 +454,9 @@ def _locals_that_die(node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope)
         for part in ast.walk(statement.value or ast.Constant(None))
         if isinstance(part, ast.Name)
     }
+    for statement in ast.walk(node):  # self._timer = timer = qt.QTimer()
+        if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Attribute) for t in statement.targets):
+            kept |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
     kept |= _arguments_of(node, {"append", "add"})
     given = _arguments_of(node, NOT_KEEPING)
     for name, found in scope.names.items():

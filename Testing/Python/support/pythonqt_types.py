@@ -166,7 +166,7 @@ class Classes:
                 scope.note(statement)
                 for target, value in assignments(statement):
                     if is_self_attribute(target) and (found := scope.infer(value)) is not None:
-                        own.attributes.setdefault(target.attr, replace(found, borrowed=False))
+                        own.attributes.setdefault(target.attr, replace(found, borrowed=False, owned=True))
 
 
 class Scope:

@@ -14,6 +14,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
+from .compression import compress
+
 #: Attributes that are not kept in memory.
 BULK = ("PixelData", "EncapsulatedDocument")
 
@@ -39,7 +41,9 @@ class SeriesWriter:
         self._known: dict[int, tuple[DataElement, bytes]] = {}
 
     def write(self, dataset: Dataset, path: Path) -> Held:
-        """Write one object; afterwards ``dataset`` has lost its bulk data."""
+        """Write one object, compressed if the syntax wants it; afterwards ``dataset`` has lost its bulk data."""
+        if self._syntax.is_encapsulated and not dataset["PixelData"].is_undefined_length:
+            compress(dataset, self._syntax)
         encodings = convert_encodings(dataset.get("SpecificCharacterSet"))
         encoded = b"".join(self._encoded(element, encodings) for element in dataset)
         with path.open("wb") as file:

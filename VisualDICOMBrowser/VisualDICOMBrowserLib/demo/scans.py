@@ -142,11 +142,17 @@ def pet_slices(series: Series, stack: Stack) -> Iterator[Dataset]:
 
 
 def capture(
-    study: Study, number: int, description: str, pictures: NDArray[np.uint8], *, modality: str = "OT"
+    study: Study,
+    number: int,
+    description: str,
+    pictures: NDArray[np.uint8],
+    *,
+    modality: str = "OT",
+    syntax: UID = ExplicitVRLittleEndian,
 ) -> tuple[Series, list[Dataset]]:
     """Make a Secondary Capture series: ``(pictures, rows, columns[, 3])``."""
     extra = {"ConversionType": "WSD", "ImageType": ["DERIVED", "SECONDARY"], "PatientOrientation": ""}
-    series = Series(study, number, modality, SecondaryCaptureImageStorage, description, "", 30, extra=extra)
+    series = Series(study, number, modality, SecondaryCaptureImageStorage, description, "", 30, syntax, extra)
     template, made = series.template(), []
     for index, picture in enumerate(pictures, 1):
         dataset = series.instance(template, index)

@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from . import people, scans
 from .documents import pdf, report, structures
@@ -76,7 +82,10 @@ def _contrast_ct(study: Study, body: Torso, projections: Projections) -> Made:
     corner = np.array([body.grid.first[2], 0.0, float(body.grid.axis(0)[-1])])
     scout = scans.localizer(main, len(stack.positions) + 1, radiograph.scout(projections[0]), corner, pixel)
     yield main, [*scans.ct_slices(main, stack), scout]
-    lung = scans.ct(study, 2, "Lunge 6.0 B70f", "CHEST", kernel="B70f", window=scans.LUNG, contrast=agent, minute=3)
+    lung = scans.ct(
+        study, 2, "Lunge 6.0 B70f", "CHEST", kernel="B70f", window=scans.LUNG, contrast=agent, minute=3,
+        syntax=JPEGLSLossless,
+    )  # fmt: skip
     yield lung, scans.ct_slices(lung, axial(torso.hard_kernel(clean[_CHEST], 52), body.grid.part(_CHEST)))
     front = scans.ct(study, 3, "Coronal 12.0 B30f", "CHEST", kernel="B30f", window=scans.SOFT, contrast=agent, minute=6)
     yield front, scans.ct_slices(front, coronal(soft, body.grid, range(54, 206, 8)), reformatted=True)
@@ -88,7 +97,8 @@ def _contrast_ct(study: Study, body: Torso, projections: Projections) -> Made:
     )
     yield slanted, scans.ct_slices(slanted, cut, reformatted=True)
     doses = [("Topogram", 0.2), ("Thorax", 5.1), ("Abdomen", 7.4), ("Lunge", 2.3)]
-    yield scans.capture(study, 5, "Dosisbericht", graphics.dose_report("Dosisbericht CTDIvol mGy", doses)[None])
+    picture = graphics.dose_report("Dosisbericht CTDIvol mGy", doses)[None]
+    yield scans.capture(study, 5, "Dosisbericht", picture, syntax=RLELossless)
     drawn = scans.structure_set(study, 6, "Strukturen")
     balls = [
         ("Rundherd", torso.NODULE_CENTRE, 8.0, (255, 60, 60)),
@@ -165,7 +175,7 @@ def _hong() -> Made:
         signal = back.signal(values, 80 + number)
         yield series, scans.mr_slices(series, sagittal(signal, back.grid, range(back.grid.shape[2])))
     thick = spine.build(spine.AXIAL_GRID)
-    series = scans.mr(study, 4, "T2 축상면", "LSPINE", "T2", minute=22)
+    series = scans.mr(study, 4, "T2 축상면", "LSPINE", "T2", minute=22, syntax=RLELossless)
     yield series, scans.mr_slices(series, axial(thick.signal(spine.T2, 88), thick.grid))
 
 
@@ -175,7 +185,9 @@ def _wang(brain: head.Head) -> Made:
     soft = brain.hounsfield(91)
     series = scans.ct(study, 1, "脑窗 4.8 H31s", "HEAD", kernel="H31s", window=scans.BRAIN)
     yield series, scans.ct_slices(series, axial(soft[_BRAIN], brain.grid.part(_BRAIN)))
-    bone = scans.ct(study, 2, "骨窗 4.8 H60s", "HEAD", kernel="H60s", window=scans.BONE, minute=3)
+    bone = scans.ct(
+        study, 2, "骨窗 4.8 H60s", "HEAD", kernel="H60s", window=scans.BONE, minute=3, syntax=JPEG2000Lossless
+    )
     yield bone, scans.ct_slices(bone, axial(torso.hard_kernel(soft[_BRAIN], 92, 25), brain.grid.part(_BRAIN)))
     front = scans.ct(study, 3, "冠状位重建", "HEAD", kernel="H31s", window=scans.BRAIN, minute=5)
     yield front, scans.ct_slices(front, coronal(soft, brain.grid, range(16, 196, 9)), reformatted=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import OperationRefused, ProtocolViolation
+from ..domain.errors import NoCommonContext, OperationRefused, ProtocolViolation
 from ..domain.servers import Server
 from . import command as c
 from .association import Association
@@ -18,6 +18,13 @@ def echo(server: Server, token: CancelToken) -> None:
 
     :raises PeerError: it does not; the sentence says why.
     """
+    try:
+        _echo(server, token)
+    except NoCommonContext as error:
+        raise NoCommonContext("The server can be reached and accepts us, but does not offer C-ECHO.") from error
+
+
+def _echo(server: Server, token: CancelToken) -> None:
     with Association.request(server, [Proposal(VERIFICATION)], token) as association:
         context = association.context_for(VERIFICATION)
         message_id = association.next_message_id()

@@ -68,7 +68,7 @@ class RetrieveResult:
             "received": self.received,
             "verified": self.verified,
             "missing": list(self.missing),
-            "failed": [{"sop_uid": f.subject, "reason": f.reason} for f in self.failed],
+            "failed": _failures(self.failed),
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
@@ -135,17 +135,24 @@ class VerifyResult:
 
 @dataclass(frozen=True)
 class RemoveResult:
-    """Counts of what was removed from the local database."""
+    """Counts of what was removed from the local database.
+
+    :ivar trash: names what can be brought back; empty if the removal is final.
+    """
 
     patients: int
     studies: int
     series: int
     instances: int
     files: int
+    trash: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document of ``remove --json``."""
-        return dataclasses.asdict(self)
+        """Return the document of ``remove --json``; ``trash`` is in it if there is any."""
+        values = dataclasses.asdict(self)
+        if not self.trash:
+            del values["trash"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -190,3 +197,84 @@ class QueryResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the document of ``query --json`` and ``list --json``."""
         return {"patients": list(self.patients), "complete": self.complete, "warnings": list(self.warnings)}
+
+
+@dataclass(frozen=True)
+class ServerError:
+    """A server that could not be asked, and why."""
+
+    server: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """How a search went whose finds are in the catalogue.
+
+    :ivar complete: False if a server failed or a limit was reached.
+    """
+
+    complete: bool
+    warnings: tuple[str, ...]
+    errors: tuple[ServerError, ...]
+    servers_asked: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"complete","warnings","errors","servers_asked"}``; an error is ``{"server","reason"}``."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class ExploreResult:
+    """How it went to ask servers for all of a person; what they said is in the catalogue."""
+
+    errors: tuple[ServerError, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"errors","warnings"}``; an error is ``{"server","reason"}``."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class UndoResult:
+    """What an undone removal brought back.
+
+    :ivar instances: how many instances are here again that were not.
+    :ivar failed: instances that could not be brought back.
+    """
+
+    instances: int
+    failed: tuple[Failure, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"instances","failed"}``."""
+        return {"instances": self.instances, "failed": _failures(self.failed)}
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """Outcome of an export.
+
+    :ivar folder: where the files lie.
+    :ivar files: how many are there now, those included that were there already.
+    :ivar failed: instances that are not, with the reason.
+    """
+
+    folder: str
+    files: int
+    failed: tuple[Failure, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``export --json``."""
+        return {
+            "folder": self.folder,
+            "files": self.files,
+            "failed": _failures(self.failed),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _failures(failures: tuple[Failure, ...]) -> list[dict[str, str]]:
+    return [{"sop_uid": failure.subject, "reason": failure.reason} for failure in failures]

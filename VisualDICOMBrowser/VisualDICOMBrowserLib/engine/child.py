@@ -121,18 +121,11 @@ class SubprocessTransport:
             return
         process.kill()
         if engine_pid is not None and engine_pid != process.pid:
-            with contextlib.suppress(OSError):  # it is gone already
-                os.kill(engine_pid, _KILL)
+            kill_process(engine_pid)
 
     def log_tail(self) -> str:
         """See :class:`Transport`."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
-                text = log.read().decode("utf-8", "replace")
-        except OSError:
-            return ""
-        return "\n".join(text.splitlines()[-_TAIL_LINES:])
+        return tail_of(self._log)
 
     def _stdin(self) -> IO[bytes]:
         if self._process is None or self._process.stdin is None:
@@ -158,6 +151,23 @@ class SubprocessTransport:
         output.close()
         on_exit(_reap(process))
         self.close_input()
+
+
+def kill_process(pid: int) -> None:
+    """Kill a process; nothing happens if it is gone already."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, _KILL)
+
+
+def tail_of(log: Path) -> str:
+    """Return the last lines of a log file, or nothing if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:

@@ -140,10 +140,14 @@ class EngineClient:
 
         return forget
 
-    def close(self) -> None:
-        """End the engine: close its input, give it 5 s, kill it. Open calls fail."""
+    def begin_close(self) -> None:
+        """Tell the engine to end, without waiting for it; :meth:`close` must follow."""
         self._closing = True
         self._transport.close_input()
+
+    def close(self) -> None:
+        """End the engine: close its input, give it 5 s, kill it. Open calls fail."""
+        self.begin_close()
         if not self._transport.wait(END_TIMEOUT_S):
             hello = self.hello
             self._transport.kill(None if hello is None else hello.pid)

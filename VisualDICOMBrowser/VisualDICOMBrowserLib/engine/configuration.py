@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,28 @@ class Configuration:
             servers[server.name] = server
             self._write(servers)
 
+    def save(self, server: Server, replaces: str | None = None) -> Server | None:
+        """Add a server, or put it in the place of the one called ``replaces``, which is returned.
+
+        Servers whose proxy is renamed go on to use it.
+
+        :raises UsageError: the name is taken, its proxy or what it replaces is not configured, or the file cannot be
+            written.
+        """
+        with self._lock:
+            servers = self._read()
+            if replaces is not None and replaces not in servers:
+                raise UsageError(f"There is no server {replaces!r} any more.")
+            if server.name != replaces and server.name in servers:
+                raise UsageError(f"There is a server {server.name!r} already.")
+            if server.proxy is not None and (server.proxy not in servers or server.proxy == replaces):
+                raise UsageError(f"The proxy {server.proxy!r} is not another configured server.")
+            if replaces is None:
+                self._write({**servers, server.name: server})
+                return None
+            self._write(_replaced(servers, replaces, server))
+            return servers[replaces]
+
     def remove(self, name: str) -> None:
         """Remove a server.
 
@@ -111,6 +134,14 @@ class Configuration:
                 raise
         except OSError as error:
             raise UsageError(f"The configuration file {self.path} cannot be written: {error.strerror}.") from error
+
+
+def _replaced(servers: dict[str, Server], old: str, server: Server) -> dict[str, Server]:
+    """Return the servers with one in the place of another, and proxies that follow its name."""
+    changed = [
+        server if s.name == old else replace(s, proxy=server.name) if s.proxy == old else s for s in servers.values()
+    ]
+    return {s.name: s for s in changed}
 
 
 def _servers(raw: bytes, path: Path) -> dict[str, Server]:

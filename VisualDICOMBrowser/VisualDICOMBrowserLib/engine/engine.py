@@ -28,50 +28,46 @@ name                subject              data
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from ..dimse.echo import echo
 from ..dimse.quiet import silence_pynetdicom
 from ..domain.cancel import CancelToken
-from ..domain.errors import InternalError, PeerError, StorageError, UsageError
+from ..domain.errors import UsageError
 from ..domain.filters import QueryFilter
 from ..domain.model import Level, Target
 from ..domain.results import (
     EchoResult,
+    ExploreResult,
+    ExportResult,
     ImportResult,
     QueryResult,
     RemoveResult,
     RetrieveResult,
+    SearchResult,
     ThumbnailResult,
+    UndoResult,
     VerifyResult,
 )
 from ..domain.servers import Server
-from ..imaging.children import Decoder
-from ..jobs.description import JobKind, JobRecord
-from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
+from ..domain.views import ElementPage, FrameView, Stack
+from ..jobs.description import JobRecord
+from ..jobs.job import JobTransition
 from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
 from ..jobs.retry import RetryStrategy
-from ..store.importer import Importer
 from ..store.local import LocalStore
+from .background import BackgroundFetching
 from .configuration import Configuration, default_configuration_file
+from .core import Core, Events, Subscriber
+from .fetching import Fetching
+from .finding import Finding
 from .job_queue import CatalogueJobQueue
-from .retrieve import Retrieval, can_get, require_get, result_of
+from .local_actions import LocalActions
 from .runner import JobRunner
-from .search import Findings, search_local, search_server
-from .thumbnails import fetch_middle, local_thumbnail
-from .tree import PatientTree
-
-_log = logging.getLogger(__name__)
-
-Subscriber = Callable[[str, str, Any], None]
+from .server_setup import ServerSetup, server_limits
+from .viewing import Viewer
 
 
 class Engine:
@@ -95,32 +91,37 @@ class Engine:
     ) -> None:
         silence_pynetdicom()
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
+        self._events = Events()
         self._store = LocalStore.open(Path(database), read_only=read_only)
-        self._store.on_stored = self._tell_stored
-        self._decoder = Decoder()
-        self._subscribers: list[Subscriber] = []
-        self._lock = threading.Lock()
+        self._viewer = Viewer(self._store)
+        self._queue = self._job_store()
         self._jobs = JobRunner(
-            Limits(servers=self._server_limits()),
+            Limits(servers=server_limits(self.configuration)),
             retry,
-            self._job_store(),
+            self._queue,
             self._on_transition,
-            lambda record: self._emit("progress", record.job_id, record.to_dict()),
+            lambda record: self._events.emit("progress", record.job_id, record.to_dict()),
         )
-
-    def _server_limits(self) -> dict[str, int]:
-        try:
-            return {server.name: server.max_associations for server in self.configuration.servers()}
-        except UsageError:
-            return {}  # local work goes on with a broken configuration; whoever needs a server is told
+        self._core = Core(self.configuration, self._store, self._jobs, self._events)
+        self._store.on_stored = self._core.tell_series
+        self._setup = ServerSetup(self._core)
+        self._finding = Finding(self._core)
+        self._fetching = Fetching(self._core)
+        self._background = BackgroundFetching(self._core)
+        self._actions = LocalActions(self._core)
 
     def _job_store(self) -> JobQueueStore:
         return InMemoryJobQueueStore() if self.read_only else CatalogueJobQueue(self._store.catalogue)
 
+    def _on_transition(self, step: JobTransition) -> None:
+        data = {**step.job.to_dict(), "old": step.old.value if step.old else None}
+        self._events.emit("job", step.job.job_id, data)
+
     def close(self) -> None:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
         self._jobs.close(2.0)
-        self._decoder.close()
+        self._core.decoder.close()
+        self._viewer.close()
         self._store.close()
 
     def __enter__(self) -> Engine:
@@ -138,19 +139,32 @@ class Engine:
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
-        with self._lock:
-            self._subscribers.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                if callback in self._subscribers:
-                    self._subscribers.remove(callback)
-
-        return unsubscribe
+        return self._events.subscribe(callback)
 
     def jobs(self) -> list[JobRecord]:
         """Return the jobs of this engine, oldest first."""
         return self._jobs.records()
+
+    def cancel_job(self, job_id: str) -> bool:
+        """Ask a job to stop; it has within 2 seconds. False if it had ended.
+
+        :raises UsageError: there is no such job.
+        """
+        return self._jobs.cancel(job_id)
+
+    def retry_job(self, job_id: str) -> None:
+        """Queue a retrieve or an import again that failed, fell short or was cancelled: it does what is missing.
+
+        :raises UsageError: there is no such job, or it cannot be retried.
+        """
+        self._jobs.retry(job_id)
+
+    def clear_jobs(self) -> list[str]:
+        """Forget the jobs that have ended, and return their ids."""
+        cleared = self._jobs.clear()
+        if isinstance(self._queue, CatalogueJobQueue):
+            self._queue.delete_ended()
+        return cleared
 
     # Servers
 
@@ -163,15 +177,29 @@ class Engine:
 
         :raises UsageError: there is no such server.
         """
-        chosen = self.configuration.server(server)
-        started = time.monotonic()
-        try:
-            self._jobs.do(JobKind.ECHO, lambda context: echo(chosen, context.token), server=server, token=token)
-        except PeerError as error:
-            return EchoResult(server, False, round(time.monotonic() - started, 3), str(error))
-        return EchoResult(server, True, round(time.monotonic() - started, 3), "The server answers.")
+        return self._setup.echo(server, token)
 
-    # Searching
+    def test_server(self, server: Server, *, token: CancelToken | None = None) -> EchoResult:
+        """Try whether a server answers that need not be configured."""
+        return self._setup.test(server, token)
+
+    def save_server(self, server: Server, replaces: str | None = None) -> None:
+        """Configure a server, in the place of the one called ``replaces`` if that is not None.
+
+        Work that is under way or queued goes on with the settings it began with.
+
+        :raises UsageError: the name is taken, or its proxy or what it replaces is not configured.
+        """
+        self._setup.save(server, replaces)
+
+    def remove_server(self, name: str) -> None:
+        """Forget a server, and what it said it has; what is on this computer stays.
+
+        :raises UsageError: there is no such server, or another one needs it as its proxy.
+        """
+        self._setup.remove(name)
+
+    # Finding
 
     def query(
         self,
@@ -187,75 +215,37 @@ class Engine:
 
         :raises UsageError: there is no such server.
         """
-        if token is not None:
-            token.check()
-        query = self._with_parents(filter or QueryFilter())
-        names = dict.fromkeys(servers) if servers is not None else None
-        chosen = self.servers() if names is None else [self.configuration.server(name) for name in names]
-        handles = [self._submit_find(server, query, level) for server in chosen]
-        tree = PatientTree()
-        warnings, errors = [], []
-        try:
-            for server, handle in zip(chosen, handles, strict=True):
-                try:
-                    found: Findings = self._jobs.result(handle, token)
-                except PeerError as error:
-                    errors.append(f"{server.name}: {error}")
-                else:
-                    self._merge(tree, found, server.name, level)
-                    warnings += _shortcomings(found, server.name, query.limit)
-        except BaseException:
-            self._jobs.cancel_all(handles)
-            raise
-        local = self._add_local(tree, query, level)
-        warnings += _shortcomings(local, "This computer", query.limit)
-        return QueryResult(
-            patients=tuple(tree.to_list(level)),
-            complete=not warnings and not errors,
-            warnings=(*errors, *warnings),
-            servers_asked=len(chosen),
-            servers_failed=len(errors),
-        )
+        return self._finding.query(filter or QueryFilter(), level, servers, token)
+
+    def search(
+        self,
+        filter: QueryFilter | None = None,
+        servers: Sequence[str] | None = None,
+        *,
+        token: CancelToken | None = None,
+    ) -> SearchResult:
+        """Ask servers (all of them if None) who fits, and note what they say in the catalogue, server by server.
+
+        Patients are asked for where the filter lets them be told apart, else studies; nothing below. An engine that
+        may not write in the folder asks as well, and notes nothing.
+
+        :raises UsageError: there is no such server.
+        """
+        return self._finding.search(filter or QueryFilter(), servers, token)
+
+    def explore(
+        self, patient: int, servers: Sequence[str] | None = None, *, token: CancelToken | None = None
+    ) -> ExploreResult:
+        """Ask servers (all of them if None) for the studies of a person and the series of each, and note them.
+
+        :param patient: the person's row in the catalogue.
+        :raises UsageError: there is no such server or person.
+        """
+        return self._finding.explore(patient, servers, token)
 
     def local(self, filter: QueryFilter | None = None, level: Level = Level.SERIES) -> QueryResult:
         """Return what is on this computer."""
-        query = self._with_parents(filter or QueryFilter())
-        tree = PatientTree()
-        found = self._add_local(tree, query, level)
-        warnings = _shortcomings(found, "This computer", query.limit)
-        return QueryResult(tuple(tree.to_list(level)), complete=not warnings, warnings=tuple(warnings))
-
-    def _with_parents(self, query: QueryFilter) -> QueryFilter:
-        """Narrow the search for a series to its study, where that is known."""
-        parents = self._store.catalogue.parents(Level.SERIES, query.series_uid) if query.series_uid else None
-        return replace(query, study_uid=parents[0]) if parents and not query.study_uid else query
-
-    def _submit_find(self, server: Server, query: QueryFilter, level: Level) -> JobHandle:
-        def find(context: JobContext) -> Findings:
-            found = search_server(server, query, level, context.token)
-            if not self.read_only:
-                self._store.catalogue.note_found(server.name, found.studies, found.series, found.instances)
-            return found
-
-        return self._jobs.submit(JobKind.FIND, find, server=server.name)
-
-    def _add_local(self, tree: PatientTree, query: QueryFilter, level: Level) -> Findings:
-        self._store.refresh()
-        found = search_local(self._store.catalogue, query, level)
-        self._merge(tree, found, None, level)
-        tree.note_local_counts(self._store.catalogue.local_counts(tree.series_uids))
-        return found
-
-    @staticmethod
-    def _merge(tree: PatientTree, found: Findings, server: str | None, level: Level) -> None:
-        for patient in found.patients if level is Level.PATIENT else ():
-            tree.add_patient(patient)
-        for study in found.studies if level >= Level.STUDY else ():
-            tree.add_study(study, server)
-        for series in found.series if level >= Level.SERIES else ():
-            tree.add_series(series, server)
-        for instance in found.instances if level >= Level.IMAGE else ():
-            tree.add_instance(instance, server)
+        return self._finding.local(filter or QueryFilter(), level)
 
     # Fetching
 
@@ -269,53 +259,17 @@ class Engine:
         :raises UsageError: no such server, or one that cannot be retrieved from by C-GET.
         :raises FolderInUse: another engine holds the folder.
         """
-        self._store.require_writable()
-        if target.level is Level.PATIENT and "" in target.uids:
-            raise UsageError("Patients without an ID are one to no server; retrieve their studies.")
-        done: list[Retrieval] = []
-        result: RetrieveResult | None = None
-        for chosen in self._sources(server):
-            if token is not None:
-                token.check()
-            provided = result is not None and result.complete
-            if provided and target.level >= Level.SERIES:
-                break
-            done.append(Retrieval(chosen, target, self._store, once=provided))
-            alone = self._run_retrieval(done[-1], token)
-            result = alone if alone is not None and len(done) == 1 else result_of(done)
-        return result if result is not None else result_of(done)
+        return self._fetching.retrieve(target, server, token)
 
-    def _sources(self, server: str | None) -> list[Server]:
-        if server is not None:
-            chosen = self.configuration.server(server)
-            require_get(chosen)
-            return [chosen]
-        servers = self.servers()
-        if not servers:
-            raise UsageError("There is no server to retrieve from; add one with: servers add.")
-        usable = [s for s in servers if can_get(s)]
-        if not usable:
-            require_get(servers[0])
-        return usable
+    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+        """Have series fetched, one job each, and return the jobs' ids without waiting.
 
-    def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
-        """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
+        Of the servers that said they have a series, the next is asked for what the one before did not provide.
 
-        def work(context: JobContext) -> Outcome:
-            retrieval.attempt(context.token, context.progress)
-            result = result_of([retrieval])
-            if result.complete or not result.requested:
-                return Outcome(result)
-            return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")
-
-        target = retrieval.target
-        params = {"level": target.level.name.lower(), "uids": list(target.uids)}
-        handle = self._jobs.submit(JobKind.RETRIEVE, work, server=retrieval.server.name, params=params)
-        outcome = self._jobs.wait(handle, token)
-        if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
-            raise outcome.error
-        result: RetrieveResult | None = outcome.result
-        return result
+        :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        return self._background.fetch(series_uids)
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None
@@ -325,42 +279,46 @@ class Engine:
         :raises UsageError: nobody knows the series.
         :raises PeerError: the instance could not be had.
         """
-        self._store.require_writable()
-        made: ThumbnailResult | None = self._jobs.do(
-            JobKind.THUMBNAIL, lambda _: local_thumbnail(self._store, self._decoder, series_uid), token=token
-        )
-        if made is not None:
-            return made
-        problem: PeerError | None = None
-        for source in self._thumbnail_sources(series_uid, server):
-            try:
-                return self._fetch_thumbnail(series_uid, source, token)
-            except PeerError as error:
-                problem = problem or error
-        raise problem or UsageError("This series is not here, and no server is known to have it; search for it first.")
+        return self._fetching.thumbnail(series_uid, server, token)
 
-    def _thumbnail_sources(self, series_uid: str, server: str | None) -> list[Server]:
-        if server is not None:
-            chosen = self.configuration.server(server)
-            require_get(chosen)
-            return [chosen]
-        holders = self._store.catalogue.servers_of_series(series_uid)
-        known = [s for s in self.servers() if s.name in holders] if holders else []
-        usable = [s for s in known if can_get(s)]
-        if known and not usable:
-            require_get(known[0])
-        return usable
+    # Looking at local content
 
-    def _fetch_thumbnail(self, series_uid: str, source: Server, token: CancelToken | None) -> ThumbnailResult:
-        def fetch(context: JobContext) -> ThumbnailResult:
-            fetch_middle(self._store, source, series_uid, context.token)
-            fetched = local_thumbnail(self._store, self._decoder, series_uid)
-            if fetched is None:
-                raise InternalError("What was fetched for a thumbnail is not there.")
-            return fetched
+    def stack(self, series_uid: str, *, token: CancelToken | None = None) -> Stack:
+        """Return the images of a series that are here, in the order to look through them."""
+        return self._viewer.stack(series_uid, token or CancelToken())
 
-        result: ThumbnailResult = self._jobs.do(JobKind.THUMBNAIL, fetch, server=source.name, token=token)
-        return result
+    def frame(self, sop_uid: str, frame: int = 0, *, token: CancelToken | None = None) -> FrameView:
+        """Return a frame of an instance that is here, counted from 0; a placeholder if it cannot be shown.
+
+        :raises UsageError: the instance is not here.
+        :raises StorageError: the picture cannot be written.
+        """
+        return self._viewer.frame(sop_uid, frame, token or CancelToken())
+
+    def elements(
+        self, sop_uid: str, offset: int = 0, limit: int = 1000, search: str = "", *, token: CancelToken | None = None
+    ) -> ElementPage:
+        """Return some of the elements of an instance that is here.
+
+        :param limit: at most 1000 rows.
+        :param search: only rows that have this in tag, name, keyword or value, and those they stand below.
+        :raises UsageError: the instance is not here.
+        :raises BadData: its file is not DICOM, or cannot be read through.
+        """
+        return self._viewer.elements(sop_uid, offset, limit, search, token or CancelToken())
+
+    def representative(self, uid: str) -> str:
+        """Return the SOP Instance UID of an instance that is here, or of the first one of a series.
+
+        :raises UsageError: neither is here.
+        """
+        if self._store.catalogue.local_files(Level.IMAGE, [uid]):
+            return uid
+        images = self.stack(uid).images
+        files = self._store.catalogue.local_files(Level.SERIES, [uid])
+        if not files:
+            raise UsageError("No instance or series of this UID is on this computer.")
+        return images[0][0] if images else files[0].instance.sop_uid
 
     # Local content
 
@@ -373,56 +331,36 @@ class Engine:
         :raises UsageError: a path that does not exist.
         :raises FolderInUse: another engine holds the folder.
         """
-        self._store.require_writable()
-        for path in paths:
-            if not path.exists():
-                raise UsageError(f"There is no file or folder {path}.")
+        return self._actions.import_paths(paths, link, token)
 
-        def work(context: JobContext) -> ImportResult:
-            return Importer(self._store, link=link, token=context.token, progress=context.progress).run(paths)
-
-        params = {"paths": [str(path) for path in paths], "link": link}
-        result: ImportResult = self._jobs.do(JobKind.IMPORT, work, params=params, token=token)
-        return result
-
-    def remove(self, target: Target) -> RemoveResult:
+    def remove(self, target: Target, undoable: bool = False) -> RemoveResult:
         """Remove what a target names from this computer, never from a server; linked files stay where they are.
 
+        Work that is bringing any of it here is cancelled first.
+
+        :param undoable: keep the files until this engine is closed; ``trash`` of the result is for :meth:`undo_remove`.
         :raises FolderInUse: another engine holds the folder.
         """
-        self._store.require_writable()
-        result: RemoveResult = self._jobs.do(JobKind.REMOVE, lambda _: self._store.remove(target))
-        return result
+        return self._actions.remove(target, undoable)
+
+    def undo_remove(self, trash: str) -> UndoResult:
+        """Bring back what was removed. What is here again meanwhile is kept as it is.
+
+        :raises UsageError: there is no such removal, or it cannot be undone any more.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        return self._actions.undo_remove(trash)
+
+    def export(self, target: Target, folder: Path, *, token: CancelToken | None = None) -> ExportResult:
+        """Copy what is here of a target into a folder, in folders named after patient, study and series.
+
+        Nothing is overwritten. Files that cannot be read are named in the result.
+
+        :raises UsageError: nothing of the target is here, or the folder is the database's own.
+        :raises StorageError: the folder cannot be written, or has not enough room.
+        """
+        return self._actions.export(target, folder, token)
 
     def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
         """Check that every row has a readable file, and every file a row."""
-        result: VerifyResult = self._jobs.do(JobKind.VERIFY, lambda _: self._store.verify(), token=token)
-        return result
-
-    # Events
-
-    def _on_transition(self, step: JobTransition) -> None:
-        self._emit("job", step.job.job_id, {**step.job.to_dict(), "old": step.old.value if step.old else None})
-
-    def _tell_stored(self, series_uids: frozenset[str]) -> None:
-        for series_uid, count in self._store.catalogue.local_counts(series_uids).items():
-            self._emit("series-changed", series_uid, {"local_instances": count})
-
-    def _emit(self, name: str, subject: str, data: Any) -> None:
-        with self._lock:
-            subscribers = list(self._subscribers)
-        for callback in subscribers:
-            try:
-                callback(name, subject, data)
-            except Exception as error:
-                # Somebody else's fault, and no reason to lose the job whose event it was.
-                _log.error("A subscriber failed: %s", type(error).__name__)
-
-
-def _shortcomings(found: Findings, where: str, limit: int) -> list[str]:
-    sentences = []
-    if found.truncated:
-        sentences.append(f"{where}: more than {limit} matches exist; narrow the search or raise the limit.")
-    if found.unusable:
-        sentences.append(f"{where}: matches left out because their UID is invalid: {found.unusable}.")
-    return sentences
+        return self._actions.verify(token)

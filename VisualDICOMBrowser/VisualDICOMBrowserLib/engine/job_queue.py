@@ -31,6 +31,12 @@ class CatalogueJobQueue:
         """Remove a record."""
         self._catalogue.delete_job(job_id)
 
+    def delete_ended(self) -> None:
+        """Remove the records of what has ended, in this process or an earlier one."""
+        for record in self._records():
+            if record.state.terminal:
+                self.delete(record.job_id)
+
     def _records(self) -> list[JobRecord]:
         records = []
         for text in self._catalogue.jobs():

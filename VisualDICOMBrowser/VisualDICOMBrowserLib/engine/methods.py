@@ -17,6 +17,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, UsageError
 from ..domain.filters import DateRange, QueryFilter
 from ..domain.model import Level, Target
+from ..domain.servers import Server
 
 Reader = Callable[[Any], Any]
 
@@ -82,6 +83,14 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(text(item) for item in value)
 
 
+def path(value: Any) -> Path:
+    """Read a path, which must be absolute: the engine has a working folder of its own."""
+    read = Path(text(value))
+    if not read.is_absolute():
+        raise ValueError("not absolute")
+    return read
+
+
 def paths(value: Any) -> list[Path]:
     """Read a list of paths."""
     return [Path(item) for item in texts(value)]
@@ -95,6 +104,11 @@ def level(value: Any) -> Level:
 def target(value: Any) -> Target:
     """Read ``{"level": …, "uids": […]}``."""
     return Target(level(value["level"]), texts(value["uids"]))
+
+
+def server(value: Any) -> Server:
+    """Read what :meth:`.Server.to_dict` writes."""
+    return Server.from_dict(value)
 
 
 def query_filter(value: Any) -> QueryFilter:
@@ -120,15 +134,31 @@ def optional(reader: Reader) -> Reader:
 
 METHODS: Mapping[str, Method] = {
     "servers": Method("servers"),
+    "save_server": Method("save_server", {"server": server, "replaces": optional(text)}),
+    "remove_server": Method("remove_server", {"name": text}),
+    "test_server": Method("test_server", {"server": server}, cancellable=True),
     "jobs": Method("jobs"),
+    "cancel_job": Method("cancel_job", {"job_id": text}),
+    "retry_job": Method("retry_job", {"job_id": text}),
+    "clear_jobs": Method("clear_jobs"),
     "echo": Method("echo", {"server": text}, cancellable=True),
     "query": Method("query", {"filter": query_filter, "level": level, "servers": optional(texts)}, cancellable=True),
+    "search": Method("search", {"filter": query_filter, "servers": optional(texts)}, cancellable=True),
+    "explore": Method("explore", {"patient": number, "servers": optional(texts)}, cancellable=True),
     "local": Method("local", {"filter": query_filter, "level": level}),
     "retrieve": Method("retrieve", {"target": target, "server": optional(text)}, cancellable=True),
     "import_paths": Method("import_paths", {"paths": paths, "link": flag}, cancellable=True),
-    "remove": Method("remove", {"target": target}),
+    "remove": Method("remove", {"target": target, "undoable": flag}),
+    "undo_remove": Method("undo_remove", {"trash": text}),
+    "export": Method("export", {"target": target, "folder": path}, cancellable=True),
     "verify": Method("verify", cancellable=True),
+    "fetch": Method("fetch", {"series_uids": texts}),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
+    "stack": Method("stack", {"series_uid": text}, cancellable=True),
+    "frame": Method("frame", {"sop_uid": text, "frame": number}, cancellable=True),
+    "elements": Method(
+        "elements", {"sop_uid": text, "offset": number, "limit": number, "search": text}, cancellable=True
+    ),
 }
 
 

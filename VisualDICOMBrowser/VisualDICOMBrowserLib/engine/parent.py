@@ -54,9 +54,29 @@ if sys.platform == "win32":
         elif ctypes.get_last_error() != invalid_parameter:
             _wait_forever()  # it is there and not ours to watch: the end of standard input must do
 
+    def _has_handle(pid: int) -> bool:
+        import ctypes  # noqa: PLC0415
+
+        synchronize, wait_timeout, invalid_parameter = 0x0010_0000, 0x102, 87
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.OpenProcess.restype = ctypes.c_void_p
+        handle = kernel.OpenProcess(synchronize, False, pid)
+        if not handle:
+            return bool(ctypes.get_last_error() != invalid_parameter)
+        state = kernel.WaitForSingleObject(ctypes.c_void_p(handle), 0)
+        kernel.CloseHandle(ctypes.c_void_p(handle))
+        return bool(state == wait_timeout)
+
     def _wait_forever() -> None:
         while True:
             time.sleep(3600)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether there is a process ``pid``; one that cannot be looked at counts as running."""
+    if sys.platform == "win32":
+        return _has_handle(pid)
+    return _exists(pid)
 
 
 def _poll(pid: int) -> None:

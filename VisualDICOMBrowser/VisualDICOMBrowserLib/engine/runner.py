@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..domain.cancel import CancelToken
@@ -15,12 +16,17 @@ from ..jobs.lanes import Limits
 from ..jobs.queue import JobQueueStore
 from ..jobs.retry import RetryStrategy
 from ..jobs.scheduler import Scheduler
-from ..jobs.states import JobState
+from ..jobs.states import IllegalTransition, JobState
 
 #: How often a waiting caller looks up, in seconds: on Windows a wait without end cannot be interrupted.
 _LOOK_UP_S = 0.5
 
 Task = Callable[[JobContext], Any]
+
+#: Makes the task of a job anew from its description alone, for a retry long after whoever asked for it is gone.
+Recipe = Callable[[JobDescription], Task]
+
+_RETRIABLE = frozenset({JobState.INCOMPLETE, JobState.FAILED, JobState.CANCELLED})
 
 
 class JobRunner:
@@ -40,6 +46,7 @@ class JobRunner:
     ) -> None:
         self._listener = listener
         self._tasks: dict[str, Task] = {}
+        self._recipes: dict[JobKind, Recipe] = {}
         workers = dict.fromkeys(JobKind, self._work)
         self._scheduler = Scheduler(
             workers, limits, retry, listener=self._on_transition, on_progress=on_progress, store=store
@@ -48,6 +55,57 @@ class JobRunner:
     def records(self) -> list[JobRecord]:
         """Return the jobs that are remembered, oldest first."""
         return self._scheduler.records()
+
+    def learn(self, kind: JobKind, recipe: Recipe) -> None:
+        """Make jobs of a kind retriable."""
+        self._recipes[kind] = recipe
+
+    def cancel(self, job_id: str) -> bool:
+        """Ask a job to stop, which it does within the cancel grace; False if it had ended.
+
+        :raises UsageError: there is no such job.
+        """
+        return self._scheduler.cancel(job_id)
+
+    def retry(self, job_id: str) -> None:
+        """Queue a job again that ended short of its aim, under the same id; its task is made anew.
+
+        :raises UsageError: there is no such job, or nothing to retry about it.
+        """
+        record = self._scheduler.record(job_id)
+        if record.description.kind not in self._recipes:
+            raise UsageError("Work of this kind is not retried; ask for it again.")
+        if record.state not in _RETRIABLE:
+            raise UsageError("Only what failed, fell short or was cancelled can be retried.")
+        self._tasks.pop(job_id, None)
+        try:
+            self._scheduler.retry(job_id)
+        except IllegalTransition as error:
+            raise UsageError("The job is under way again already.") from error
+
+    def clear(self) -> list[str]:
+        """Forget the jobs that have ended; return their ids."""
+        ended = [record.job_id for record in self.records() if record.state.terminal]
+        return [job_id for job_id in ended if self._forget(job_id)]
+
+    def _forget(self, job_id: str) -> bool:
+        try:
+            return self._scheduler.forget(job_id)
+        except UsageError:
+            return False  # the history overflowed meanwhile
+
+    def set_server_limits(self, limits: Mapping[str, int]) -> None:
+        """Let so many jobs run at once for each server; what runs already is left alone."""
+        self._scheduler.set_limits(replace(self._scheduler.limits, servers=dict(limits)))
+
+    def stop(self, unwanted: Callable[[JobDescription], bool]) -> None:
+        """Cancel the unfinished jobs that are unwanted, and wait until they have stopped."""
+        job_ids = [r.job_id for r in self.records() if not r.state.terminal and unwanted(r.description)]
+        for job_id in job_ids:
+            with suppress(UsageError):
+                self._scheduler.cancel(job_id)
+        for job_id in job_ids:
+            self._scheduler.wait_ended(job_id)
 
     def close(self, grace_s: float) -> None:
         """Cancel what runs, and wait for it up to ``grace_s`` seconds."""
@@ -107,7 +165,10 @@ class JobRunner:
         return self.result(self.submit(kind, task, server=server, params=params), token)
 
     def _work(self, description: JobDescription, context: JobContext) -> Any:
-        return self._tasks[description.job_id](context)
+        task = self._tasks.get(description.job_id)
+        if task is None:
+            task = self._recipes[description.kind](description)
+        return task(context)
 
     def _on_transition(self, step: JobTransition) -> None:
         if step.new.terminal:

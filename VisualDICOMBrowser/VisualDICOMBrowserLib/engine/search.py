@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ..dimse.find import Finder
 from ..dimse.identifier import Keys
 from ..domain.cancel import CancelToken
-from ..domain.filters import DateRange, QueryFilter
+from ..domain.errors import OperationRefused
+from ..domain.filters import DateRange, QueryFilter, as_part
 from ..domain.model import Instance, Level, Patient, Series, Study
 from ..domain.servers import Server
 from ..store.catalogue import Catalogue
@@ -33,16 +35,19 @@ class Findings:
     unusable: int = 0
 
 
-def search_server(server: Server, query: QueryFilter, level: Level, token: CancelToken) -> Findings:
+def search_server(
+    server: Server, query: QueryFilter, level: Level, token: CancelToken, *, max_looks: int | None = None
+) -> Findings:
     """Search one server down to ``level``, over one association.
 
     Nothing below ``level`` is asked for, with one exception: where modalities are searched for and the server
     does not tell those of a study, its series are looked at.
 
+    :param max_looks: of how many studies they are looked at, before the findings are called truncated.
     :raises PeerError: the server did not answer, or refused.
     """
     with Finder.connect(server, token) as finder:
-        search = _ServerSearch(finder, query, token)
+        search = _ServerSearch(finder, query, token, max_looks)
         if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
             found = search.patients()
         else:
@@ -52,24 +57,52 @@ def search_server(server: Server, query: QueryFilter, level: Level, token: Cance
 
 
 class _ServerSearch:
-    def __init__(self, finder: Finder, query: QueryFilter, token: CancelToken) -> None:
+    def __init__(self, finder: Finder, query: QueryFilter, token: CancelToken, max_looks: int | None) -> None:
         self._finder = finder
         self._query = query
         self._token = token
+        self._looks_left = max_looks
         self._found = Findings()
 
     def patients(self) -> Findings:
         found: dict[Patient, None] = {}
-        for query in _spellings(self._query):
+
+        def ask(query: QueryFilter) -> None:
+            if query.needs_study_level:
+                self._found.studies = list(self._spelled_studies(query).values())
+                found.update(dict.fromkeys(study.patient for study in self._found.studies))
+            else:
+                found.update(dict.fromkeys(self._spelled_patients(query)))
+
+        self._in_each_meaning(ask)
+        self._found.patients = list(found)[: self._query.limit]
+        self._found.truncated |= len(found) > self._query.limit
+        return self._found
+
+    def _in_each_meaning(self, ask: Callable[[QueryFilter], None]) -> None:
+        """Ask for all that the free text may mean; a server may refuse some of the questions, but not all."""
+        answered = False
+        problem: OperationRefused | None = None
+        for query in _meanings(self._query):
+            self._token.check()
+            try:
+                ask(query)
+                answered = True
+            except OperationRefused as error:
+                problem = error
+        if problem is not None and not answered:
+            raise problem
+
+    def _spelled_patients(self, meant: QueryFilter) -> list[Patient]:
+        found: dict[Patient, None] = {}
+        for query in _spellings(meant):
             patients, truncated = self._finder.patients(_patient_keys(query), query.limit)
             self._found.truncated |= truncated
             matching = [p for p in patients if self._query.matches_patient(p)]
             found.update(dict.fromkeys(matching))
             if truncated or any(query.patient_name not in p.name for p in matching):
                 break
-        self._found.patients = list(found)[: self._query.limit]
-        self._found.truncated |= len(found) > self._query.limit
-        return self._found
+        return list(found)
 
     def descend(self, level: Level) -> Findings:
         for study in self._studies():
@@ -77,19 +110,29 @@ class _ServerSearch:
             if len(self._found.studies) >= self._query.limit:
                 self._found.truncated = True
                 break
+            if self._must_look(study) and level < Level.SERIES and self._looks_left is not None:
+                if not self._looks_left:
+                    self._found.truncated = True
+                    break
+                self._looks_left -= 1
             self._take_study(study, level)
         self._found.patients = [study.patient for study in self._found.studies]
         return self._found
 
     def _studies(self) -> list[Study]:
         found: dict[str, Study] = {}
-        for query in _spellings(self._query):
+        self._in_each_meaning(lambda query: found.update({**self._spelled_studies(query), **found}))
+        return list(found.values())
+
+    def _spelled_studies(self, meant: QueryFilter) -> dict[str, Study]:
+        found: dict[str, Study] = {}
+        for query in _spellings(meant):
             matching = self._ask_for_studies(query)
             for study in matching:
                 found.setdefault(study.study_uid, study)
             if self._found.truncated or any(not _is_spelled(query, study) for study in matching):
                 break
-        return list(found.values())
+        return found
 
     def _ask_for_studies(self, query: QueryFilter) -> list[Study]:
         matching: list[Study] = []
@@ -101,8 +144,11 @@ class _ServerSearch:
             matching += [study for study in studies if self._query.matches_study(study)]
         return matching
 
+    def _must_look(self, study: Study) -> bool:
+        return bool(self._query.series_uid) or bool(self._query.modalities and not study.modalities)
+
     def _take_study(self, study: Study, level: Level) -> None:
-        must_look = bool(self._query.series_uid) or bool(self._query.modalities and not study.modalities)
+        must_look = self._must_look(study)
         if level < Level.SERIES and not must_look:
             self._found.studies.append(study)
             return
@@ -141,6 +187,23 @@ def _would_match(query: QueryFilter, record: Study | Series | Instance) -> bool:
 def _is_spelled(query: QueryFilter, study: Study) -> bool:
     """Tell whether a study matches letter by letter; if not, the server does not tell capitals from small letters."""
     return query.patient_name in study.patient.name and query.study_description in study.description
+
+
+def _meanings(query: QueryFilter) -> list[QueryFilter]:
+    """Return the questions for what a free text may be: a part of a name, a part of an ID, an accession number.
+
+    Many servers match IDs whole, whatever the wildcards. Where a key is given beside the text, that narrows the
+    search enough: answers are checked against the text here.
+    """
+    text, rest = query.text, replace(query, text="")
+    if not text or query.patient_name or query.patient_id or query.accession_number:
+        return [rest]
+    meanings = [replace(rest, patient_name=text)]
+    if not set(text) & set("^,="):
+        meanings += [replace(rest, patient_id=form) for form in dict.fromkeys((as_part(text), text))]
+    if any(character.isdigit() for character in text) and not any(map(str.isspace, text)):
+        meanings.append(replace(rest, accession_number=text))
+    return meanings
 
 
 def _spellings(query: QueryFilter) -> list[QueryFilter]:

@@ -103,6 +103,7 @@ def glyph_icon(name: str, color: qt.QColor, extent: int = 16) -> qt.QIcon:
 
     :raises KeyError: there is none of that name.
     """
+    _paths(name)  # an unknown one fails here: a pixmap that goes while it is painted on takes the process with it
     icon = qt.QIcon()
     for scale in _SCALES:
         icon.addPixmap(_pixmap(name, color, extent * scale, scale))
@@ -114,8 +115,10 @@ def _pixmap(name: str, color: qt.QColor, side: int, scale: int) -> qt.QPixmap:
     pixmap.fill(qt.QColor(0, 0, 0, 0))
     painter = qt.QPainter()
     painter.begin(pixmap)
-    paint_glyph(painter, name, qt.QRect(0, 0, side, side), color)
-    painter.end()
+    try:
+        paint_glyph(painter, name, qt.QRect(0, 0, side, side), color)
+    finally:
+        painter.end()
     pixmap.setDevicePixelRatio(float(scale))
     return pixmap
 

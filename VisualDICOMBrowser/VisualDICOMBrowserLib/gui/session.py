@@ -87,6 +87,11 @@ class Session:
         """Tell the user something."""
         self.said.emit(Message(text, tone, about))
 
+    def begin_close(self) -> None:
+        """Tell the engine to end, without waiting; no callback comes afterwards, and :meth:`close` must follow."""
+        self._closed = True
+        self._client.begin_close()
+
     def close(self) -> None:
         """End the engine and let go of the catalogue; no callback comes afterwards."""
         self._closed = True

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, Cancelled, InternalError, StorageError
 from .placeholder import NOT_SHOWN, ThumbnailOutcome, draw_placeholder
 
@@ -74,6 +75,11 @@ class DecodeChild:
                 self._kill()
                 self._check_open()
                 raise
+
+    def warm(self) -> None:
+        """Start the process ahead of the first request; what goes wrong comes up again at that request."""
+        with self._lock, contextlib.suppress(InternalError, Cancelled):
+            self._running()
 
     def close(self) -> None:
         """End the process within 2 seconds, whatever it does; safe from any thread, and more than once."""
@@ -148,7 +154,7 @@ class DecodeChild:
 
 
 class Decoder:
-    """Makes thumbnails in child processes.
+    """Makes thumbnails, frames for a viewer and listings in child processes.
 
     :param interpreter: the Python that runs the worker, this one by default.
     :param command: another program that speaks the worker's protocol, instead.
@@ -163,6 +169,8 @@ class Decoder:
         self._idle: queue.LifoQueue[DecodeChild] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
+        self._warmer: threading.Thread | None = None
+        self._warming = threading.Lock()
 
     def __enter__(self) -> Decoder:
         return self
@@ -174,6 +182,13 @@ class Decoder:
     def pids(self) -> list[int]:
         """The process ids of the running workers."""
         return [child.pid for child in self._children if child.pid is not None]
+
+    def warm(self) -> None:
+        """Start the child that will be asked first, in the background; return at once. Only the first call counts."""
+        with self._warming:
+            if self._warmer is None:
+                self._warmer = threading.Thread(target=self._children[-1].warm, daemon=True)
+                self._warmer.start()
 
     def render(self, source: Path, destination: Path, modality: str = "", timeout: float = 20.0) -> ThumbnailOutcome:
         """Write the thumbnail of a file, or a placeholder with the reason; waits for an idle child.
@@ -196,11 +211,38 @@ class Decoder:
         finally:
             self._idle.put(child)
 
+    def ask(
+        self, kind: str, source: Path, destination: Path, timeout: float = 20.0, *, token: CancelToken, **details: Any
+    ) -> dict[str, Any]:
+        """Have a child write something about ``source``; see :mod:`.worker` for the kinds and answers.
+
+        :param timeout: seconds for the answer; waiting for an idle child and starting one do not count.
+        :param token: given up before the child is asked if this is cancelled.
+        :raises BadData: the file is to blame; :class:`ChildFailed` if the child did not survive it.
+        :raises StorageError: the source cannot be read or the destination not written.
+        :raises InternalError: no process could be started.
+        :raises Cancelled: the token was raised, or the decoder is closed.
+        """
+        request = {"kind": kind, "source": str(source.absolute()), "destination": str(destination.absolute())}
+        child = self._idle.get()
+        try:
+            token.check()
+            reply = child.ask({**request, **details}, timeout)
+        finally:
+            self._idle.put(child)
+        if "error" in reply:
+            raise StorageError(str(reply["error"]))
+        if "damaged" in reply:
+            raise BadData(str(reply["damaged"]))
+        return {name: value for name, value in reply.items() if name != "id"}
+
     def close(self) -> None:
         """End all children within 2 seconds. A picture being made then raises :class:`.Cancelled`."""
         threads = [threading.Thread(target=child.close) for child in self._children]
         for thread in threads:
             thread.start()
+        with self._warming:
+            threads += [self._warmer] if self._warmer else []
         for thread in threads:
             thread.join()
 

@@ -46,7 +46,7 @@ class PixelLayout:
     @property
     def subsampled(self) -> bool:
         """Whether two pixels share one pair of chrominance samples (YBR_FULL_422)."""
-        return self.photometric == "YBR_FULL_422"
+        return self.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422")
 
     @property
     def frame_bits(self) -> int:

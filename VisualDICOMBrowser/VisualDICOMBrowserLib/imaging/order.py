@@ -45,6 +45,37 @@ def middle_index(instances: Sequence[InstanceGeometry]) -> int:
     return chosen[len(chosen) // 2]
 
 
+def display_order(instances: Sequence[InstanceGeometry]) -> list[int]:
+    """Return the indices of the instances in the order to look through them.
+
+    Slices of one orientation follow each other along their normal; of several orientations, that of the lowest
+    instance number comes first. Instances without a place come last. Where fewer than half of them say where they
+    lie, the instance number alone counts.
+    """
+    normals = _normals(instances)
+    first: dict[Vector, tuple[bool, int, int]] = {}
+    for index, normal in normals.items():
+        first[normal] = min(first.get(normal, _by_number(instances[index], index)), _by_number(instances[index], index))
+
+    def key(index: int) -> tuple[bool, tuple[bool, int, int], int, tuple[bool, int, int]]:
+        number, normal = _by_number(instances[index], index), normals.get(index)
+        if normal is None:
+            return True, (False, 0, 0), 0, number
+        return False, first[normal], round(_dot(normal, instances[index].position) / _SAME_PLACE), number
+
+    return sorted(range(len(instances)), key=key)
+
+
+def _by_number(instance: InstanceGeometry, index: int) -> tuple[bool, int, int]:
+    return instance.number is None, instance.number or 0, index
+
+
+def _normals(instances: Sequence[InstanceGeometry]) -> dict[int, Vector]:
+    """Return the slice normals of those that have one; of none if fewer than half do."""
+    normals = {index: normal for index, one in enumerate(instances) if (normal := _normal(one)) is not None}
+    return normals if 2 * len(normals) >= len(instances) else {}
+
+
 def _key(instance: InstanceGeometry, place: float | None, index: int) -> tuple[int, bool, int, int]:
     slot = 0 if place is None else round(place / _SAME_PLACE)
     return slot, instance.number is None, instance.number or 0, index
@@ -52,8 +83,8 @@ def _key(instance: InstanceGeometry, place: float | None, index: int) -> tuple[i
 
 def _places(instances: Sequence[InstanceGeometry]) -> dict[int, float]:
     """Return the place along the normal, in millimetres, of each instance in the most frequent orientation."""
-    normals = {index: normal for index, one in enumerate(instances) if (normal := _normal(one)) is not None}
-    if 2 * len(normals) < len(instances):
+    normals = _normals(instances)
+    if not normals:
         return {}
     common = Counter(normals.values()).most_common(1)[0][0]
     return {index: _dot(common, instances[index].position) for index, normal in normals.items() if normal == common}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,25 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from ..domain.errors import BadData
+from .codecs import STREAM_SYNTAXES, decode_stream
 from .layout import NoPicture, NotShowable, PixelLayout, read_layout, whole
 from .luts import palette_tables
+from .rle import decode_rle
+from .samples import MAX_FRAME, FrameDecoder, stored_values
 from .source import UNDEFINED_LENGTH, DicomImage, distrust, open_image
 
-#: Largest frame that is read, in bytes.
-MAX_FRAME = 512 << 20
-
-#: Takes an image, its layout and a frame's index from 0. Returns stored values, shape (rows, columns) or
-#: (rows, columns, 3), and their layout: decompression may change the colour space and the bits. Raises
-#: :class:`BadData`.
-FrameDecoder = Callable[[DicomImage, PixelLayout, int], tuple[NDArray[Any], PixelLayout]]
-
 _YBR_TO_RGB = np.array([[1, 1, 1], [0, -0.114 * 1.772 / 0.587, 1.772], [1.402, -0.299 * 1.402 / 0.587, 0]], np.float32)
+
+# Value of black in 8 bits, and what stretches luminance and chrominance to the full range: studio levels, 16 to 235
+# and 16 to 240, in the retired YBR_PARTIAL_422.
+_FULL, _PARTIAL = (0, 1.0, 1.0), (16, 255 / 219, 255 / 224)
+_YBR_SCALES = {
+    "YBR_FULL": _FULL,
+    "YBR_FULL_422": _FULL,
+    "YBR_PARTIAL_422": _PARTIAL,
+}
+# The last two describe JPEG 2000 streams; uncompressed, they are a label that a decoder forgot to change.
+_SHOWN_AS_RGB = frozenset({"RGB", "YBR_ICT", "YBR_RCT"})
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def decode_native(image: DicomImage, layout: PixelLayout, index: int) -> tuple[N
         bits: NDArray[np.uint8] = np.unpackbits(raw, bitorder="little")[first_bit % 8 :]
         return _shaped(bits[: layout.frame_bits], layout), layout
     values = raw.view(_sample_type(layout, image.big_endian))
-    return _stored_values(_shaped(values, layout), layout), layout
+    return stored_values(_shaped(values, layout), layout), layout
 
 
 def _read_bits(image: DicomImage, layout: PixelLayout, first: int, end: int) -> NDArray[np.uint8]:
@@ -157,24 +163,14 @@ def _shaped(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
     return values.reshape(layout.rows, layout.columns, 3)
 
 
-def _stored_values(values: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
-    """Cut away the allocated bits that are not stored: old objects keep overlays there."""
-    native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    if layout.floating or layout.bits_stored == layout.bits_allocated:
-        return native
-    up = layout.bits_allocated - 1 - layout.high_bit
-    cut: NDArray[Any] = (native << up) >> (layout.bits_allocated - layout.bits_stored)
-    return cut
-
-
 def _to_rgb(pixels: NDArray[Any], layout: PixelLayout, image: DicomImage) -> NDArray[Any]:
     """Turn palette colour and YBR into RGB; leave monochrome and RGB as they are (PS3.3, C.7.6.3.1.2)."""
     if layout.samples == 1:
         return _from_palette(pixels, layout, image) if layout.photometric == "PALETTE COLOR" else pixels
-    if layout.photometric == "RGB":
+    if layout.photometric in _SHOWN_AS_RGB:
         return pixels
-    if layout.photometric in ("YBR_FULL", "YBR_FULL_422") and pixels.dtype == np.uint8:
-        return ybr_to_rgb(pixels)
+    if layout.photometric in _YBR_SCALES and pixels.dtype.kind == "u":
+        return ybr_to_rgb(pixels, layout.bits_stored, layout.photometric)
     raise NotShowable("Pictures in this colour space cannot be shown yet.")
 
 
@@ -185,20 +181,28 @@ def _from_palette(pixels: NDArray[Any], layout: PixelLayout, image: DicomImage) 
     return np.stack([(table.apply(pixels) >> shift).astype(np.uint8) for table in tables], axis=-1)
 
 
-def ybr_to_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert 8-bit YBR_FULL, shape (…, 3), to RGB."""
-    centred = pixels.astype(np.float32) - np.array([0, 128, 128], np.float32)
-    rounded: NDArray[np.uint8] = np.clip(np.floor(centred @ _YBR_TO_RGB + 0.5), 0, 255).astype(np.uint8)
+def ybr_to_rgb(pixels: NDArray[Any], bits: int = 8, photometric: str = "YBR_FULL") -> NDArray[Any]:
+    """Convert YBR of ``bits`` bits, shape (…, 3), to RGB of the same type (PS3.3, C.7.6.3.1.2)."""
+    largest = (1 << bits) - 1
+    black, luminance, chrominance = _YBR_SCALES[photometric]
+    offsets = np.array([black << (bits - 8) if bits > 8 else black >> (8 - bits), 1 << (bits - 1), 1 << (bits - 1)])
+    matrix = _YBR_TO_RGB * np.array([[luminance], [chrominance], [chrominance]], np.float32)
+    centred = pixels.astype(np.float32) - offsets.astype(np.float32)
+    rounded: NDArray[Any] = np.clip(np.floor(centred @ matrix + 0.5), 0, largest).astype(pixels.dtype)
     return rounded
 
 
 #: Who reads which transfer syntax. The stream of a deflated file is already inflated.
 DECODERS: Mapping[str, FrameDecoder] = {
-    str(syntax): decode_native
-    for syntax in (
-        uid.ImplicitVRLittleEndian,
-        uid.ExplicitVRLittleEndian,
-        uid.ExplicitVRBigEndian,
-        uid.DeflatedExplicitVRLittleEndian,
-    )
+    **{
+        str(syntax): decode_native
+        for syntax in (
+            uid.ImplicitVRLittleEndian,
+            uid.ExplicitVRLittleEndian,
+            uid.ExplicitVRBigEndian,
+            uid.DeflatedExplicitVRLittleEndian,
+        )
+    },
+    str(uid.RLELossless): decode_rle,
+    **dict.fromkeys(STREAM_SYNTAXES, decode_stream),
 }

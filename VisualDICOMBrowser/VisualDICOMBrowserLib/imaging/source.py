@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,7 +73,8 @@ class DicomImage:
         """How many bytes of pixel data there really are, whatever the length field says."""
         if self.element is None:
             return 0
-        return max(0, min(self.element.length, self.size - self.element.offset))
+        left = max(0, self.size - self.element.offset)
+        return left if self.element.length == UNDEFINED_LENGTH else min(self.element.length, left)
 
     def read_value(self, start: int, stop: int) -> bytes:
         """Read bytes ``start`` to ``stop`` of the pixel data.
@@ -155,6 +156,23 @@ def open_image(path: Path) -> Iterator[DicomImage]:
         with distrust("The file is not DICOM, or it is damaged."):
             image = _parse(stream)
         yield image
+
+
+@contextmanager
+def reopen_image(image: DicomImage, path: Path) -> Iterator[DicomImage]:
+    """Open the file of an image again whose header is known, and which has not changed since.
+
+    :raises StorageError: the file cannot be opened.
+    """
+    if isinstance(image.stream, io.BytesIO):  # inflated, and still here
+        yield image
+        return
+    try:
+        stream = _BoundedReader(path)
+    except OSError as error:
+        raise StorageError(f"The file cannot be read: {error.strerror}.") from error
+    with stream:
+        yield replace(image, stream=stream)
 
 
 def _parse(file: _BoundedReader) -> DicomImage:

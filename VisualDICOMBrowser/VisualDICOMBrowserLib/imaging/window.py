@@ -164,16 +164,22 @@ def _stored(frame: Frame, keyword: str) -> int | None:
 
 
 def default_shades(values: Values, modality: str, padding: NDArray[np.bool_] | None = None) -> Values:
-    """Window values of an object that says nothing itself, by modality.
+    """Window values of an object that says nothing itself, by modality; see :func:`default_window`."""
+    return default_window(values, modality, padding).apply(values)
+
+
+def default_window(values: Values, modality: str, padding: NDArray[np.bool_] | None = None) -> Window:
+    """Return a window for an object that says nothing itself, by modality and by the values that it has.
 
     :param padding: values that do not count.
     """
     counted = _sample(values if padding is None else values[~padding])
     if modality == "CT" and _within(counted, *CT_WINDOW):
-        return Window(*CT_WINDOW).apply(values)
-    low, high = _percentiles(counted, PET_PERCENTILES if modality == "PT" else PERCENTILES)
-    shades: Values = np.clip((values - low) / max(high - low, np.float32(1e-30)), 0, 1)
-    return shades
+        return Window(*CT_WINDOW)
+    low, high = (float(limit) for limit in _percentiles(counted, PET_PERCENTILES if modality == "PT" else PERCENTILES))
+    if low >= high:  # an even picture is black
+        return Window(low + 0.5, 1.0, "LINEAR_EXACT")
+    return Window(low / 2 + high / 2, high - low, "LINEAR_EXACT")
 
 
 def _sample(values: Values) -> Values:

@@ -7,6 +7,10 @@ object a line, on standard output::
     {"id": 1, "placeholder": false, "reason": "", "width": 256, "height": 256}
     {"id": 1, "error": "The picture cannot be written: No space left on device."}
 
+With a ``kind`` it does other things than thumbnails: ``"frame"`` writes one frame (``"frame"``, from 0) as raw
+pixels, see :class:`.View`, and ``"elements"`` lists all elements, see :func:`.write_listing`. What a file is to blame
+for is then the answer ``{"id": 1, "damaged": "The file ends before the picture does."}``.
+
 It ends when standard input does, even in the middle of a picture: whoever asked is gone then.
 """
 
@@ -18,18 +22,23 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..domain.errors import LocalError
+from ..domain.errors import BadData, LocalError
+from .codecs import preload
+from .listings import write_listing
 from .placeholder import DAMAGED, THUMBNAIL_SIZE, draw_placeholder
 from .thumbnail import render_thumbnail
+from .views import FrameViewer
 
 #: Address space of a worker, in bytes, where the system can limit it.
 MEMORY_LIMIT = 3 << 30
 OUT_OF_MEMORY = "The picture could not be made: it needs too much memory."
+
+_viewer = FrameViewer()
 
 
 def main() -> int:
@@ -37,6 +46,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # parsers quote values of patients in what they log
     answers = _private_stdout()
     limit_resources()
+    preload()
     _say(answers, {"ready": os.getpid()})
     for request in _requests():
         _say(answers, answer(request))
@@ -82,11 +92,15 @@ def _read(lines: queue.Queue[bytes]) -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Make the picture asked for and return the answer."""
+    """Make what was asked for and return the answer."""
     try:
-        return {"id": request["id"], **_render(request)}
+        return {"id": request["id"], **_KINDS[request.get("kind", "thumbnail")](request)}
     except LocalError as error:
         return {"id": request["id"], "error": str(error)}
+    except BadData as error:
+        return {"id": request["id"], "damaged": str(error)}
+    except MemoryError:
+        return {"id": request["id"], "damaged": OUT_OF_MEMORY}
 
 
 def _render(request: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +111,21 @@ def _render(request: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         outcome = draw_placeholder(modality, destination, DAMAGED, reason=OUT_OF_MEMORY, size=size)
     return asdict(outcome)
+
+
+def _frame(request: dict[str, Any]) -> dict[str, Any]:
+    return asdict(_viewer.write(Path(request["source"]), request["frame"], Path(request["destination"])))
+
+
+def _elements(request: dict[str, Any]) -> dict[str, Any]:
+    return write_listing(Path(request["source"]), Path(request["destination"]))
+
+
+_KINDS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "thumbnail": _render,
+    "frame": _frame,
+    "elements": _elements,
+}
 
 
 def _say(stream: BinaryIO, message: dict[str, Any]) -> None:

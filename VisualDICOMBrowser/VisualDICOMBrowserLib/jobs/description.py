@@ -23,6 +23,7 @@ class JobKind(Enum):
     THUMBNAIL = "thumbnail"
     REMOVE = "remove"
     VERIFY = "verify"
+    EXPORT = "export"
 
     @property
     def bulk(self) -> bool:
@@ -40,7 +41,7 @@ class JobKind(Enum):
         return self in _DURABLE
 
 
-_BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY})
+_BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY, JobKind.EXPORT})
 _ANSWERS = frozenset({JobKind.ECHO, JobKind.FIND})
 _DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT})
 

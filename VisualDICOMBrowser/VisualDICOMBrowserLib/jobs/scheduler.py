@@ -172,6 +172,23 @@ class Scheduler:
                 self._lanes.discard(job_id)
                 self._enqueue(job)
 
+    @property
+    def limits(self) -> Limits:
+        """How many jobs may run at once."""
+        with self._lock:
+            return self._lanes.limits
+
+    def set_limits(self, limits: Limits) -> None:
+        """Change how many jobs may run at once. What runs goes on, even where fewer are allowed now."""
+        with self._lock:
+            self._lanes.limits = limits
+            self._tend()
+
+    def wait_ended(self, job_id: str) -> None:
+        """Wait until a job is in a terminal state, or forgotten."""
+        with self._lock:
+            self._job_ended.wait_for(lambda: (job := self._jobs.get(job_id)) is None or job.state.terminal)
+
     def index_done(self, job_id: str, outcome: Outcome) -> None:
         """End a job that is indexing: its rows were seen (completed), or are missing (incomplete, failed).
 

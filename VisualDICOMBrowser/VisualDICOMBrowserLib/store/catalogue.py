@@ -7,32 +7,32 @@ here alone and never goes there. One connection, guarded by a lock; statements a
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
-from ..domain.people import same_person
 from . import catalogue_schema
-from .sqlite import BUSY_TIMEOUT_S, LIST, DamagedDatabase, fetch_in, storage_errors, transaction
+from .catalogue_connection import CatalogueConnection
+from .catalogue_records import (
+    SEPARATOR,
+    LocalInstance,
+    add_found_instances,
+    add_local,
+    add_series,
+    add_study,
+    clear_intents,
+    drop_unknown,
+    find_patient,
+    note_patient,
+    recount,
+    recounting,
+    set_meta,
+)
+from .sqlite import LIST, fetch_in
 
-_SEPARATOR = "\\"
-
-
-@dataclass(frozen=True)
-class LocalInstance:
-    """An instance whose file is on this computer, with all that leads up to it.
-
-    :ivar file: stored name, see :meth:`.layout.DatabaseFolder.absolute`.
-    """
-
-    study: Study
-    series: Series
-    instance: Instance
-    file: str
+__all__ = ["Catalogue", "LocalFile", "LocalInstance"]
 
 
 @dataclass(frozen=True)
@@ -43,55 +43,13 @@ class LocalFile:
     file: str
 
 
-class Catalogue:
+class Catalogue(CatalogueConnection):
     """Reads and writes the catalogue; made by :meth:`open`.
 
     :ivar writable: False if another engine writes it.
 
     All methods raise :class:`~..domain.errors.StorageError` when the disk is in the way.
     """
-
-    def __init__(self, connection: sqlite3.Connection, *, writable: bool = True, path: Path | None = None) -> None:
-        self._connection = connection
-        self.writable = writable
-        self._path = path
-        self._lock = threading.RLock()
-        self._unscrubbed = False
-        self._synchronous = int(connection.execute("PRAGMA synchronous").fetchall()[0][0])
-
-    @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> Catalogue:
-        """Open the catalogue of a folder, or make it. A damaged one, or one of another version, is made anew.
-
-        Read-only, a missing or unsuitable catalogue is replaced by an empty one in memory.
-        """
-        if not read_only:
-            catalogue = cls(catalogue_schema.open_to_write(path), path=path)
-            catalogue._scrub()
-            return catalogue
-        connection = catalogue_schema.open_to_read(path)
-        return cls(catalogue_schema.in_memory()) if connection is None else cls(connection, writable=False)
-
-    @classmethod
-    def open_anew(cls, path: Path) -> Catalogue:
-        """Set the catalogue aside, which turned out to be damaged, and make an empty one."""
-        catalogue_schema.set_aside(path)
-        return cls.open(path)
-
-    def detached(self) -> Catalogue:
-        """Return a copy in memory, which can follow the mirror though nobody writes the file."""
-        copy = catalogue_schema.in_memory()
-        with self._using():
-            self._connection.backup(copy)
-        return Catalogue(copy)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._path is not None:
-                self._scrub()
-                self._path = None
-            self._connection.close()
 
     # Both kinds of knowledge
 
@@ -101,38 +59,93 @@ class Catalogue:
         studies: Iterable[Study] = (),
         series: Iterable[Series] = (),
         instances: Iterable[Instance] = (),
+        patients: Iterable[Patient] = (),
     ) -> None:
         """Remember what a server has. Local knowledge is never changed by it."""
         with self._writing() as db:
-            for study in studies:
-                _add_study(db, study, local=False)
-                db.execute(
-                    "INSERT OR REPLACE INTO study_servers VALUES (?, ?, ?, ?)",
-                    (study.study_uid, server, study.series_count, study.instance_count),
-                )
-            for found in series:
-                _add_series(db, found, local=False)
-                db.execute(
-                    "INSERT OR REPLACE INTO series_servers VALUES (?, ?, ?)",
-                    (found.series_uid, server, found.instance_count),
-                )
-            db.executemany(_ADD_FOUND_INSTANCE, [_instance_row(i, None) for i in instances])
+            _note_found(db, server, list(studies), list(series), list(instances))
+            for patient in patients:
+                note_patient(db, server, patient)
+
+    def note_studies_of(self, server: str, patient_row: int, studies: Iterable[Study]) -> None:
+        """Note all studies that a server has of a person: what it said of others of that person is forgotten.
+
+        Without any, the server does not have the person either. Local content stays.
+        """
+        found = list(studies)
+        with self._writing() as db:
+            _note_found(db, server, found, [], [])
+            marked = (
+                "SELECT study_uid FROM studies JOIN study_servers USING (study_uid) WHERE patient = ? AND server = ?"
+            )
+            gone = _others(db.execute(marked, (patient_row, server)).fetchall(), (s.study_uid for s in found))
+            if not found:
+                db.execute("DELETE FROM patient_servers WHERE patient = ? AND server = ?", (patient_row, server))
+            if gone or not found:
+                self._unmark_studies(db, server, gone)
+
+    def note_series_of(self, server: str, study_uid: str, series: Iterable[Series]) -> None:
+        """Note all series that a server has of a study: what it said of others of that study is forgotten.
+
+        Local content stays.
+        """
+        found = list(series)
+        with self._writing() as db:
+            _note_found(db, server, [], found, [])
+            marked = db.execute(_MARKED_SERIES, (study_uid, server)).fetchall()
+            gone = _others(marked, (one.series_uid for one in found))
+            if gone:
+                self._unmark_series(db, server, gone)
+
+    def forget_server(self, name: str) -> None:
+        """Forget all that a server said, and who and what was known from it alone."""
+        with self._writing(scrub=True) as db:
+            for table in ("patient_servers", "study_servers", "series_servers"):
+                db.execute(f"DELETE FROM {table} WHERE server = ?", (name,))  # noqa: S608 - our own names
+            drop_unknown(db)
+            recount(db)
+
+    def _unmark_studies(self, db: sqlite3.Connection, server: str, study_uids: Sequence[str]) -> None:
+        of_studies = f"SELECT series_uid FROM series WHERE study_uid IN {LIST}"  # noqa: S608 - a constant
+        series_uids = [row[0] for row in fetch_in(db, of_studies, study_uids)]
+        db.executemany(
+            "DELETE FROM study_servers WHERE study_uid = ? AND server = ?", [(uid, server) for uid in study_uids]
+        )
+        self._unmark_series(db, server, series_uids)
+
+    def _unmark_series(self, db: sqlite3.Connection, server: str, series_uids: Sequence[str]) -> None:
+        with recounting(db, series=series_uids):
+            db.executemany(
+                "DELETE FROM series_servers WHERE series_uid = ? AND server = ?",
+                [(uid, server) for uid in series_uids],
+            )
+            drop_unknown(db)
+        self._unscrubbed = True
+
+    def person(self, row: int) -> Patient | None:
+        """Return a person by the catalogue's key, None if it is gone."""
+        with self._using():
+            return find_patient(self._connection, row)
 
     def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None) -> None:
         """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``."""
+        sop_uids = [item.instance.sop_uid for item in items]
+        series_uids = {item.series.series_uid for item in items}
         with self._writing() as db:
-            _add_local(db, items)
-            _clear_intents(db, (item.instance.sop_uid for item in items), "receive")
+            with recounting(db, series=series_uids, instances=sop_uids):
+                add_local(db, items)
+            clear_intents(db, sop_uids, "receive")
             if stamp is not None:
-                _set_meta(db, "ctk_stamp", stamp)
+                set_meta(db, "ctk_stamp", stamp)
 
     def replace_local(self, items: Sequence[LocalInstance], stamp: str) -> None:
         """Mirror the local content anew: what is not in ``items`` is not local."""
         with self._writing(scrub=True) as db:
             db.execute("UPDATE instances SET file = NULL WHERE file IS NOT NULL")
-            _add_local(db, items)
-            _drop_unknown(db)
-            _set_meta(db, "ctk_stamp", stamp)
+            add_local(db, items)
+            drop_unknown(db)
+            recount(db)
+            set_meta(db, "ctk_stamp", stamp)
 
     def remove_local(self, sop_uids: Sequence[str], stamp: str | None = None) -> None:
         """Forget that instances are local, and whatever nobody else has.
@@ -141,12 +154,13 @@ class Catalogue:
         :meth:`add_local`.
         """
         with self._writing(scrub=True) as db:
-            fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", sop_uids)  # noqa: S608
-            _drop_unknown(db)
-            _clear_intents(db, sop_uids, "unlink")
+            with recounting(db, instances=sop_uids):
+                fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", sop_uids)  # noqa: S608
+                drop_unknown(db)
+            clear_intents(db, sop_uids, "unlink")
             fetch_in(db, f"UPDATE intents SET kind = 'unlink' WHERE kind = 'remove' AND sop_uid IN {LIST}", sop_uids)  # noqa: S608
             if stamp is not None:
-                _set_meta(db, "ctk_stamp", stamp)
+                set_meta(db, "ctk_stamp", stamp)
         if self._path is not None:
             catalogue_schema.drop_set_aside(self._path)
 
@@ -168,7 +182,7 @@ class Catalogue:
         with self._writing(durable=True) as db:
             if kind == "receive":
                 for other in ("remove", "unlink"):
-                    _clear_intents(db, (sop_uid for sop_uid, _, _ in rows), other)
+                    clear_intents(db, (sop_uid for sop_uid, _, _ in rows), other)
             db.executemany(
                 "INSERT OR REPLACE INTO intents (sop_uid, kind, file, source) VALUES (?, ?, ?, ?)",
                 [(sop_uid, kind, file, detail) for sop_uid, file, detail in rows],
@@ -177,7 +191,7 @@ class Catalogue:
     def clear_intents(self, kind: str, sop_uids: Iterable[str]) -> None:
         """Strike off work that is done or undone."""
         with self._writing(scrub=kind == "unlink") as db:
-            _clear_intents(db, sop_uids, kind)
+            clear_intents(db, sop_uids, kind)
 
     def intents(self, kind: str) -> list[tuple[str, str, str]]:
         """Return open work, see :meth:`add_intents`."""
@@ -269,6 +283,43 @@ class Catalogue:
         """Return the names of the servers that said they have a series."""
         return [r[0] for r in self._rows("SELECT server FROM series_servers WHERE series_uid = ?", (series_uid,))]
 
+    def has_files_below(self, path: Path, root: Path) -> bool:
+        """Tell whether a local instance has its file below a folder inside ``root``, the database folder."""
+        prefixes = (path.relative_to(root).as_posix(), path.as_posix())
+        statement = "SELECT 1 FROM instances WHERE substr(file, 1, ?) = ? LIMIT 1"
+        return any(self._rows(statement, (len(prefix) + 1, f"{prefix}/")) for prefix in prefixes)
+
+    def find_study(self, study_uid: str) -> Study | None:
+        """Return a known study, local or not."""
+        rows = self._rows(
+            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id, t.modalities,"
+            " t.sop_classes, p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
+            " FROM studies t JOIN patients p ON p.id = t.patient WHERE t.study_uid = ?",
+            (study_uid,),
+        )
+        return _study(rows[0]) if rows else None
+
+    def series_uids_of(self, level: Level, uids: Iterable[str]) -> set[str]:
+        """Return the known series, local or not, that have to do with patients (by ID), studies, series, instances."""
+        statement = (
+            "SELECT DISTINCT s.series_uid FROM series s JOIN studies t USING (study_uid)"  # noqa: S608
+            " JOIN patients p ON p.id = t.patient"
+            + (" JOIN instances i USING (series_uid)" if level is Level.IMAGE else "")
+            + f" WHERE {'s.series_uid' if level is Level.SERIES else _COLUMN[level]} IN {LIST}"
+        )
+        with self._using():
+            return {row[0] for row in fetch_in(self._connection, statement, [uid.strip() for uid in uids])}
+
+    def study_uids_of_patient(self, row: int) -> list[str]:
+        """Return the UIDs of all studies that are known of a person, by the row of the person."""
+        return [r[0] for r in self._rows("SELECT study_uid FROM studies WHERE patient = ?", (row,))]
+
+    def rename_server(self, old: str, new: str) -> None:
+        """Keep what a server said under its new name."""
+        with self._writing() as db:
+            for table in ("study_servers", "series_servers"):
+                db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
+
     # Jobs
 
     def save_job(self, job_id: str, state: str, created: float, record: str) -> None:
@@ -308,60 +359,6 @@ class Catalogue:
         with self._using():
             return {row[0]: row[1] for row in fetch_in(self._connection, statement, sop_uids)}
 
-    # Used by the modules beside this one
-
-    @contextmanager
-    def _using(self) -> Iterator[None]:
-        try:
-            with self._lock, storage_errors():
-                yield
-        except DamagedDatabase:
-            if self._path is not None:
-                catalogue_schema.note_damage(self._path)
-            raise
-
-    @contextmanager
-    def _writing(self, *, durable: bool = False, scrub: bool = False) -> Iterator[sqlite3.Connection]:
-        """Run a transaction.
-
-        :param durable: have it on the disk afterwards; without, a power cut may cost the last ones (never a crash).
-        :param scrub: something was deleted that shall leave no trace.
-        """
-        with self._using():
-            if durable:
-                self._connection.execute("PRAGMA synchronous = FULL")
-            try:
-                with transaction(self._connection):
-                    yield self._connection
-            finally:
-                if durable:
-                    self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            self._unscrubbed |= scrub
-            if self._unscrubbed:
-                self._scrub()
-
-    def _scrub(self) -> None:
-        """Overwrite what was deleted: the pages of the write-ahead log hold it until they are written back.
-
-        While another process reads, or the disk is full, that is not possible, and is tried again with the next
-        transaction: the one before is safe all the same.
-        """
-        with self._lock:
-            self._unscrubbed = True
-            self._connection.execute("PRAGMA busy_timeout = 0").fetchall()
-            with suppress(sqlite3.Error):
-                busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
-                self._unscrubbed = bool(busy)
-            self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}").fetchall()
-
-    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._using():
-            return self._connection.execute(statement, tuple(values)).fetchall()
-
-    def _meta(self, key: str) -> str:
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
-        return str(rows[0][0]) if rows else ""
-
 
 _COLUMN = {
     Level.PATIENT: "p.patient_id",
@@ -371,127 +368,40 @@ _COLUMN = {
 }
 
 
-def _upsert(table: str, key: str, columns: str, *, local: bool, overwritten: str = "") -> str:
-    """Return the statement that adds a row, or combines it with the one that is there.
+_MARKED_STUDIES = "SELECT study_uid FROM studies JOIN study_servers USING (study_uid) WHERE patient = ? AND server = ?"
+_MARKED_SERIES = (
+    "SELECT series_uid FROM series JOIN series_servers USING (series_uid) WHERE study_uid = ? AND server = ?"
+)
 
-    A query only completes what is known already, so that it never makes a local file forgotten; what the local file
-    itself says counts more. Nothing said (empty or NULL) never replaces anything.
 
-    :param overwritten: the columns in which a local file is right even against another row.
-    """
-    names = [key, *columns.split()]
-    rules = []
-    for name in columns.split():
-        values = (f"excluded.{name}", f"{table}.{name}") if local else (f"{table}.{name}", f"excluded.{name}")
-        rules.append(f"{name} = coalesce(nullif({values[0]}, ''), {values[1]})")
-    if not local:
-        rules = [rule for rule in rules if rule.split()[0] not in overwritten.split()]
-    marks = ", ".join("?" * len(names))
-    return (
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names are our own
-        f" ON CONFLICT ({key}) DO UPDATE SET {', '.join(rules)}"
+def _note_found(
+    db: sqlite3.Connection, server: str, studies: list[Study], series: list[Series], instances: list[Instance]
+) -> None:
+    series_uids = {found.series_uid for found in series} | {instance.series_uid for instance in instances}
+    with recounting(db, studies=[study.study_uid for study in studies], series=series_uids):
+        for study in studies:
+            add_study(db, study, local=False)
+        for found in series:
+            add_series(db, found, local=False)
+        add_found_instances(db, instances)
+    db.executemany(
+        "INSERT OR REPLACE INTO study_servers VALUES (?, ?, ?, ?)",
+        [(study.study_uid, server, study.series_count, study.instance_count) for study in studies],
+    )
+    db.executemany(
+        "INSERT OR REPLACE INTO series_servers VALUES (?, ?, ?)",
+        [(found.series_uid, server, found.instance_count) for found in series],
+    )
+    db.executemany(  # who has a series of a study has the study
+        "INSERT OR IGNORE INTO study_servers SELECT study_uid, ?, NULL, NULL FROM studies JOIN series USING (study_uid)"
+        " WHERE series_uid = ?",
+        [(server, found.series_uid) for found in series],
     )
 
 
-_STUDY = ("studies", "study_uid", "patient date time description accession_number study_id modalities sop_classes")
-_SERIES = ("series", "series_uid", "study_uid number modality description body_part")
-_INSTANCE = ("instances", "sop_uid", "series_uid number sop_class file")
-_ADD_STUDY = {local: _upsert(*_STUDY, local=local, overwritten="patient") for local in (True, False)}
-_ADD_SERIES = {local: _upsert(*_SERIES, local=local, overwritten="study_uid") for local in (True, False)}
-_ADD_LOCAL_INSTANCE = _upsert(*_INSTANCE, local=True)
-_ADD_FOUND_INSTANCE = _upsert(*_INSTANCE, local=False, overwritten="series_uid file")
-
-
-def _add_local(db: sqlite3.Connection, items: Sequence[LocalInstance]) -> None:
-    for study in {item.study.study_uid: item.study for item in items}.values():
-        _add_study(db, study, local=True)
-    for series in {item.series.series_uid: item.series for item in items}.values():
-        _add_series(db, series, local=True)
-    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_row(item.instance, item.file) for item in items])
-
-
-def _add_study(db: sqlite3.Connection, study: Study, *, local: bool) -> None:
-    known = db.execute("SELECT patient FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchall()
-    if known and not local:
-        patient = known[0][0]
-        _complete_patient(db, patient, study.patient)
-    else:
-        patient = _patient_row(db, study.patient, local=local)
-    values = (study.date, study.time, study.description, study.accession_number, study.study_id)
-    lists = (_SEPARATOR.join(study.modalities), _SEPARATOR.join(study.sop_classes))
-    db.execute(_ADD_STUDY[local], (study.study_uid, patient, *values, *lists))
-    if known and known[0][0] != patient:
-        db.execute("DELETE FROM patients WHERE id = ? AND id NOT IN (SELECT patient FROM studies)", known[0])
-
-
-def _add_series(db: sqlite3.Connection, series: Series, *, local: bool) -> None:
-    db.execute(
-        _ADD_SERIES[local],
-        (series.series_uid, series.study_uid, series.number, series.modality, series.description, series.body_part),
-    )
-
-
-def _instance_row(instance: Instance, file: str | None) -> tuple[str, str, int | None, str, str | None]:
-    return (instance.sop_uid, instance.series_uid, instance.number, instance.sop_class, file)
-
-
-def _patient_row(db: sqlite3.Connection, patient: Patient, *, local: bool) -> int:
-    """Return the row of a person, made or completed if need be."""
-    patient = replace(patient, patient_id=patient.patient_id.strip())
-    for row_id, *values in db.execute(f"{_PATIENTS} WHERE patient_id = ?", (patient.patient_id,)).fetchall():
-        if same_person(Patient(*values), patient):
-            sources = (_values(patient), values) if local else (values, _values(patient))
-            _set_patient(db, row_id, values, [first or second for first, second in zip(*sources, strict=True)])
-            return int(row_id)
-    cursor = db.execute(
-        "INSERT INTO patients (patient_id, name, birth_date, sex, issuer) VALUES (?, ?, ?, ?, ?)", _values(patient)
-    )
-    return int(cursor.lastrowid or 0)
-
-
-_PATIENTS = "SELECT id, patient_id, name, birth_date, sex, issuer FROM patients"
-
-
-def _complete_patient(db: sqlite3.Connection, row_id: int, patient: Patient) -> None:
-    """Add what a server knows of the person that a study belongs to, unless it means somebody else."""
-    for _, *values in db.execute(f"{_PATIENTS} WHERE id = ?", (row_id,)).fetchall():
-        if same_person(Patient(*values), patient):
-            _set_patient(db, row_id, values, [old or new for old, new in zip(values, _values(patient), strict=True)])
-
-
-def _set_patient(db: sqlite3.Connection, row_id: int, old: Sequence[str], new: Sequence[str]) -> None:
-    if list(new) != list(old):
-        db.execute(
-            "UPDATE patients SET patient_id = ?, name = ?, birth_date = ?, sex = ?, issuer = ? WHERE id = ?",
-            (*new, row_id),
-        )
-
-
-def _values(patient: Patient) -> tuple[str, str, str, str, str]:
-    return (patient.patient_id, patient.name, patient.birth_date, patient.sex, patient.issuer)
-
-
-def _drop_unknown(db: sqlite3.Connection) -> None:
-    """Forget what is neither local nor on a server; names must not linger after a removal."""
-    db.execute("DELETE FROM instances WHERE file IS NULL AND series_uid NOT IN (SELECT series_uid FROM series_servers)")
-    db.execute(
-        "DELETE FROM series WHERE series_uid NOT IN (SELECT series_uid FROM instances)"
-        " AND series_uid NOT IN (SELECT series_uid FROM series_servers)"
-    )
-    db.execute(
-        "DELETE FROM studies WHERE study_uid NOT IN (SELECT study_uid FROM series)"
-        " AND study_uid NOT IN (SELECT study_uid FROM study_servers)"
-    )
-    db.execute("DELETE FROM patients WHERE id NOT IN (SELECT patient FROM studies)")
-    db.execute("DELETE FROM thumbnails WHERE series_uid NOT IN (SELECT series_uid FROM series)")
-
-
-def _clear_intents(db: sqlite3.Connection, sop_uids: Iterable[str], kind: str) -> None:
-    db.executemany("DELETE FROM intents WHERE sop_uid = ? AND kind = ?", [(uid, kind) for uid in sop_uids])
-
-
-def _set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+def _others(rows: Sequence[Sequence[Any]], uids: Iterable[str]) -> list[str]:
+    known = set(uids)
+    return [row[0] for row in rows if row[0] not in known]
 
 
 def _study(row: Sequence[Any]) -> Study:
@@ -510,4 +420,4 @@ def _study(row: Sequence[Any]) -> Study:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    return tuple(part for part in text.split(_SEPARATOR) if part)
+    return tuple(part for part in text.split(SEPARATOR) if part)

@@ -11,27 +11,38 @@ from .files import storage_error
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
-VERSION = "1"
+VERSION = "2"
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
+-- A key that was given out is never given again: a window may still hold it.
+-- Columns ending in _key are folded, see catalogue_records.search_key; sort_name is the folded name as people read it.
 CREATE TABLE patients (
-    id INTEGER PRIMARY KEY, patient_id TEXT NOT NULL, issuer TEXT NOT NULL, name TEXT NOT NULL,
-    birth_date TEXT NOT NULL, sex TEXT NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, patient_id TEXT NOT NULL, issuer TEXT NOT NULL, name TEXT NOT NULL,
+    birth_date TEXT NOT NULL, sex TEXT NOT NULL, sort_name TEXT NOT NULL, id_key TEXT NOT NULL,
+    search_text TEXT NOT NULL);
 CREATE INDEX patients_by_id ON patients (patient_id);
+CREATE INDEX patients_by_name ON patients (sort_name, patient_id);
 
+-- day: the date as YYYYMMDD, empty if it is none. known_modalities: those that servers said and those of the series,
+-- between backslashes. local: how many instances are here.
 CREATE TABLE studies (
     study_uid TEXT PRIMARY KEY, patient INTEGER NOT NULL, date TEXT NOT NULL, time TEXT NOT NULL,
     description TEXT NOT NULL, accession_number TEXT NOT NULL, study_id TEXT NOT NULL,
-    modalities TEXT NOT NULL, sop_classes TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX studies_by_patient ON studies (patient, date);
-CREATE INDEX studies_by_date ON studies (date);
+    modalities TEXT NOT NULL, sop_classes TEXT NOT NULL, day TEXT NOT NULL, description_key TEXT NOT NULL,
+    accession_key TEXT NOT NULL, known_modalities TEXT NOT NULL DEFAULT '', local INTEGER NOT NULL DEFAULT 0)
+    WITHOUT ROWID;
+CREATE INDEX studies_by_patient ON studies (patient, local);
+CREATE INDEX studies_by_day ON studies (day, patient);
+CREATE INDEX studies_by_accession ON studies (accession_key, patient);
 
+-- known, local: how many instances are in the table below, and how many of them are here.
 CREATE TABLE series (
     series_uid TEXT PRIMARY KEY, study_uid TEXT NOT NULL, number INTEGER, modality TEXT NOT NULL,
-    description TEXT NOT NULL, body_part TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX series_by_study ON series (study_uid);
+    description TEXT NOT NULL, body_part TEXT NOT NULL, description_key TEXT NOT NULL,
+    known INTEGER NOT NULL DEFAULT 0, local INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX series_by_study ON series (study_uid, modality);
 
 -- file: the stored name of the local file (see layout.DatabaseFolder.stored_name), NULL if it is not here.
 CREATE TABLE instances (
@@ -39,7 +50,9 @@ CREATE TABLE instances (
     WITHOUT ROWID;
 CREATE INDEX instances_by_series ON instances (series_uid, file);
 
--- What a server said it has; counts are NULL where it did not say.
+-- What a server said it has; counts are NULL where it did not say. A server that has a study has its patient, too:
+-- patient_servers is for persons of whom no study may be known yet.
+CREATE TABLE patient_servers (patient INTEGER, server TEXT, PRIMARY KEY (patient, server)) WITHOUT ROWID;
 CREATE TABLE study_servers (
     study_uid TEXT, server TEXT, series_count INTEGER, instance_count INTEGER, PRIMARY KEY (study_uid, server))
     WITHOUT ROWID;
@@ -122,12 +135,16 @@ def _connect_without_log(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_to_read(path: Path) -> sqlite3.Connection | None:
-    """Open a catalogue that somebody else may write; None if there is none that can be read."""
+def open_to_read(path: Path, *, patience_s: float | None = None) -> sqlite3.Connection | None:
+    """Open a catalogue that somebody else may write; None if there is none that can be read.
+
+    :param patience_s: as for :func:`.sqlite.connect`.
+    :raises StorageError: it is locked (retryable).
+    """
     if not path.is_file():
         return None
     try:
-        connection = connect(path, read_only=True)
+        connection = connect(path, read_only=True, patience_s=patience_s)
         try:
             if _version(connection) == VERSION:
                 return connection

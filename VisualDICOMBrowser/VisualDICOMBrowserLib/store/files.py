@@ -120,6 +120,10 @@ class PartFile:
         self._release_name()
         return self.final
 
+    def take_back(self) -> None:
+        """Undo :meth:`commit`: delete the file."""
+        unlink_with_retry(self.final)
+
     def discard(self) -> None:
         """Drop the file; nothing happens after a commit. What cannot be deleted keeps the suffix ``.part``."""
         if not self._claimed:

@@ -88,6 +88,9 @@ class Importer:
             if self._store.folder.is_database(path):
                 raise BadData("This is a file of the database itself.")
             header = read_header(path)
+            if self._store.readable([header.sop_uid]):
+                self._batch.note_duplicate(header.sop_uid)
+                return
             pending = self._linked(path, header) if self._link else self._copied(path, header)
         except (BadData, StorageError) as error:
             self._rejected.append(Failure(_shown(path), str(error)))

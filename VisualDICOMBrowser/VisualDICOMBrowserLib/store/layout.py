@@ -6,12 +6,14 @@ Study and the Series Instance UID, C all 32 of the SOP Instance UID. A UID itsel
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
 
 from ..domain.errors import BadData
 
+_THUMBNAIL = re.compile(r"thumbs(/[A-Za-z0-9_-]+)+\.png")
 _PROGRAM_FILES = ("ctkdicom.sql", "ctkdicomtagcache.sql", "visual-dicom-browser.")
 
 
@@ -74,6 +76,13 @@ class DatabaseFolder:
     def thumbnail_path(self, study_uid: str, series_uid: str, sop_uid: str) -> Path:
         """Return where the thumbnail of an instance belongs."""
         return self.thumbs_folder / f"{_hashed(study_uid, series_uid, sop_uid)}.png"
+
+    def thumbnail(self, stored: str) -> Path | None:
+        """Return the path of a thumbnail by its stored name; None for any name that cannot be one.
+
+        Nothing is looked up on the disk: for those who show many.
+        """
+        return self.root / stored if _THUMBNAIL.fullmatch(stored) else None
 
     def stored_name(self, path: Path) -> str:
         """Return ``path`` as CTK stores it: relative with ``/`` if inside the folder, else absolute."""

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from ..domain.errors import FolderInUse, StorageError
+from ..domain.errors import BadData, FolderInUse, StorageError, UsageError
 from ..domain.model import Level, Target
-from ..domain.results import RemoveResult, VerifyResult
+from ..domain.results import RemoveResult, UndoResult, VerifyResult
 from . import catalogue_schema, mirror, recovery
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
@@ -18,6 +18,8 @@ from .files import PART_SUFFIX
 from .layout import DatabaseFolder
 from .lock import FolderLock
 from .sqlite import DamagedDatabase
+from .trash import Trash, forget, removals
+from .undo import bring_back
 from .writer import StoreWriter, header_of
 
 _INTENTS = ("receive", "remove", "unlink")
@@ -44,6 +46,7 @@ class LocalStore:
         self._ctk = ctk
         # Held by whoever changes rows and files, or mirrors them: a commit, a removal, a refresh.
         self._change = threading.RLock()
+        self._undoing = threading.Lock()
         self._outdated: list[Catalogue] = []
         self._writer = StoreWriter(folder, catalogue, ctk, self._tell, self._change) if lock.held else None
         #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
@@ -82,7 +85,9 @@ class LocalStore:
                 catalogue = Catalogue.open(folder.catalogue, read_only=True)
             opened.callback(catalogue.close)
             store = cls(folder, lock, ctk, catalogue, held_by)
-            if not lock.held:
+            if lock.held:
+                store._settle_trash(closing=False)
+            else:
                 store.refresh()
             opened.pop_all()
             return store
@@ -91,6 +96,7 @@ class LocalStore:
         """Commit what is under way, close the files and give the folder back."""
         if self._writer is not None:
             self._writer.close()
+            self._settle_trash(closing=True)
         with self._change:
             for catalogue in (*self._outdated, self.catalogue):
                 catalogue.close()
@@ -152,9 +158,10 @@ class LocalStore:
         files = self.catalogue.local_files(Level.IMAGE, sop_uids)
         return {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
 
-    def remove(self, target: Target) -> RemoveResult:
+    def remove(self, target: Target, *, undoable: bool = False) -> RemoveResult:
         """Remove what a target names: rows, files inside the folder, thumbnails. Linked files are never touched.
 
+        :param undoable: keep the files for :meth:`undo_remove` until the store is closed.
         :raises FolderInUse: the folder is open for reading only.
         :raises StorageError: files could not be deleted; they are tried again at the next start.
         """
@@ -163,13 +170,37 @@ class LocalStore:
             self.refresh()
             files = self.catalogue.local_files(target.level, target.uids)
             before = self.catalogue.local_totals()
+            trash = None
+            if undoable and files:
+                trash = Trash.make(self.folder, [(file.instance.sop_uid, file.file) for file in files])
             self.catalogue.add_intents("remove", self._removals(files))
-            deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._ctk)
+            deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._ctk, trash)
             after = self.catalogue.local_totals()
         if kept:
             raise StorageError(f"{kept} files could not be deleted; another program may use them.")
         patients, studies, series, instances = (b - a for b, a in zip(before, after, strict=True))
-        return RemoveResult(patients, studies, series, instances, deleted)
+        return RemoveResult(patients, studies, series, instances, deleted, trash.trash_id if trash is not None else "")
+
+    def undo_remove(self, trash_id: str) -> UndoResult:
+        """Bring back what :meth:`remove` removed, rows and files. What is here again meanwhile is kept as it is.
+
+        :raises UsageError: there is no such removal, or it cannot be undone any more.
+        :raises FolderInUse: the folder is open for reading only.
+        """
+        with self._undoing:
+            return bring_back(Trash.open(self.folder, trash_id), self)
+
+    def _settle_trash(self, *, closing: bool) -> None:
+        """Finish what was being undone when the program died, and delete the rest for good."""
+        for trash_id in removals(self.folder):
+            try:
+                marked = Trash.open(self.folder, trash_id).is_marked
+                if marked and not closing:
+                    self.undo_remove(trash_id)
+            except (BadData, UsageError):  # without a manifest, nothing was put there
+                marked = False
+            if not marked and not self.catalogue.has_files_below(self.folder.trash_folder / trash_id, self.folder.root):
+                forget(self.folder, trash_id)
 
     def _removals(self, files: Sequence[LocalFile]) -> Iterator[tuple[str, str, str]]:
         thumbnails = self.catalogue.thumbnail_files(f.instance.sop_uid for f in files)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from ..domain.model import Instance, Patient, Series, Study
 from .catalogue import Catalogue, LocalInstance
@@ -10,6 +12,8 @@ from .ctk_content import CtkContent
 from .ctk_database import CtkDatabase
 
 _TRIES = 5
+_INTEGER = re.compile("[+-]?[0-9]{1,11}")
+_CLASS, _NUMBER = "0008,0016", "0020,0013"
 
 
 def refresh(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
@@ -21,7 +25,9 @@ def refresh(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
         if ctk.change_stamp() == stamp:
             break
         # Changed while it was read, page by page. With the older stamp, the next refresh looks again.
-    catalogue.replace_local(list(local_content(content)), str(stamp))
+    # A catalogue that was never mirrored may be one made anew; another has numbers and SOP classes already.
+    tags = {} if catalogue.ctk_stamp else ctk.tags_for((image.sop_uid for image in content.images), (_NUMBER, _CLASS))
+    catalogue.replace_local(list(local_content(content, tags)), str(stamp))
     return True
 
 
@@ -30,8 +36,13 @@ def is_stale(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
     return str(ctk.change_stamp()) != catalogue.ctk_stamp
 
 
-def local_content(content: CtkContent) -> Iterator[LocalInstance]:
-    """Turn CTK's rows into the catalogue's records."""
+def local_content(
+    content: CtkContent, tags: Mapping[str, Mapping[str, str | None]] = MappingProxyType({})
+) -> Iterator[LocalInstance]:
+    """Turn CTK's rows into the catalogue's records.
+
+    :param tags: SOP class and instance number of instances by SOP Instance UID, as far as the tag cache has them.
+    """
     study_uids = {study.study_uid for study in content.studies}
     patients = {}
     for row in content.patients:
@@ -57,5 +68,12 @@ def local_content(content: CtkContent) -> Iterator[LocalInstance]:
     }
     for image in content.images:
         found = series[image.series_uid]
-        instance = Instance(image.sop_uid, image.series_uid, found.study_uid)
+        known = tags.get(image.sop_uid, {})
+        number, sop_class = _integer(known.get(_NUMBER)), known.get(_CLASS) or ""
+        instance = Instance(image.sop_uid, image.series_uid, found.study_uid, number, sop_class)
         yield LocalInstance(studies[found.study_uid], found, instance, image.filename)
+
+
+def _integer(text: str | None) -> int | None:
+    """Return an IS value (PS3.5, 6.2: at most 12 characters), None if it is none."""
+    return int(text) if text and _INTEGER.fullmatch(text) else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..domain.errors import StorageError
@@ -14,6 +15,7 @@ from .ctk_database import CtkDatabase
 from .ctk_rows import StoredInstance
 from .files import PART_SUFFIX, PartFile, unlink_with_retry
 from .layout import DatabaseFolder
+from .trash import Trash
 from .writer import header_of, local_instance
 
 _log = logging.getLogger(__name__)
@@ -66,9 +68,12 @@ def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatab
         catalogue.clear_intents("receive", undone)
 
 
-def finish_removing(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> tuple[int, int]:
+def finish_removing(
+    folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase, trash: Trash | None = None
+) -> tuple[int, int]:
     """Take rows and then files of all removal intents away; a linked file stays where it is.
 
+    :param trash: where files go that have a place in it; the others are deleted.
     :returns: number of deleted files, and of the folder's own files that could not be deleted.
     """
     sop_uids = [sop_uid for sop_uid, _, _ in catalogue.intents("remove")]
@@ -79,11 +84,15 @@ def finish_removing(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDataba
         ours = str(before) == catalogue.ctk_stamp and after[0] - before[0] <= 1
         catalogue.remove_local(sop_uids, str(after) if ours else None)
     files = catalogue.intents("unlink")
-    return _delete_files(folder, catalogue, ctk, files) if files else (0, 0)
+    return _delete_files(folder, catalogue, ctk, files, trash) if files else (0, 0)
 
 
 def _delete_files(
-    folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase, files: Sequence[tuple[str, str, str]]
+    folder: DatabaseFolder,
+    catalogue: Catalogue,
+    ctk: CtkDatabase,
+    files: Sequence[tuple[str, str, str]],
+    trash: Trash | None,
 ) -> tuple[int, int]:
     # Another program may have brought one back since.
     wanted = ctk.is_local(sop_uid for sop_uid, _, _ in files)
@@ -91,7 +100,7 @@ def _delete_files(
     for sop_uid, file, thumbnail in files:
         try:
             if sop_uid not in wanted:
-                deleted += _delete(folder, file)
+                deleted += _delete(folder, file, partial(trash.take, sop_uid) if trash is not None else _keep_none)
                 _delete(folder, thumbnail)
             done.append(sop_uid)
         except StorageError as error:
@@ -100,11 +109,15 @@ def _delete_files(
     return deleted, len(files) - len(done)
 
 
-def _delete(folder: DatabaseFolder, file: str) -> bool:
+def _keep_none(_: Path) -> bool:
+    return False
+
+
+def _delete(folder: DatabaseFolder, file: str, keep: Callable[[Path], bool] = _keep_none) -> bool:
     path = folder.find(file)
     if path is None or not folder.owns(path):
         return False
-    deleted = unlink_with_retry(path)
+    deleted = keep(path) or unlink_with_retry(path)
     for parent in list(path.parents)[:2]:  # of the series, and of the study
         if parent not in (folder.dicom_folder, folder.thumbs_folder):
             with suppress(OSError):  # not empty, or used by another program: both are fine

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ..domain.errors import BadData, InternalError, StorageError, VisualDicomError
 from ..domain.model import Instance, Level, Patient, Series, Study
 from .catalogue import Catalogue, LocalInstance
 from .ctk_database import CtkDatabase
 from .ctk_rows import StoredInstance
-from .files import PartFile, fsync_folder, unlink_with_retry
+from .files import fsync_folder
 from .headers import Header, read_header
 from .layout import DatabaseFolder
 
@@ -32,6 +33,28 @@ _log = logging.getLogger(__name__)
 _QUEUE_LENGTH = 512
 #: Most instances in one transaction: more gain nothing, and keep readers of the database waiting.
 _GROUP_LENGTH = 128
+
+
+class Arriving(Protocol):
+    """A complete file on its way to its name; usually a :class:`.PartFile`."""
+
+    def rest(self) -> None:
+        """Hold nothing open until :meth:`commit`."""
+
+    def commit(self) -> Path:
+        """Give the file its name; its content is on the disk then.
+
+        :raises StorageError: it failed, and the file was discarded.
+        """
+
+    def take_back(self) -> None:
+        """Undo :meth:`commit`.
+
+        :raises StorageError: it failed.
+        """
+
+    def discard(self) -> None:
+        """Drop the file: it is not wanted."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +67,7 @@ class Pending:
     """
 
     header: Header
-    part: PartFile | None
+    part: Arriving | None
     path: Path
     source: str
 
@@ -63,6 +86,11 @@ class Batch:
         """Return when everything that was put in is settled."""
         with self._changed:
             self._changed.wait_for(lambda: self._open == 0)
+
+    def note_duplicate(self, sop_uid: str) -> None:
+        """Account for an instance that need not even be put in."""
+        with self._changed:
+            self.duplicates.append(sop_uid)
 
     def _opened(self) -> None:
         with self._changed:
@@ -258,7 +286,7 @@ class StoreWriter:
             undone = [entry for entry in placed if entry.sop_uid not in local]
             for entry in undone:
                 if entry.pending.part is not None:
-                    unlink_with_retry(entry.pending.path)
+                    entry.pending.part.take_back()
             self._ctk.forget_tags([entry.sop_uid for entry in undone])
         except StorageError as error:
             _log.info("What could not be stored is taken back at the next start: %s", error)

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from VisualDICOMBrowserLib.demo import people
 from VisualDICOMBrowserLib.demo.objects import made_uid
@@ -82,7 +90,24 @@ def test_every_file_reads_back_as_it_was_made_and_as_pydicom_would_write_it(arch
         assert dcmread(rewritten) == dataset
 
 
-_SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit)
+_SYNTAXES = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    RLELossless,
+)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless])
+def test_losslessly_compressed_images_have_the_range_of_the_organ_they_show(archive, syntax):
+    held = [h for h in archive if h.syntax == syntax]
+    one = held[len(held) // 2]
+    pixels = dcmread(one.path).pixel_array
+    assert pixels.std() > 20
+    assert pixels.shape[:2] == (one.header.Rows, one.header.Columns)
 
 
 def test_stored_syntaxes_are_mixed(archive):

@@ -123,6 +123,54 @@ def test_a_missing_source_is_a_storage_error(decoder, png, tmp_path):
     assert not png.exists()
 
 
+def test_warming_starts_the_child_that_the_first_request_is_served_by(sample, decoder, png):
+    one = decoder(max_children=2)
+    one.warm()
+    one.warm()
+    _wait(lambda: one.pids)
+    warmed = one.pids
+    assert not one.render(sample("CT_small.dcm"), png, "CT").placeholder
+    assert one.pids == warmed
+
+
+def test_warming_returns_before_the_child_is_there_and_closing_ends_it(decoder, tmp_path):
+    begun = tmp_path / "begun"
+    script = (
+        f"import os, time; from pathlib import Path; Path({str(begun)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    )
+    one = decoder(command=[sys.executable, "-c", script])
+    one.warm()
+    assert one.pids == []
+    _wait(lambda: begun.exists() and begun.read_text())
+    begin = time.monotonic()
+    one.close()
+    assert time.monotonic() - begin < 2.5
+    assert _gone(int(begun.read_text()))
+
+
+@pytest.mark.parametrize("order", ["warm close", "close warm", "warm close warm"])
+def test_warming_and_closing_in_any_order_leaves_no_child(decoder, order):
+    one = decoder()
+    for step in order.split():
+        getattr(one, step)()
+    one.close()
+    assert one.pids == []
+
+
+def test_a_child_that_cannot_be_warmed_is_reported_by_the_first_request(decoder, png):
+    one = decoder(command=["/no/such/program"])
+    one.warm()
+    with pytest.raises(InternalError, match="could not be started"):
+        one.render(Path("x"), png)
+
+
+def test_a_child_has_its_libraries_before_it_says_that_it_is_ready(decoder, png):
+    loaded = "Path(destination).with_suffix('.txt').write_text(' '.join(sys.modules))"
+    decoder(REAL, loaded).render(Path("x"), png)
+    names = png.with_suffix(".txt").read_text().split()
+    assert {"numpy", "pydicom", "gdcm", "jpeg_ls", "openjpeg"} <= set(names)
+
+
 def _assert_placeholder(path: Path) -> None:
     with Image.open(path) as tile:
         assert tile.size == (256, 256)

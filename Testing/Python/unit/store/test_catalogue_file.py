@@ -221,7 +221,7 @@ def test_a_catalogue_that_cannot_be_opened_is_left_alone(tmp_path):
 def test_damage_in_the_middle_is_a_storage_error_and_known_as_damage(path):
     _fill(path)
     data = bytearray(path.read_bytes())
-    data[16 * 4096 :] = b"\xa5" * (len(data) - 16 * 4096)  # behind the roots of the tables
+    data[32 * 4096 :] = b"\xa5" * (len(data) - 32 * 4096)  # behind the roots of the tables
     path.write_bytes(data)
     catalogue = Catalogue.open(path)
     with pytest.raises(StorageError, match="damaged"):
@@ -371,7 +371,7 @@ def test_intents_are_on_the_disk_when_they_are_written_down(catalogue, monkeypat
     seen: list[object] = []
     original = catalogue_schema.transaction
     monkeypatch.setattr(
-        "VisualDICOMBrowserLib.store.catalogue.transaction",
+        "VisualDICOMBrowserLib.store.catalogue_connection.transaction",
         lambda db: (seen.append(db.execute("PRAGMA synchronous").fetchall()[0][0]), original(db))[1],
     )
     catalogue.add_intents("receive", [("1.2", "f", "s")])

@@ -246,3 +246,126 @@ def test_jobs_and_thumbnails_are_kept(catalogue):
     assert catalogue.thumbnail("1.1.1") == ("1.1.1.1", "thumbs/x.png", True, "no pixels")
     assert catalogue.thumbnail_files(["1.1.1.1", "9"]) == {"1.1.1.1": "thumbs/x.png"}
     assert catalogue.thumbnail("9") is None
+
+
+# Persons that a server has
+
+
+def test_a_person_is_remembered_though_nothing_else_is_known(catalogue):
+    catalogue.note_found("PACS", patients=[JANE])
+    catalogue.remove_local(["no such instance"])
+    catalogue.replace_local([], "stamp")
+    assert _persons(catalogue) == [("4711", "Doe^Jane", "19700101", "F", "")]
+    assert catalogue.person(1) == JANE
+    assert catalogue.person(2) is None
+
+
+def test_nameless_persons_of_a_server_are_not_noted_again_and_again(catalogue):
+    for _ in range(3):
+        catalogue.note_found("PACS", patients=[Patient(""), Patient(" ", "Doe"), JANE])
+    assert len(_persons(catalogue)) == 3
+
+
+def test_the_key_of_a_forgotten_person_is_not_given_to_another(catalogue):
+    catalogue.note_found("PACS", patients=[JANE])
+    catalogue.forget_server("PACS")
+    catalogue.note_found("PACS", patients=[Patient("815", "Roe^R")])
+    assert catalogue.person(1) is None
+    assert catalogue.person(2) == Patient("815", "Roe^R")
+
+
+# Complete answers
+
+
+def _marks(catalogue: Catalogue) -> list[tuple[object, ...]]:
+    return catalogue._rows(
+        "SELECT study_uid, server FROM study_servers UNION ALL"
+        " SELECT series_uid, server FROM series_servers ORDER BY 1, 2"
+    )
+
+
+def _note_two_studies(catalogue: Catalogue, *servers: str) -> None:
+    for server in servers:
+        catalogue.note_found(
+            server,
+            [STUDY, dataclasses.replace(STUDY, study_uid="1.2")],
+            [SERIES, Series("1.1.2", "1.1"), Series("1.2.1", "1.2")],
+            [INSTANCE, Instance("1.1.1.2", "1.1.1", "1.1")],
+        )
+
+
+def test_studies_that_a_server_does_not_list_any_more_are_forgotten(catalogue):
+    _note_two_studies(catalogue, "A", "B")
+    catalogue.note_studies_of("A", 1, [STUDY])
+    assert _marks(catalogue) == [
+        *(("1.1", "A"), ("1.1", "B"), ("1.1.1", "A"), ("1.1.1", "B"), ("1.1.2", "A"), ("1.1.2", "B")),
+        *(("1.2", "B"), ("1.2.1", "B")),
+    ]
+    catalogue.note_studies_of("B", 1, iter([STUDY]))
+    assert catalogue.find_series("1.2.1") is None
+    assert catalogue.find_series("1.1.1") is not None
+
+
+def test_a_person_of_whom_no_server_has_anything_is_forgotten(catalogue):
+    _note_two_studies(catalogue, "A")
+    catalogue.note_found("B", patients=[JANE])
+    catalogue.note_studies_of("A", 1, [])
+    assert catalogue.person(1) == JANE
+    catalogue.note_studies_of("B", 1, [])
+    assert _persons(catalogue) == []
+
+
+def test_series_that_a_server_does_not_list_any_more_are_forgotten(catalogue):
+    _note_two_studies(catalogue, "A")
+    catalogue.note_series_of("A", "1.1", [Series("1.1.2", "1.1"), Series("1.1.3", "1.1")])
+    assert _marks(catalogue) == [(uid, "A") for uid in ("1.1", "1.1.2", "1.1.3", "1.2", "1.2.1")]
+    assert catalogue.find_series("1.1.1") is None
+    catalogue.note_series_of("A", "1.1", [])
+    assert _marks(catalogue) == [(uid, "A") for uid in ("1.1", "1.2", "1.2.1")]
+
+
+def test_what_is_local_stays_whatever_servers_stop_saying(catalogue):
+    catalogue.add_local([LOCAL])
+    _note_two_studies(catalogue, "A")
+    before = _local(catalogue)
+    catalogue.note_series_of("A", "1.1", [])
+    catalogue.note_studies_of("A", 1, [])
+    assert _local(catalogue) == before
+    assert _marks(catalogue) == []
+    assert catalogue._rows("SELECT known, local FROM series") == [(1, 1)]  # the other instance went with the server
+
+
+def test_a_server_that_is_forgotten_takes_along_what_it_alone_had(catalogue, tmp_path):
+    catalogue.add_local([LOCAL])
+    _note_two_studies(catalogue, "A")
+    catalogue.note_found("A", [Study("5", Patient("5", "Secret^Name"))], patients=[Patient("6", "Hidden^Name")])
+    catalogue.note_found("B", patients=[Patient("7", "Kept^Name")])
+    catalogue.forget_server("A")
+    assert [row[0] for row in _persons(catalogue)] == ["4711", "7"]
+    assert _marks(catalogue) == []
+    assert catalogue.local_totals() == (1, 1, 1, 1)
+    traces = b"".join(file.read_bytes() for file in tmp_path.glob("catalogue.sqlite*"))
+    assert b"Secret" not in traces
+    assert b"secret" not in traces  # nor folded
+    assert b"hidden" not in traces
+    assert b"Kept" in traces
+
+
+def test_what_a_server_stops_saying_leaves_no_trace(catalogue, tmp_path):
+    catalogue.note_found("A", [Study("5", Patient("5", "Secret^Name"), description="Verborgen")])
+    catalogue.note_studies_of("A", 1, [])
+    traces = b"".join(file.read_bytes() for file in tmp_path.glob("catalogue.sqlite*"))
+    for text in (b"Secret", b"secret", b"Verborgen", b"verborgen"):
+        assert text not in traces
+
+
+def test_counts_follow_an_instance_into_the_series_that_its_file_names(catalogue):
+    wrong = dataclasses.replace(INSTANCE, series_uid="9.1", study_uid="9")
+    catalogue.note_found("A", [STUDY, Study("9", JANE)], [SERIES, Series("9.1", "9", modality="US")], [wrong])
+    counts = "SELECT series_uid, known, local FROM series ORDER BY series_uid"
+    assert catalogue._rows(counts) == [("1.1.1", 0, 0), ("9.1", 1, 0)]
+    catalogue.add_local([LOCAL])
+    assert catalogue._rows(counts) == [("1.1.1", 1, 1), ("9.1", 0, 0)]
+    assert catalogue._rows("SELECT study_uid, local FROM studies ORDER BY study_uid") == [("1.1", 1), ("9", 0)]
+    catalogue.remove_local(["1.1.1.1"])
+    assert catalogue._rows(counts) == [("1.1.1", 1, 0), ("9.1", 0, 0)]

@@ -169,7 +169,7 @@ def test_a_catalogue_that_is_damaged_at_its_beginning_is_made_anew_from_the_rows
 def test_damage_that_is_met_in_use_is_mended_at_the_next_start(folder):
     with LocalStore.open(folder.root) as store:
         receive(store, samples(400))
-    _damage(folder.catalogue, 16 * 4096)
+    _damage(folder.catalogue, 32 * 4096)
     with LocalStore.open(folder.root) as store, pytest.raises(StorageError, match="damaged"):
         store.catalogue.local_files(Level.PATIENT, ["4711"])
     assert len(assert_at_rest(folder)) == 400
@@ -179,7 +179,7 @@ def test_damage_that_is_met_in_use_is_mended_at_the_next_start(folder):
 def test_damage_that_the_mirror_meets_is_mended_at_once(folder):
     with LocalStore.open(folder.root) as store:
         receive(store, samples(400))
-    _damage(folder.catalogue, 16 * 4096)
+    _damage(folder.catalogue, 32 * 4096)
     change(folder.ctk_database, "UPDATE Patients SET PatientsSex = 'F'")
     with LocalStore.open(folder.root) as store:
         assert store.catalogue.local_totals() == (1, 1, 1, 400)
@@ -285,3 +285,14 @@ def test_a_store_may_be_closed_twice_and_opened_again(folder):
     store.close()
     with LocalStore.open(folder.root) as again:
         assert not again.read_only
+
+
+def test_a_catalogue_made_anew_has_numbers_and_sop_classes_again(folder):
+    with LocalStore.open(folder.root) as store:
+        receive(store, samples(3))
+    folder.catalogue.unlink()
+    with LocalStore.open(folder.root) as store:
+        files = store.catalogue.local_files(Level.SERIES, ["1.2.1.1"])
+        assert [(f.instance.number, f.instance.sop_class) for f in files] == [
+            (n, samples(1)[0].sop_class) for n in (1, 2, 3)
+        ]

@@ -22,7 +22,7 @@ LAYERS = {
     "dimse": {"domain", "dicom"},
     "web": {"domain", "dicom"},
     "store": {"domain", "dicom"},
-    "imaging": {"domain"},
+    "imaging": {"domain", "dicom"},
     "engine": {"domain", "jobs", "dicom", "dimse", "web", "store", "imaging"},
     "demo": {"domain"},
     "gui": {"domain", "jobs", "store", "imaging", "engine"},

@@ -1,0 +1,196 @@
+"""An X server without a screen, and real mouse and keyboard events through its extension XTEST.
+
+The events take the way that a user's do: X server, Qt's platform plugin, focus and grabs included. libX11 and libXtst
+(Debian: libx11-6, libxtst6) are called directly, so that no further package of Python's is needed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from .guardian import guardian
+from .peers import require
+from .processes import lasting
+
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+LEFT, MIDDLE, RIGHT, WHEEL_UP, WHEEL_DOWN = 1, 2, 3, 4, 5
+SHIFT, CONTROL = "Shift_L", "Control_L"
+#: X's names of characters that are not letters or digits.
+_NAMES = {
+    **{" ": "space", "\n": "Return", "\t": "Tab", ".": "period", ",": "comma", "-": "minus", "/": "slash"},
+    **{"*": "asterisk", "^": "asciicircum", "_": "underscore", "=": "equal", ":": "colon", "?": "question"},
+}
+_SHIFTED = set("*^_:?")
+
+
+class Xvfb:
+    """A server on a free display. A context manager: started on entry, gone on exit.
+
+    :ivar display: for example ``:7``.
+    """
+
+    def __init__(self, width: int = 1280, height: int = 900) -> None:
+        self._screen = f"{width}x{height}x24"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.display = ""
+
+    def __enter__(self) -> Xvfb:
+        reading, writing = os.pipe()
+        command = [require("Xvfb"), "-displayfd", str(writing), "-screen", "0", self._screen, "-nolisten", "tcp"]
+        try:
+            self._process = subprocess.Popen(
+                [*command, "-noreset"],
+                pass_fds=(writing,),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        guardian.watch(self._process.pid)
+        lasting.add(self._process.pid)  # a fixture may keep it for longer than one test
+        with os.fdopen(reading, "rb") as pipe:
+            number = pipe.readline().strip()  # end of file if it does not come up
+        if not number:
+            self.__exit__(None, None, None)
+            raise AssertionError("Xvfb did not start.")
+        self.display = f":{number.decode()}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(STOP_SECONDS)
+        guardian.forget(process.pid)
+        lasting.discard(process.pid)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Give the environment of a program that draws here."""
+        kept = {key: value for key, value in os.environ.items() if key not in ("WAYLAND_DISPLAY", "XAUTHORITY")}
+        return {**kept, "DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb", "QT_SCALE_FACTOR": "1", **more}
+
+
+class Hands:
+    """A user's mouse and keyboard on a display."""
+
+    def __init__(self, display: str) -> None:
+        self._x11, self._xtst = _library("X11"), _library("Xtst")
+        self._x11.XOpenDisplay.restype = ctypes.c_void_p
+        self._x11.XStringToKeysym.restype = ctypes.c_ulong
+        self._display = ctypes.c_void_p(self._x11.XOpenDisplay(display.encode()))
+        if not self._display:
+            raise AssertionError(f"The display {display} cannot be opened.")
+
+    def close(self) -> None:
+        """Let go of the display."""
+        self._x11.XCloseDisplay(self._display)
+
+    def move(self, x: int, y: int) -> None:
+        """Move the mouse to a place on the screen."""
+        self._xtst.XTestFakeMotionEvent(self._display, -1, x, y, ctypes.c_ulong(0))
+        self._flush()
+
+    def press(self, button: int = LEFT) -> None:
+        """Press a button of the mouse."""
+        self._button(button, True)
+
+    def release(self, button: int = LEFT) -> None:
+        """Release a button of the mouse."""
+        self._button(button, False)
+
+    def click(self, x: int, y: int, button: int = LEFT, times: int = 1) -> None:
+        """Click somewhere."""
+        self.move(x, y)
+        for _ in range(times):
+            self.press(button)
+            self.release(button)
+
+    def turn(self, notches: int) -> None:
+        """Turn the wheel; positive is away from the user."""
+        for _ in range(abs(notches)):
+            button = WHEEL_UP if notches > 0 else WHEEL_DOWN
+            self.press(button)
+            self.release(button)
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], button: int = LEFT, steps: int = 8) -> None:
+        """Press at one place and release at another."""
+        self.move(*start)
+        self.press(button)
+        for step in range(1, steps + 1):
+            self.move(*(round(a + (b - a) * step / steps) for a, b in zip(start, end, strict=True)))
+        self.release(button)
+
+    def key(self, name: str, *modifiers: str) -> None:
+        """Press and release a key, by X's name (``Return``, ``Down``, ``q``), while modifiers are held."""
+        for modifier in modifiers:
+            self._key(modifier, True)
+        self._key(name, True)
+        self._key(name, False)
+        for modifier in reversed(modifiers):
+            self._key(modifier, False)
+
+    def type(self, text: str) -> None:
+        """Type letters, digits and a few signs, as on an American keyboard."""
+        for character in text:
+            shifted = character.isupper() or character in _SHIFTED
+            self.key(_NAMES.get(character, character.lower()), *([SHIFT] if shifted else []))
+
+    def _button(self, button: int, down: bool) -> None:
+        self._xtst.XTestFakeButtonEvent(self._display, button, down, ctypes.c_ulong(0))
+        self._flush()
+
+    def _key(self, name: str, down: bool) -> None:
+        symbol = self._x11.XStringToKeysym(name.encode())
+        code = self._x11.XKeysymToKeycode(self._display, ctypes.c_ulong(symbol))
+        if not code:
+            raise AssertionError(f"There is no key {name}.")
+        self._xtst.XTestFakeKeyEvent(self._display, code, down, ctypes.c_ulong(0))
+        self._flush()
+
+    def _flush(self) -> None:
+        self._x11.XSync(self._display, False)
+
+
+@contextmanager
+def hands_on(display: str) -> Iterator[Hands]:
+    """Put a user's hands on a display."""
+    hands = Hands(display)
+    try:
+        yield hands
+    finally:
+        hands.close()
+
+
+def _library(name: str) -> ctypes.CDLL:
+    """Load a library; without it the test is skipped, and fails where ``CI=true`` is set."""
+    found = ctypes.util.find_library(name)
+    if found is None:
+        message = f"lib{name} is not installed."
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return ctypes.CDLL(found)
+
+
+def socket_of(display: str) -> Path:
+    """Where the server of a display listens."""
+    return Path("/tmp/.X11-unix") / f"X{display.removeprefix(':')}"

@@ -1,0 +1,60 @@
+"""Fetching that nobody waits for: one job per series, which goes on when whoever asked has long got on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ..domain.errors import PeerError, UsageError
+from ..domain.model import Level, Target
+from ..domain.servers import Server
+from ..jobs.description import JobKind
+from ..jobs.job import JobContext, Outcome
+from ..jobs.states import JobState
+from .core import Core
+from .fetching import attempt, sources_of_series
+from .job_targets import job_params
+from .retrieve import Retrieval
+
+
+class BackgroundFetching:
+    """See the module."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+        """See :meth:`.Engine.fetch`."""
+        self._core.store.require_writable()
+        wanted = [(uid, sources_of_series(self._core, uid)) for uid in dict.fromkeys(series_uids)]
+        nowhere = [uid for uid, sources in wanted if not sources]
+        if nowhere:
+            raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
+        return [self._begin(uid, sources) for uid, sources in wanted]
+
+    def _begin(self, series_uid: str, sources: Sequence[Server]) -> str:
+        """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
+        target = Target(Level.SERIES, (series_uid,))
+        retrieval = Retrieval(sources[0], target, self._core.store)
+        task = partial(self._fetch, retrieval, sources[1:])
+        params = job_params(self._core.store.catalogue, target)
+        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].name, params=params).job_id
+
+    def _fetch(self, retrieval: Retrieval, others: Sequence[Server], context: JobContext) -> Outcome:
+        try:
+            outcome = _attempt_at_something(retrieval, context)
+        except PeerError as error:
+            if not others:
+                raise
+            outcome = context.incomplete(None, str(error))
+        if outcome.state is JobState.COMPLETED or not others:
+            return outcome
+        self._begin(retrieval.target.uids[0], others)
+        return context.incomplete(outcome.result, f"{outcome.reason} {others[0].name} is asked next.")
+
+
+def _attempt_at_something(retrieval: Retrieval, context: JobContext) -> Outcome:
+    outcome = attempt(retrieval, context)
+    if outcome.state is JobState.COMPLETED and not outcome.result.complete:
+        return context.incomplete(outcome.result, f"{retrieval.server.name} lists no image of this series.")
+    return outcome

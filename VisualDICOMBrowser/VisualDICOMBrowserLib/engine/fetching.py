@@ -1,0 +1,144 @@
+"""What the engine fetches from servers: instances, and pictures of series."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import InternalError, PeerError, StorageError, UsageError
+from ..domain.model import Level, Target
+from ..domain.results import RetrieveResult, ThumbnailResult
+from ..domain.servers import Server
+from ..jobs.description import JobDescription, JobKind
+from ..jobs.job import JobContext, Outcome
+from .core import Core
+from .job_targets import job_params, target_of
+from .retrieve import Retrieval, can_get, require_get, result_of
+from .runner import Task
+from .thumbnails import fetch_middle, local_thumbnail
+
+
+class Fetching:
+    """The part of the engine that fetches; its methods are described at :class:`.Engine`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        core.jobs.learn(JobKind.RETRIEVE, self._retry)
+
+    def retrieve(self, target: Target, server: str | None, token: CancelToken | None) -> RetrieveResult:
+        """See :meth:`.Engine.retrieve`."""
+        self._core.store.require_writable()
+        if target.level is Level.PATIENT and "" in target.uids:
+            raise UsageError("Patients without an ID are one to no server; retrieve their studies.")
+        done: list[Retrieval] = []
+        result: RetrieveResult | None = None
+        for chosen in self._sources(server):
+            if token is not None:
+                token.check()
+            provided = result is not None and result.complete
+            if provided and target.level >= Level.SERIES:
+                break
+            done.append(Retrieval(chosen, target, self._core.store, once=provided))
+            alone = self._run_retrieval(done[-1], token)
+            result = alone if alone is not None and len(done) == 1 else result_of(done)
+        return result if result is not None else result_of(done)
+
+    def _sources(self, server: str | None) -> list[Server]:
+        if server is not None:
+            chosen = self._core.configuration.server(server)
+            require_get(chosen)
+            return [chosen]
+        servers = self._core.configuration.servers()
+        if not servers:
+            raise UsageError("There is no server to retrieve from; add one with: servers add.")
+        usable = [s for s in servers if can_get(s)]
+        if not usable:
+            require_get(servers[0])
+        return usable
+
+    def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
+        """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
+        params = job_params(self._core.store.catalogue, retrieval.target)
+        handle = self._core.jobs.submit(
+            JobKind.RETRIEVE, partial(attempt, retrieval), server=retrieval.server.name, params=params
+        )
+        outcome = self._core.jobs.wait(handle, token)
+        if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
+            raise outcome.error
+        result: RetrieveResult | None = outcome.result
+        return result
+
+    def _retry(self, job: JobDescription) -> Task:
+        """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
+        server = self._core.configuration.server(job.server or "")
+        require_get(server)
+        return partial(attempt, Retrieval(server, target_of(job), self._core.store))
+
+    def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
+        """See :meth:`.Engine.thumbnail`."""
+        core = self._core
+        core.store.require_writable()
+        made: ThumbnailResult | None = core.jobs.do(
+            JobKind.THUMBNAIL,
+            lambda _: local_thumbnail(core.store, core.decoder, series_uid),
+            params=_about(series_uid),
+            token=token,
+        )
+        if made is not None:
+            return made
+        problem: PeerError | None = None
+        for source in self._thumbnail_sources(series_uid, server):
+            try:
+                return self._fetch_thumbnail(series_uid, source, token)
+            except PeerError as error:
+                problem = problem or error
+        raise problem or UsageError("This series is not here, and no server is known to have it; search for it first.")
+
+    def _thumbnail_sources(self, series_uid: str, server: str | None) -> list[Server]:
+        if server is not None:
+            chosen = self._core.configuration.server(server)
+            require_get(chosen)
+            return [chosen]
+        return sources_of_series(self._core, series_uid)
+
+    def _fetch_thumbnail(self, series_uid: str, source: Server, token: CancelToken | None) -> ThumbnailResult:
+        core = self._core
+
+        def fetch(context: JobContext) -> ThumbnailResult:
+            fetch_middle(core.store, source, series_uid, context.token)
+            fetched = local_thumbnail(core.store, core.decoder, series_uid)
+            if fetched is None:
+                raise InternalError("What was fetched for a thumbnail is not there.")
+            return fetched
+
+        result: ThumbnailResult = core.jobs.do(
+            JobKind.THUMBNAIL, fetch, server=source.name, params=_about(series_uid), token=token
+        )
+        return result
+
+
+def _about(series_uid: str) -> dict[str, Any]:
+    return {"level": "series", "uids": [series_uid]}
+
+
+def sources_of_series(core: Core, series_uid: str) -> list[Server]:
+    """Return the servers that said they have a series and that can be retrieved from.
+
+    :raises UsageError: there are some, and none can be retrieved from.
+    """
+    holders = core.store.catalogue.servers_of_series(series_uid)
+    known = [s for s in core.configuration.servers() if s.name in holders] if holders else []
+    usable = [s for s in known if can_get(s)]
+    if known and not usable:
+        require_get(known[0])
+    return usable
+
+
+def attempt(retrieval: Retrieval, context: JobContext) -> Outcome:
+    """Do one try of a retrieve, as the work of a job."""
+    retrieval.attempt(context.token, context.progress)
+    result = result_of([retrieval])
+    if result.complete or not result.requested:
+        return Outcome(result)
+    return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")

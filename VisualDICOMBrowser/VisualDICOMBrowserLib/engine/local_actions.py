@@ -1,0 +1,96 @@
+"""What the engine does with files on this computer: import, removal, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ..domain.cancel import CancelToken
+from ..domain.errors import UsageError
+from ..domain.model import Target
+from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResult, VerifyResult
+from ..jobs.description import JobDescription, JobKind
+from ..jobs.job import JobContext
+from ..store.exporter import Exporter
+from ..store.importer import Importer
+from .core import Core
+from .job_targets import Overlap, job_params
+from .runner import Task
+
+
+class LocalActions:
+    """The part of the engine that works on local files; its methods are described at :class:`.Engine`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        core.jobs.learn(JobKind.IMPORT, self._retry_import)
+
+    def import_paths(self, paths: Sequence[Path], link: bool, token: CancelToken | None) -> ImportResult:
+        """See :meth:`.Engine.import_paths`."""
+        self._core.store.require_writable()
+        for path in paths:
+            if not path.exists():
+                raise UsageError(f"There is no file or folder {path}.")
+
+        params = {"paths": [str(path) for path in paths], "link": link}
+        work = partial(self._import, paths, link)
+        result: ImportResult = self._core.jobs.do(JobKind.IMPORT, work, params=params, token=token)
+        return result
+
+    def _import(self, paths: Sequence[Path], link: bool, context: JobContext) -> ImportResult:
+        importer = Importer(self._core.store, link=link, token=context.token, progress=context.progress)
+        try:
+            return importer.run(paths)
+        finally:
+            self._core.tell_catalogue()
+
+    def _retry_import(self, job: JobDescription) -> Task:
+        """Begin an import anew; what is here already is not copied again."""
+        return partial(self._import, [Path(path) for path in job.params["paths"]], bool(job.params["link"]))
+
+    def remove(self, target: Target, undoable: bool) -> RemoveResult:
+        """See :meth:`.Engine.remove`."""
+        core = self._core
+        core.store.require_writable()
+        core.jobs.stop(Overlap(core.store.catalogue, target))  # else what is removed would come back at once
+
+        def work(_: JobContext) -> RemoveResult:
+            series_uids = core.store.catalogue.series_uids_of(target.level, target.uids)
+            try:
+                return core.store.remove(target, undoable=undoable)
+            finally:
+                core.tell_series(series_uids)
+                core.tell_catalogue()
+
+        result: RemoveResult = core.jobs.do(JobKind.REMOVE, work, params=job_params(core.store.catalogue, target))
+        return result
+
+    def undo_remove(self, trash: str) -> UndoResult:
+        """See :meth:`.Engine.undo_remove`."""
+        self._core.store.require_writable()
+
+        def work(_: JobContext) -> UndoResult:
+            try:
+                return self._core.store.undo_remove(trash)
+            finally:
+                self._core.tell_catalogue()
+
+        result: UndoResult = self._core.jobs.do(JobKind.REMOVE, work)
+        return result
+
+    def export(self, target: Target, folder: Path, token: CancelToken | None) -> ExportResult:
+        """See :meth:`.Engine.export`."""
+        store = self._core.store
+        params = job_params(store.catalogue, target)
+
+        def work(context: JobContext) -> ExportResult:
+            return Exporter(store, context.token, context.progress).run(target, folder)
+
+        result: ExportResult = self._core.jobs.do(JobKind.EXPORT, work, params=params, token=token)
+        return result
+
+    def verify(self, token: CancelToken | None) -> VerifyResult:
+        """See :meth:`.Engine.verify`."""
+        result: VerifyResult = self._core.jobs.do(JobKind.VERIFY, lambda _: self._core.store.verify(), token=token)
+        return result

@@ -1,0 +1,140 @@
+"""What a user does with chosen series: fetch, cancel, try again, remove and undo, export, import.
+
+Each asks the engine and tells the outcome in a sentence; nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..domain.errors import VisualDicomError
+from ..domain.overview import SeriesRow
+from ..jobs.description import JobRecord
+from ..jobs.states import JobState
+from .messages import Message, Remedy, Tone
+from .session import Session
+
+_RETRIABLE = (JobState.FAILED, JobState.INCOMPLETE, JobState.CANCELLED)
+
+
+class Actions:
+    """See the module."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def fetch(self, series: Iterable[SeriesRow]) -> None:
+        """Have series that are not wholly here fetched; those under way are left alone."""
+        wanted = [row for row in series if not row.complete and row.servers and not self._under_way(row)]
+        if wanted:
+            self._session.ask("fetch", {"series_uids": [row.uid for row in wanted]})
+
+    def cancel(self, series: Iterable[SeriesRow]) -> None:
+        """Cancel the retrieves of series."""
+        jobs = {job.job_id for row in series if (job := self._under_way(row)) is not None}
+        for job_id in sorted(jobs):
+            self.cancel_job(job_id)
+
+    def cancel_job(self, job_id: str) -> None:
+        """Cancel one job."""
+        self._session.ask("cancel_job", {"job_id": job_id})
+
+    def retry_job(self, job_id: str) -> None:
+        """Try one job again."""
+        self._session.ask("retry_job", {"job_id": job_id})
+
+    def are_under_way(self, series: Iterable[SeriesRow]) -> bool:
+        """Tell whether any of them is being fetched, or waits to be."""
+        return any(self._under_way(row) is not None for row in series)
+
+    def have_failed(self, series: Iterable[SeriesRow]) -> bool:
+        """Tell whether the last retrieve of any of them failed or fell short."""
+        return any(self._stopped(row) is not None for row in series)
+
+    def retry(self, series: Iterable[SeriesRow]) -> None:
+        """Try failed retrieves again; series without one are fetched."""
+        fresh = []
+        jobs = set()
+        for row in series:
+            job = self._stopped(row)
+            if job is not None:
+                jobs.add(job.job_id)
+            else:
+                fresh.append(row)
+        for job_id in sorted(jobs):
+            self.retry_job(job_id)
+        self.fetch(fresh)
+
+    def remove(self, series: Sequence[SeriesRow]) -> None:
+        """Remove series from this computer, never from a server; the message that tells so can undo it."""
+        here = [row.uid for row in series if row.local_instances]
+        if not here:
+            self._session.say("Nothing of the selection is on this computer.", about="remove")
+            return
+        target = {"level": "series", "uids": here}
+        self._session.ask("remove", {"target": target, "undoable": True}, self._removed, self._not_removed)
+
+    def export(self, series: Sequence[SeriesRow], folder: str) -> None:
+        """Copy what is here of series into a folder."""
+        here = [row.uid for row in series if row.local_instances]
+        if not here:
+            self._session.say("Nothing of the selection is on this computer; fetch it first.", about="export")
+            return
+        self._session.say(f"Exporting to {folder} …", about="export")
+        params = {"target": {"level": "series", "uids": here}, "folder": folder}
+        self._session.ask("export", params, self._exported, self._failed("export", "Nothing was exported"))
+
+    def import_paths(self, paths: Sequence[str], *, link: bool = False) -> None:
+        """Take files and folders into the database: copies, or links to where they lie."""
+        self._session.say("Importing …", about="import")
+        failed = self._failed("import", "The import failed")
+        self._session.ask("import_paths", {"paths": list(paths), "link": link}, self._imported, failed)
+
+    def _under_way(self, row: SeriesRow) -> JobRecord | None:
+        job = self._session.jobs.retrieve_of(row)
+        return job if job is not None and not job.state.terminal else None
+
+    def _stopped(self, row: SeriesRow) -> JobRecord | None:
+        job = self._session.jobs.retrieve_of(row)
+        return job if job is not None and job.state in _RETRIABLE and not row.complete else None
+
+    def _removed(self, result: dict[str, Any]) -> None:
+        count = result["instances"]
+        text = f"Removed {_count(count, 'image')} of {_count(result['series'], 'series')} from this computer."
+        undo = Remedy("Undo", lambda: self._undo(result["trash"]))
+        self._session.said.emit(Message(text, Tone.WARNING, "remove", (undo,)))
+
+    def _not_removed(self, error: VisualDicomError) -> None:
+        self._session.say(f"Nothing was removed. {error}", Tone.PROBLEM, "remove")
+
+    def _undo(self, trash: str) -> None:
+        def back(result: dict[str, Any]) -> None:
+            self._session.say(f"{_count(result['instances'], 'image')} are back.", about="remove")
+
+        self._session.ask("undo_remove", {"trash": trash}, back, self._failed("remove", "The removal stays"))
+
+    def _exported(self, result: dict[str, Any]) -> None:
+        text = f"Exported {_count(result['files'], 'file')} to {result['folder']}."
+        self._tell("export", text, [f"{item['sop_uid']}: {item['reason']}" for item in result["failed"]])
+
+    def _imported(self, result: dict[str, Any]) -> None:
+        text = f"Imported {_count(result['imported'], 'image')}"
+        text += f"; {result['duplicates']} were here already." if result["duplicates"] else "."
+        rejected = [f"{Path(item['path']).name}: {item['reason']}" for item in result["rejected"]]
+        self._tell("import", text, rejected)
+
+    def _tell(self, about: str, text: str, left_out: Sequence[str]) -> None:
+        if left_out:
+            text += f" {_count(len(left_out), 'file')} could not be taken."
+        tone = Tone.WARNING if left_out else Tone.NOTE
+        self._session.said.emit(Message(text, tone, about, details=tuple(left_out[:200])))
+
+    def _failed(self, about: str, what: str) -> Any:
+        return lambda error: self._session.say(f"{what}. {error}", Tone.PROBLEM, about)
+
+
+def _count(number: int, word: str) -> str:
+    plural = word if word.endswith("s") else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"

@@ -1,0 +1,253 @@
+"""The browser: search, patients, their studies as thumbnails, preview, elements, jobs, all in one widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import qt
+
+from ..domain.filters import QueryFilter
+from ..domain.overview import PatientRow, Places, SeriesRow
+from .actions import Actions
+from .file_choice import choose_files, choose_folder
+from .jobs_panel import JobsPanel
+from .jobs_strip import JobsStrip
+from .menus import Entry, is_fetchable, is_local, menu_of
+from .message_bar import MessageBar
+from .metadata_view import MetadataView
+from .patient_list import PatientList
+from .patient_page import PatientPage
+from .search_bar import SearchBar
+from .search_run import SearchRun
+from .server_settings import ServerSettings
+from .session import Session
+from .stack_preview import StackPreview
+from .welcome import WelcomePage
+
+
+class BrowserWidget(qt.QWidget):
+    """See the module. The same for Slicer and the desktop.
+
+    :param session: the engine and its folder; :meth:`close_session` ends it.
+    """
+
+    def __init__(self, session: Session, parent: Any = None) -> None:
+        qt.QWidget.__init__(self, parent)
+        self._session = session
+        self._actions = Actions(session)
+        self._patient: PatientRow | None = None
+        self._selected: list[SeriesRow] = []
+        self._search = SearchRun(session)
+        self._make_widgets()
+        self._lay_out()
+        self._connect_search()
+        self._connect_patient()
+        self._connect_pages()
+        self._patients.show_filter(QueryFilter(), Places())
+
+    def close_session(self) -> None:
+        """End the engine; the widget is of no use afterwards."""
+        self._search.close()
+        for widget in self._parts:
+            widget.cleanup()
+        self._session.close()
+
+    def search(self, filter: QueryFilter | None = None) -> None:
+        """Ask all servers, as if the user had typed it."""
+        self._run_search(filter or QueryFilter(), Places())
+
+    # What it is made of
+
+    def _make_widgets(self) -> None:
+        session = self._session
+        self._search_bar = SearchBar(session)
+        self._messages = MessageBar(session)
+        self._patients = PatientList(session)
+        self._page = PatientPage(session)
+        self._preview = StackPreview(session)
+        self._elements = MetadataView(session)
+        self._strip = JobsStrip(session)
+        self._jobs = JobsPanel(session)
+        self._settings = ServerSettings(session)
+        self._welcome = WelcomePage(session)
+        self._parts = (
+            self._search_bar,
+            self._messages,
+            self._patients,
+            self._page,
+            self._preview,
+            self._elements,
+            self._strip,
+            self._jobs,
+            self._settings,
+            self._welcome,
+        )
+
+    def _lay_out(self) -> None:
+        self._detail = qt.QSplitter(qt.Qt.Horizontal)
+        self._detail.addWidget(self._preview)
+        self._detail.addWidget(self._elements)
+        self._right = qt.QSplitter(qt.Qt.Vertical)
+        self._right.addWidget(self._page)
+        self._right.addWidget(self._detail)
+        self._columns = qt.QSplitter(qt.Qt.Horizontal)
+        self._columns.addWidget(self._patients)
+        self._columns.addWidget(self._right)
+        for splitter, first, second in ((self._detail, 1, 1), (self._right, 3, 2), (self._columns, 1, 4)):
+            splitter.setChildrenCollapsible(False)
+            splitter.setStretchFactor(0, first)
+            splitter.setStretchFactor(1, second)
+        self._stack = qt.QStackedWidget()
+        for page in (self._columns, self._welcome, self._settings):
+            self._stack.addWidget(page)
+        column = qt.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for widget, stretch in (
+            (self._search_bar, 0),
+            (self._messages, 0),
+            (self._stack, 1),
+            (self._jobs, 0),
+            (self._strip, 0),
+        ):
+            column.addWidget(widget, stretch)
+        self._jobs.hide()
+
+    # Searching
+
+    def _connect_search(self) -> None:
+        bar = self._search_bar
+        bar.narrowed.connect(self._narrow)
+        bar.searched.connect(self._run_search)
+        bar.stopped.connect(self._search.stop)
+        bar.settings_asked.connect(self.show_settings)
+        self._search.running_changed.connect(bar.set_running)
+        self._search.running_changed.connect(self._patients.busy)
+
+    def _narrow(self, filter: QueryFilter, places: Places) -> None:
+        self._show_browser()
+        self._patients.show_filter(filter, places)
+        self._page.set_filter(filter, places)
+
+    def _run_search(self, filter: QueryFilter, places: Places) -> None:
+        self._narrow(filter, places)
+        self._search.start(filter, places.servers)
+
+    # The chosen patient
+
+    def _connect_patient(self) -> None:
+        self._patients.chosen.connect(self._choose)
+        self._patients.menu_asked.connect(self._show_patient_menu)
+        page = self._page
+        page.selection_changed.connect(self._select)
+        page.previewed.connect(self._show_detail)
+        page.opened.connect(self._open)
+        page.menu_asked.connect(self._show_series_menu)
+        page.retry_asked.connect(self._actions.retry)
+        page.fetch_asked.connect(self._actions.fetch)
+        page.cancel_asked.connect(self._actions.cancel)
+        page.export_asked.connect(self.export)
+        page.files_dropped.connect(self._actions.import_paths)
+        self._preview.instance_changed.connect(self._elements.show_instance)
+        self._elements.instance_changed.connect(self._preview.show_instance)
+
+    def _choose(self, patient: PatientRow | None) -> None:
+        self._patient = patient
+        self._page.show_patient(patient)
+        self._show_detail(None)
+
+    def _select(self, series: Sequence[SeriesRow]) -> None:
+        self._selected = list(series)
+
+    def _show_detail(self, row: SeriesRow | None) -> None:
+        uid = row.uid if row is not None else ""
+        self._preview.show_series(uid)
+        self._elements.show_series(uid)
+
+    def _open(self, row: SeriesRow) -> None:
+        self._show_detail(row)
+        self._actions.fetch([row])
+
+    def _show_series_menu(self, series: Sequence[SeriesRow], point: Any) -> None:
+        menu_of(self.series_entries(list(series)), self).popup(point)
+
+    def series_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
+        """Return what can be done with chosen series."""
+        here, many = is_local(series), len(series) != 1
+        uids = "\n".join(row.uid for row in series)
+        return [
+            Entry("Fetch", lambda: self._actions.fetch(series), is_fetchable(series)),
+            Entry("Cancel fetching", lambda: self._actions.cancel(series), self._actions.are_under_way(series)),
+            Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
+            None,
+            Entry("Export…", lambda: self.export(series), here),
+            Entry(f"Copy UID{'s' if many else ''}", lambda: qt.QApplication.clipboard().setText(uids), bool(series)),
+            None,
+            Entry("Remove from this computer", lambda: self._actions.remove(series), here),
+        ]
+
+    def _show_patient_menu(self, patient: PatientRow, point: Any) -> None:
+        series = self._series_of(patient)
+        menu_of(self.series_entries(series), self).popup(point)
+
+    def _series_of(self, patient: PatientRow) -> list[SeriesRow]:
+        reader = self._session.reader
+        studies = reader.studies(patient.row, QueryFilter(), Places())
+        found = reader.series([row.study.study_uid for row in studies], QueryFilter(), Places())
+        return [row for rows in found.values() for row in rows]
+
+    def export(self, series: Sequence[SeriesRow]) -> None:
+        """Ask for a folder, and copy what is here of the series into it."""
+        choose_folder(self, "Export to folder", lambda folder: self._actions.export(list(series), folder))
+
+    # Pages
+
+    def _connect_pages(self) -> None:
+        self._strip.panel_asked.connect(self._jobs.setVisible)
+        self._jobs.cancel_asked.connect(self._actions.cancel_job)
+        self._jobs.retry_asked.connect(self._actions.retry_job)
+        self._settings.closed.connect(self._show_browser)
+        self._welcome.add_server_asked.connect(self.add_server)
+        self._welcome.import_asked.connect(self.import_folder)
+        self._session.ready_changed.connect(lambda ready, _: self._look_around() if ready else None)
+        self._session.servers_changed.connect(self._look_around)
+        self._session.catalogue_changed.connect(self._leave_welcome)
+
+    def _look_around(self) -> None:
+        self._session.ask("servers", done=self._note_servers)
+
+    def _note_servers(self, servers: list[dict[str, Any]]) -> None:
+        if not servers and not self._has_patients():
+            if self._stack.currentWidget() is not self._settings:
+                self._stack.setCurrentWidget(self._welcome)
+        else:
+            self._leave_welcome()
+
+    def _leave_welcome(self) -> None:
+        if self._stack.currentWidget() is self._welcome and self._has_patients():
+            self._show_browser()
+
+    def _has_patients(self) -> bool:
+        return bool(self._session.reader.patient_rows(QueryFilter(), Places()))
+
+    def _show_browser(self) -> None:
+        self._stack.setCurrentWidget(self._columns)
+
+    def show_settings(self) -> None:
+        """Show the servers."""
+        self._settings.load()
+        self._stack.setCurrentWidget(self._settings)
+
+    def add_server(self) -> None:
+        """Show the servers with an empty form for a new one."""
+        self.show_settings()
+        self._settings.add()
+
+    def import_folder(self) -> None:
+        """Ask for a folder to import."""
+        choose_folder(self, "Import folder", lambda folder: self._actions.import_paths([folder]))
+
+    def import_files(self) -> None:
+        """Ask for files to import."""
+        choose_files(self, "Import files", self._actions.import_paths)

@@ -1,0 +1,83 @@
+"""How the desktop window is coloured: Qt's Fusion style with two palettes, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+Role = QtGui.QPalette.ColorRole
+Group = QtGui.QPalette.ColorGroup
+
+LIGHT: Mapping[Role, str] = {
+    Role.Window: "#f3f4f6",
+    Role.WindowText: "#1b1e23",
+    Role.Base: "#ffffff",
+    Role.AlternateBase: "#f7f8fa",
+    Role.Text: "#1b1e23",
+    Role.Button: "#e9ebef",
+    Role.ButtonText: "#1b1e23",
+    Role.BrightText: "#a8071a",
+    Role.ToolTipBase: "#ffffff",
+    Role.ToolTipText: "#1b1e23",
+    Role.PlaceholderText: "#646b76",
+    Role.Highlight: "#1f66c1",
+    Role.HighlightedText: "#ffffff",
+    Role.Link: "#1a5bb0",
+    Role.LinkVisited: "#6b3fa0",
+    Role.Light: "#ffffff",
+    Role.Midlight: "#eceef1",
+    Role.Mid: "#b9bfc8",
+    Role.Dark: "#8f96a1",
+    Role.Shadow: "#5f6670",
+}
+DARK: Mapping[Role, str] = {
+    Role.Window: "#1f2227",
+    Role.WindowText: "#e6e8eb",
+    Role.Base: "#17191d",
+    Role.AlternateBase: "#1c1f24",
+    Role.Text: "#e6e8eb",
+    Role.Button: "#2c3037",
+    Role.ButtonText: "#e6e8eb",
+    Role.BrightText: "#ff9c9c",
+    Role.ToolTipBase: "#2c3037",
+    Role.ToolTipText: "#e6e8eb",
+    Role.PlaceholderText: "#979fab",
+    Role.Highlight: "#2f6fc4",
+    Role.HighlightedText: "#ffffff",
+    Role.Link: "#7fb2f0",
+    Role.LinkVisited: "#c3a3ec",
+    Role.Light: "#454b55",
+    Role.Midlight: "#383d46",
+    Role.Mid: "#4d545f",
+    Role.Dark: "#121417",
+    Role.Shadow: "#08090a",
+}
+PALETTES: Mapping[str, Mapping[Role, str]] = {"light": LIGHT, "dark": DARK}
+#: Text of what cannot be used, which may be fainter.
+_DISABLED_TEXT = {"light": "#8a909b", "dark": "#737b87"}
+
+
+def palette(name: str) -> QtGui.QPalette:
+    """Return the palette ``light`` or ``dark``."""
+    made = QtGui.QPalette()
+    for role, colour in PALETTES[name].items():
+        made.setColor(role, QtGui.QColor(colour))
+    for role in (Role.WindowText, Role.Text, Role.ButtonText):
+        made.setColor(Group.Disabled, role, QtGui.QColor(_DISABLED_TEXT[name]))
+    return made
+
+
+def apply(app: QtWidgets.QApplication, name: str | None = None) -> None:
+    """Give the application its style and colours: those named, or those that the system has, also when it changes."""
+    app.setStyle("Fusion")
+    if name is not None:
+        app.setPalette(palette(name))
+        return
+    hints = app.styleHints()
+    app.setPalette(palette(_name_of(hints.colorScheme())))
+    hints.colorSchemeChanged.connect(lambda scheme: app.setPalette(palette(_name_of(scheme))))
+
+
+def _name_of(scheme: QtCore.Qt.ColorScheme) -> str:
+    return "dark" if scheme == QtCore.Qt.ColorScheme.Dark else "light"
