@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import qt
 
 from ..domain.overview import SeriesRow
+from .drops import accept_files, take_files
 from .portable import value
 from .selection import Selection
 from .sheet_content import SheetContent
@@ -271,8 +272,7 @@ class SheetCanvas(qt.QWidget):
 
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
         """Take files that come from elsewhere."""
-        if event.mimeData().hasUrls() and event.source() is None:
-            event.acceptProposedAction()
+        accept_files(event)
 
     def dragMoveEvent(self, event: qt.QDragMoveEvent) -> None:
         """Take them anywhere."""
@@ -280,9 +280,8 @@ class SheetCanvas(qt.QWidget):
 
     def dropEvent(self, event: qt.QDropEvent) -> None:
         """Tell which files they are."""
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        paths = take_files(event)
         if paths:
-            event.acceptProposedAction()
             self.dropped.emit(paths)
 
     # -- painting
