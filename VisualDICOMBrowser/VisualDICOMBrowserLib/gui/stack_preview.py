@@ -236,7 +236,10 @@ class StackPreview(qt.QWidget):
             self.view.show_image(self._painter.picture(pixels, window, inverted, self.view.room()), pixels.aspect)
         self.view.say("")
         self._offer_windows(grey=not pixels.coloured)
-        self._write_corners(f"{pixels.columns} × {pixels.rows}", "" if pixels.coloured else window.words)
+        remark = "" if self._window is not None else pixels.remark
+        words = f"≈ {window.words}" if remark else window.words
+        self.view.setToolTip(remark)
+        self._write_corners(f"{pixels.columns} × {pixels.rows}", "" if pixels.coloured else words)
 
     def _write_corners(self, extent: str, window: str) -> None:
         place = f"{self.state.index + 1} / {self.state.count}" if self.state.count > 1 else ""
