@@ -66,6 +66,7 @@ class StackPreview(qt.QWidget):
             self._loader.arrived.connect(self._on_frame),
             session.series_changed.connect(self._on_series_changed),
             session.jobs.changed.connect(lambda *_: self._review.request()),
+            session.ready_changed.connect(self._on_ready),
         ]
         self.show_series("")
 
@@ -159,6 +160,11 @@ class StackPreview(qt.QWidget):
         if series_uid == self._series_uid:
             self._loader.retry()
             self._refresh.request()
+
+    def _on_ready(self, ready: bool, _sentence: str) -> None:
+        if ready:
+            self._loader.retry()
+            self._ask_for_stack()
 
     def _stop_asking(self) -> None:
         if self._asking is not None:
