@@ -57,6 +57,10 @@ class BrowserWidget(qt.QWidget):
         """Ask all servers, as if the user had typed it."""
         self._run_search(filter or QueryFilter(), Places())
 
+    def choose_patient(self, key: int | None) -> None:
+        """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
+        self._patients.select(key)
+
     # What it is made of
 
     def _make_widgets(self) -> None:
