@@ -58,7 +58,6 @@ class BrowserWidget(qt.QWidget):
         """Ask all servers, as if the user had typed it."""
         self._run_search(filter or QueryFilter(), Places())
 
-<<<<<<< HEAD
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
         """Take files and folders that come from elsewhere."""
         if event.source() is None and _local_paths(event):
@@ -68,11 +67,10 @@ class BrowserWidget(qt.QWidget):
         """Import them."""
         event.acceptProposedAction()
         self._actions.import_paths(_local_paths(event))
-=======
+
     def choose_patient(self, key: int | None) -> None:
         """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
         self._patients.select(key)
->>>>>>> w3-bench
 
     # What it is made of
 
