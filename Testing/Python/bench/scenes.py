@@ -57,7 +57,7 @@ class Stage:
 
     def choose(self, name: str) -> None:
         """Choose a patient; wait until all pictures are there."""
-        row = next(row for row in self.patients() if display_name(row.patient.name).startswith(name.split(",")[0]))
+        row = next(row for row in self.patients() if display_name(row.patient.name).startswith(name))
         self.browser._patients.select(row.row)
         self.window.wait(lambda: self.series() and self._is_pictured(), "the pictures", 60)
 
@@ -103,7 +103,7 @@ class Stage:
 
     def wait_for_welcome(self) -> None:
         """Wait for the first page."""
-        self.window.wait(lambda: self.browser._welcome.isVisible(), "the welcome page")
+        self.window.wait(self.browser._welcome.isVisible, "the welcome page")
 
     def _is_here(self, row: SeriesRow) -> bool:
         return self.browser._page.sheet.content.state(row).presence is Presence.HERE

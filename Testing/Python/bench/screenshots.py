@@ -16,7 +16,7 @@ from .scenes import Stage
 
 #: The README is read over the network: no picture may be larger, in bytes.
 MOST_BYTES = 250_000
-_CT, _HEART = "Müller, Jörg", "Yamada, Tarou (山田 太郎)"
+_CT, _HEART = "Müller, Jörg", "Yamada, Tarou"
 _OURS = (Server("Hospital PACS", "pacs.example.org", 104, called_aet="HOSPITAL"),)
 
 Say = Callable[[str], None]
