@@ -11,7 +11,7 @@ from .domain.people import display_name
 
 def as_text(command: str, document: Any) -> str:
     """Return a command's document as text; empty if there is nothing to say."""
-    return _WRITERS.get(command, _plain)(document)
+    return "" if document == {} else _WRITERS.get(command, _plain)(document)
 
 
 def _plain(document: Any) -> str:

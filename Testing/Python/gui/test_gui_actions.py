@@ -81,6 +81,15 @@ def test_removal_is_of_what_is_here_and_offers_to_be_undone(session, actions):
     assert session.messages[-1].text == "6 images are back."
 
 
+def test_what_could_not_be_brought_back_is_told(session, actions):
+    actions.remove([HERE])
+    session.asked("remove")[0].answer({"instances": 2, "series": 1, "trash": "t1"})
+    session.messages[-1].remedies[0].act()
+    session.asked("undo_remove")[0].answer({"instances": 1, "failed": [{"sop_uid": "1.3.1", "reason": "It is gone."}]})
+    assert session.messages[-1].text == "1 image is back. 1 file had to be left out."
+    assert session.messages[-1].tone is Tone.WARNING
+
+
 def test_a_removal_that_failed_is_told(session, actions):
     actions.remove([HERE])
     session.asked("remove")[0].fail(StorageError("The disk is full."))
@@ -101,7 +110,7 @@ def test_an_export_tells_where_and_what_is_missing(session, actions):
     assert ask.params == {"target": {"level": "series", "uids": ["1.3"]}, "folder": "/somewhere"}
     ask.answer({"folder": "/somewhere", "files": 3, "failed": [{"sop_uid": "1.3.1", "reason": "It is gone."}]})
     message = session.messages[-1]
-    assert message.text == "Exported 3 files to /somewhere. 1 file could not be taken."
+    assert message.text == "Exported 3 files to /somewhere. 1 file had to be left out."
     assert message.details == ("1.3.1: It is gone.",)
     assert message.tone is Tone.WARNING
 
@@ -111,7 +120,7 @@ def test_an_import_tells_what_is_new_what_was_here_and_what_was_refused(session,
     (ask,) = session.asked("import_paths")
     assert ask.params == {"paths": ["/a", "/b"], "link": False}
     ask.answer({"imported": 1, "duplicates": 2, "rejected": [{"path": "/a/x.txt", "reason": "It is no DICOM."}]})
-    assert session.messages[-1].text == "Imported 1 image; 2 were here already. 1 file could not be taken."
+    assert session.messages[-1].text == "Imported 1 image; 2 were here already. 1 file had to be left out."
     assert session.messages[-1].details == ("x.txt: It is no DICOM.",)
 
 

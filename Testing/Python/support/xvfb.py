@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from PIL import Image, ImageGrab
 
 from .guardian import guardian
 from .peers import require
@@ -32,6 +33,7 @@ _NAMES = {
     **{"*": "asterisk", "^": "asciicircum", "_": "underscore", "=": "equal", ":": "colon", "?": "question"},
 }
 _SHIFTED = set("*^_:?")
+_CLIENT_MESSAGE = 33
 
 
 class Xvfb:
@@ -83,10 +85,30 @@ class Xvfb:
         guardian.forget(process.pid)
         lasting.discard(process.pid)
 
+    def picture(self) -> Image.Image:
+        """Return what is on the screen."""
+        return ImageGrab.grab(xdisplay=self.display)
+
     def environment(self, **more: str) -> dict[str, str]:
         """Give the environment of a program that draws here."""
         kept = {key: value for key, value in os.environ.items() if key not in ("WAYLAND_DISPLAY", "XAUTHORITY")}
         return {**kept, "DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb", "QT_SCALE_FACTOR": "1", **more}
+
+
+class _Message(ctypes.Structure):
+    """XClientMessageEvent of Xlib, made as long as the union XEvent."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("serial", ctypes.c_ulong),
+        ("send_event", ctypes.c_int),
+        ("display", ctypes.c_void_p),
+        ("window", ctypes.c_ulong),
+        ("message_type", ctypes.c_ulong),
+        ("format", ctypes.c_int),
+        ("data", ctypes.c_long * 5),
+        ("padding", ctypes.c_long * 24),
+    )
 
 
 class Hands:
@@ -96,6 +118,8 @@ class Hands:
         self._x11, self._xtst = _library("X11"), _library("Xtst")
         self._x11.XOpenDisplay.restype = ctypes.c_void_p
         self._x11.XStringToKeysym.restype = ctypes.c_ulong
+        self._x11.XDefaultRootWindow.restype = ctypes.c_ulong
+        self._x11.XInternAtom.restype = ctypes.c_ulong
         self._display = ctypes.c_void_p(self._x11.XOpenDisplay(display.encode()))
         if not self._display:
             raise AssertionError(f"The display {display} cannot be opened.")
@@ -153,6 +177,45 @@ class Hands:
         for character in text:
             shifted = character.isupper() or character in _SHIFTED
             self.key(_NAMES.get(character, character.lower()), *([SHIFT] if shifted else []))
+
+    def windows(self, name: str) -> list[int]:
+        """Return the top-level windows whose title holds ``name``, as X's identifiers, the topmost last."""
+        root, parent, number = ctypes.c_ulong(), ctypes.c_ulong(), ctypes.c_uint()
+        found = ctypes.POINTER(ctypes.c_ulong)()
+        self._x11.XQueryTree(
+            *(self._display, self._root(), ctypes.byref(root), ctypes.byref(parent)),
+            *(ctypes.byref(found), ctypes.byref(number)),
+        )
+        windows = [int(found[at]) for at in range(number.value)]
+        if windows:
+            self._x11.XFree(found)
+        return [window for window in windows if name in self._title(window)]
+
+    def focus(self, window: int) -> None:
+        """Give a window the keyboard, as a window manager does with a new one; there is none here."""
+        self._x11.XSetInputFocus(self._display, ctypes.c_ulong(window), 1, ctypes.c_ulong(0))
+        self._flush()
+
+    def ask_to_close(self, window: int) -> None:
+        """Do what a window manager does when the cross in the title bar is clicked (ICCCM 4.2.8.1)."""
+        protocols, delete = self._atom("WM_PROTOCOLS"), self._atom("WM_DELETE_WINDOW")
+        message = _Message(_CLIENT_MESSAGE, 0, 1, self._display, window, protocols, 32, (ctypes.c_long * 5)(delete))
+        self._x11.XSendEvent(self._display, ctypes.c_ulong(window), False, 0, ctypes.byref(message))
+        self._flush()
+
+    def _root(self) -> ctypes.c_ulong:
+        return ctypes.c_ulong(self._x11.XDefaultRootWindow(self._display))
+
+    def _atom(self, name: str) -> int:
+        return int(self._x11.XInternAtom(self._display, name.encode(), False))
+
+    def _title(self, window: int) -> str:
+        name = ctypes.c_char_p()
+        if not self._x11.XFetchName(self._display, ctypes.c_ulong(window), ctypes.byref(name)):
+            return ""
+        title = (name.value or b"").decode("utf-8", "replace")
+        self._x11.XFree(name)
+        return title
 
     def _button(self, button: int, down: bool) -> None:
         self._xtst.XTestFakeButtonEvent(self._display, button, down, ctypes.c_ulong(0))

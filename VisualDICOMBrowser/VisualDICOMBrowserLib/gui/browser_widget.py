@@ -73,6 +73,10 @@ class BrowserWidget(qt.QWidget):
         event.acceptProposedAction()
         self._actions.import_paths(_local_paths(event))
 
+    def choose_patient(self, key: int | None) -> None:
+        """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
+        self._patients.select(key)
+
     # What it is made of
 
     def _make_widgets(self) -> None:

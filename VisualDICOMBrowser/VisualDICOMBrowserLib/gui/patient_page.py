@@ -199,6 +199,7 @@ class PatientPage(qt.QWidget):
         if ready and self._wants_studies:
             self._ask_studies()
         elif not ready:
+            self._wants_studies = self._wants_studies or self._call is not None
             self._end_asking(True)
             self._show_notice()
 

@@ -55,7 +55,7 @@ def main(
     log_folder = log_folder or Path(platformdirs.user_data_dir(_NAME, appauthor=False))
     with ExitStack() as stack:
         stack.callback(stop_log, start_log(log_folder))
-        app = _application()
+        app = application()
         theme.apply(app, theme_name)
         session = make_session(database, config, log_folder)
         window = MainWindow(session, make_browser or _make_browser(), config.with_name("window.ini"))
@@ -74,8 +74,12 @@ def make_session(database: Path, config: Path, log_folder: Path) -> Session:
     log = log_folder / "engine.log"
     trim(log)
     command = engine_command(sys.executable, database, config)
-    client = EngineClient(QProcessTransport(command, log, engine_environment()))
-    return Session(client, CatalogueReader(database))
+
+
+    def make_client() -> EngineClient:
+        return EngineClient(QProcessTransport(command, log, engine_environment()))
+
+    return Session(make_client, CatalogueReader(database))
 
 
 def _make_browser() -> MakeBrowser:
@@ -84,8 +88,8 @@ def _make_browser() -> MakeBrowser:
     return BrowserWidget
 
 
-def _application() -> QtWidgets.QApplication:
-    """Return the application; without a display this process ends here, with a sentence."""
+def application() -> QtWidgets.QApplication:
+    """Return the application; without a display this process ends here and at once, with a sentence."""
     running = QtWidgets.QApplication.instance()
     if isinstance(running, QtWidgets.QApplication):
         return running
