@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
 from VisualDICOMBrowserLib.demo.launcher import demo_pacs
 from VisualDICOMBrowserLib.domain.servers import Server
 
@@ -16,6 +18,7 @@ from .scenes import Stage
 
 #: The README is read over the network: no picture may be larger, in bytes.
 MOST_BYTES = 250_000
+_COLOURS = 256
 _CT, _HEART = "Müller, Jörg", "Yamada, Tarou"
 _OURS = (Server("Hospital PACS", "pacs.example.org", 104, called_aet="HOSPITAL"),)
 
@@ -85,6 +88,9 @@ class _Studio:
 
     def _take(self, stage: Stage) -> None:
         path = stage.take(self._folder / f"{stage.name}.png")
+        with Image.open(path) as picture:
+            fewer = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+        fewer.save(path, optimize=True)
         if path.stat().st_size > MOST_BYTES:
             raise AssertionError(f"{path.name} has {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
         self.made.append(path)
