@@ -79,6 +79,11 @@ class StudySheet(qt.QWidget):
         row.setSpacing(0)
         row.addWidget(self.canvas, 1)
         row.addWidget(self._bar)
+        policy = qt.QSizePolicy(value(self._bar, "sizePolicy"))
+        policy.setRetainSizeWhenHidden(True)  # else the pictures would move whenever it comes or goes
+        self._bar.setSizePolicy(policy)
+        self.setBackgroundRole(qt.QPalette.Base)
+        self.setAutoFillBackground(True)
         self.setFocusProxy(self.canvas)
         self._bar.valueChanged.connect(self._on_scrolled)
 
@@ -227,6 +232,7 @@ class StudySheet(qt.QWidget):
         canvas.places.set_width(int(value(canvas, "width")))
         most = max(0, canvas.places.height - canvas.seen)
         self._bar.setRange(0, most)
+        self._bar.setVisible(most > 0)
         self._bar.setPageStep(max(1, canvas.seen))
         self._bar.setSingleStep(3 * canvas.look.line)
         self._bar.setValue(max(0, min(top, most)))
