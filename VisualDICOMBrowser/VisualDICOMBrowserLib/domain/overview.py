@@ -87,5 +87,5 @@ class SeriesRow:
 
     @property
     def complete(self) -> bool:
-        """Whether all that anybody knows of is on this computer."""
-        return self.local_instances > 0 and self.local_instances >= (self.instances or 0)
+        """Whether all of it is on this computer, as far as anybody said; not while nobody did."""
+        return self.instances is not None and 0 < self.local_instances >= self.instances

@@ -8,6 +8,8 @@ there and agree.
 
 from __future__ import annotations
 
+import re
+
 from .filters import fold
 from .model import Patient
 
@@ -65,4 +67,9 @@ def display_name(name: str) -> str:
 def _readable(group: str) -> str:
     family, *others = (part.strip() for part in group.split("^"))
     given = " ".join(part for part in others if part)
-    return f"{family}, {given}" if family and given else family or given
+    between = "" if _EAST_ASIAN.fullmatch(family + given) else ", "
+    return f"{family}{between}{given}" if family and given else family or given
+
+
+# Han, Kana and Hangul: there, a name is written in one, family name first.
+_EAST_ASIAN = re.compile(r"[\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]+")

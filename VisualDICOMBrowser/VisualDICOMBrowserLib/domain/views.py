@@ -11,7 +11,7 @@ from typing import Any
 class Stack:
     """The images of a series that are here, in the order to look through them.
 
-    :ivar images: SOP Instance UID and number of frames of each.
+    :ivar images: SOP Instance UID and number of frames of each; 0 frames where the object has no pixels.
     :ivar frame_time_ms: milliseconds from one frame to the next in a film; None if nothing says that it is one.
     """
 

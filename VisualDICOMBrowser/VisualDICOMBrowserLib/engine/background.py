@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from ..domain.errors import PeerError, UsageError
 from ..domain.model import Level, Target
+from ..domain.results import RetrieveResult
 from ..domain.servers import Server
 from ..jobs.description import JobKind
 from ..jobs.job import JobContext, Outcome
@@ -14,6 +16,7 @@ from ..jobs.states import JobState
 from .core import Core
 from .fetching import attempt, sources_of_series
 from .job_targets import job_params
+from .plan import CountedBy
 from .retrieve import Retrieval
 
 
@@ -47,13 +50,23 @@ class BackgroundFetching:
             if not others:
                 raise
             outcome = context.incomplete(None, str(error))
+        if outcome.state is JobState.COMPLETED:
+            self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
         self._begin(retrieval.target.uids[0], others)
         return context.incomplete(outcome.result, f"{outcome.reason} {others[0].name} is asked next.")
 
+    def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:
+        """Note how many instances a series has where only the transfer told: else it would never count as whole."""
+        known = self._core.store.catalogue.find_series(retrieval.target.uids[0])
+        if known is not None and result.counted_by == CountedBy.SUB_OPERATIONS.value:
+            series = replace(known[1], instance_count=result.verified)
+            self._core.store.catalogue.note_found(retrieval.server.name, series=[series])
+
 
 def _attempt_at_something(retrieval: Retrieval, context: JobContext) -> Outcome:
+    """Retrieve; nothing at all is no success."""
     outcome = attempt(retrieval, context)
     if outcome.state is JobState.COMPLETED and not outcome.result.complete:
         return context.incomplete(outcome.result, f"{retrieval.server.name} lists no image of this series.")

@@ -57,6 +57,7 @@ class EngineClient:
         self._ids = itertools.count(1)
         self._calls: dict[int, EngineCall] = {}
         self._listeners: list[Callable[[Event], None]] = []
+        self._on_end: Callable[[LocalError], None] = lambda _: None
         self._ready: futures.Future[Hello] = futures.Future()
         self._failure: LocalError | None = None
         self._goodbye: Goodbye | None = None
@@ -140,6 +141,10 @@ class EngineClient:
 
         return forget
 
+    def on_end(self, callback: Callable[[LocalError], None]) -> None:
+        """Have ``callback`` told why an engine that was up is gone, before open calls fail; not if it was closed."""
+        self._on_end = callback
+
     def begin_close(self) -> None:
         """Tell the engine to end, without waiting for it; :meth:`close` must follow."""
         self._closing = True
@@ -222,9 +227,11 @@ class EngineClient:
     def _fail(self, error: LocalError) -> None:
         """Fail what is open and what will be asked; the first failure is the one that is told."""
         with self._lock:
-            self._failure = self._failure or error
+            first, self._failure = self._failure is None, self._failure or error
             calls = list(self._calls.values())
             self._calls.clear()
+        if first and self.hello is not None and not self._closing:
+            self._on_end(error)
         self._settle_ready(error)
         for call in calls:
             call.set_exception(error)
@@ -241,7 +248,7 @@ class EngineClient:
 
     def _with_log(self, sentence: str) -> str:
         tail = self._transport.log_tail()
-        return f"{sentence} Its last messages:\n{tail}" if tail else sentence
+        return f"{sentence}\nIts last messages:\n{tail}" if tail else sentence
 
 
 def engine_command(python: str, database: Path, config: Path | None = None) -> list[str]:

@@ -319,10 +319,9 @@ class Engine:
         if self._store.catalogue.local_files(Level.IMAGE, [uid]):
             return uid
         images = self.stack(uid).images
-        files = self._store.catalogue.local_files(Level.SERIES, [uid])
-        if not files:
+        if not images:
             raise UsageError("No instance or series of this UID is on this computer.")
-        return images[0][0] if images else files[0].instance.sop_uid
+        return images[0][0]
 
     # Local content
 

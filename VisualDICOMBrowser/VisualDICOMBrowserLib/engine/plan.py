@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ..dimse.find import Finder
@@ -44,6 +44,12 @@ class SeriesPlan:
     whole: bool = True
     count: int | None = None
     counted_by: CountedBy = CountedBy.IMAGE_FIND
+
+    @property
+    def described(self) -> Series:
+        """The series with the number of its instances, where the server listed them."""
+        listed = self.whole and self.counted_by is CountedBy.IMAGE_FIND and self.instances
+        return replace(self.series, instance_count=len(self.instances)) if listed else self.series
 
     @property
     def certain(self) -> bool:

@@ -133,7 +133,7 @@ class Retrieval:
         self.store.catalogue.note_found(
             self.server.name,
             plan.studies,
-            (s.series for s in plan.series),
+            (s.described for s in plan.series),
             (i for s in plan.series for i in s.instances.values()),
         )
 

@@ -181,16 +181,15 @@ class FactsCache:
 def stack_of(files: Sequence[LocalFile], cache: FactsCache, token: CancelToken) -> Stack:
     """Return the stack of the local instances of a series.
 
-    A damaged file has its place by its instance number, so that the viewer can say what is wrong with it.
+    A damaged file has its place by its instance number, so that the viewer can say what is wrong with it; objects
+    without pixels have theirs with no frames, because they have elements to look at.
 
     :raises Cancelled: the token was raised.
     """
     images = []
     for file in files:
         token.check()
-        facts = cache.get(file) or _facts_of_damaged(file)
-        if facts.frames:
-            images.append((file.instance.sop_uid, facts))
+        images.append((file.instance.sop_uid, cache.get(file) or _facts_of_damaged(file)))
     films = [facts for _, facts in images if facts.frames > 1]
     places = [InstanceGeometry("", facts.number) if films else facts.geometry for _, facts in images]
     return Stack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..dimse.association import Association
@@ -81,7 +82,8 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     if instances is None:
         with Finder.connect(server, token) as finder:
             instances = _listed(finder, server, known[1])
-    store.catalogue.note_found(server.name, instances=instances)
+    whole = replace(known[1], instance_count=len(instances))
+    store.catalogue.note_found(server.name, series=[whole], instances=instances)
     middle = _middle_by_number(instances)
     if not store.readable([middle.sop_uid]):
         _retrieve_alone(store, server, *known, middle, token)

@@ -39,6 +39,7 @@ class BrowserWidget(qt.QWidget):
         self._patient: PatientRow | None = None
         self._selected: list[SeriesRow] = []
         self._search = SearchRun(session)
+        self.setAcceptDrops(True)
         self._make_widgets()
         self._lay_out()
         self._connect_search()
@@ -56,6 +57,20 @@ class BrowserWidget(qt.QWidget):
     def search(self, filter: QueryFilter | None = None) -> None:
         """Ask all servers, as if the user had typed it."""
         self._run_search(filter or QueryFilter(), Places())
+
+    def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
+        """Take files and folders that come from elsewhere."""
+        if event.source() is None and _local_paths(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: qt.QDropEvent) -> None:
+        """Import them."""
+        event.acceptProposedAction()
+        self._actions.import_paths(_local_paths(event))
+
+    def choose_patient(self, key: int | None) -> None:
+        """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
+        self._patients.select(key)
 
     # What it is made of
 
@@ -156,7 +171,6 @@ class BrowserWidget(qt.QWidget):
         page.fetch_asked.connect(self._actions.fetch)
         page.cancel_asked.connect(self._actions.cancel)
         page.export_asked.connect(self.export)
-        page.files_dropped.connect(self._actions.import_paths)
         self._preview.instance_changed.connect(self._elements.show_instance)
         self._elements.instance_changed.connect(self._preview.show_instance)
 
@@ -257,3 +271,7 @@ class BrowserWidget(qt.QWidget):
     def import_files(self) -> None:
         """Ask for files to import."""
         choose_files(self, "Import files", self._actions.import_paths)
+
+
+def _local_paths(event: qt.QDropEvent) -> list[str]:
+    return [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]

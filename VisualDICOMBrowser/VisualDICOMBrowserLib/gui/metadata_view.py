@@ -62,6 +62,7 @@ class MetadataView(qt.QWidget):
             self._feed.page.connect(self._on_page),
             self._feed.failed.connect(self._on_failed),
             session.series_changed.connect(self._on_series_changed),
+            session.ready_changed.connect(lambda ready, _: self._ask_for_stack() if ready else None),
         ]
         self._say("Choose a series to look at its elements.")
 

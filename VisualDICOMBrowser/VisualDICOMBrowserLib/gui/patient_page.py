@@ -49,7 +49,7 @@ class PatientPage(qt.QWidget):
             self.sheet.opened,
             self.sheet.previewed,
         )
-        self.menu_asked, self.files_dropped = self.sheet.menu_asked, self.sheet.files_dropped
+        self.menu_asked = self.sheet.menu_asked
         self.fetch_asked, self.cancel_asked, self.retry_asked = (
             self.sheet.fetch_asked,
             self.sheet.cancel_asked,
@@ -186,6 +186,7 @@ class PatientPage(qt.QWidget):
         if ready and self._wants_studies:
             self._ask_studies()
         elif not ready:
+            self._wants_studies = self._wants_studies or self._call is not None
             self._end_asking(True)
             self._show_notice()
 

@@ -1,6 +1,7 @@
 """What the widgets know of the world: the engine's calls and events, and the catalogue to read from.
 
-Everything happens on the GUI thread: the transport reads there.
+Everything happens on the GUI thread: the transport reads there. An engine that is gone can be started again, which is
+another engine process with another client; widgets see it by ``ready_changed``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..engine.client import EngineCall, EngineClient
 from ..engine.messages import Event
 from ..store.reader import CatalogueReader
 from .job_book import JobBook
-from .messages import Message, Tone
+from .messages import Message, Remedy, Tone
 from .signals import Signal
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,9 @@ class _SessionCall:
 
 
 class Session:
-    """One engine and its folder, for all widgets of a window.
+    """One folder and the engine that runs on it, for all widgets of a window.
+
+    :param make_client: makes the client of an engine that is not started yet; called for each start.
 
     =====================  =====================  =======================================================
     signal                 values                 when
@@ -73,7 +76,7 @@ class Session:
     =====================  =====================  =======================================================
     """
 
-    def __init__(self, client: EngineClient, reader: CatalogueReader) -> None:
+    def __init__(self, make_client: Callable[[], EngineClient], reader: CatalogueReader) -> None:
         self.reader = reader
         self.jobs = JobBook()
         self.ready_changed = Signal()
@@ -82,14 +85,23 @@ class Session:
         self.servers_changed = Signal()
         self.said = Signal()
         self.ready = False
-        self._client = client
+        self._make_client = make_client
+        self._client = make_client()
         self._starting = True
         self._early: list[_SessionCall] = []
         self._closed = False
-        self._forget_events = client.on_event(self._on_event)
+        self._started = False
 
     def start(self) -> None:
-        """Start the engine; ``ready_changed`` tells when it is there."""
+        """Start the engine, or another one after it is gone; ``ready_changed`` tells when it is there."""
+        if self._closed or (self._started and (self.ready or self._starting)):
+            return
+        if self._started:
+            self._client.close()  # nothing runs any more
+            self._client = self._make_client()
+        self._started = self._starting = True
+        self._client.on_event(self._on_event)
+        self._client.on_end(lambda error: self._set_ready(False, str(error)))
         try:
             started = self._client.start()
         except VisualDicomError as error:
@@ -128,7 +140,6 @@ class Session:
     def close(self) -> None:
         """End the engine and let go of the catalogue; no callback comes afterwards."""
         self._closed = True
-        self._forget_events()
         self._client.close()
         self.reader.close()
 
@@ -144,12 +155,19 @@ class Session:
 
     def _set_ready(self, ready: bool, sentence: str) -> None:
         self.ready, self._starting = ready, False
+        if not ready:
+            self.jobs.replace(())  # they ended with the engine
         self.ready_changed.emit(ready, sentence)
         early, self._early = self._early, []
         for call in early:
             call.begin()
         if sentence:
-            self.say(sentence, Tone.PROBLEM, "engine")
+            self._tell_end(sentence)
+
+    def _tell_end(self, sentence: str) -> None:
+        text, *details = sentence.splitlines()
+        again = Remedy("Start again", self.start)
+        self.said.emit(Message(text, Tone.PROBLEM, "engine", (again,), tuple(details)))
 
     def _settle(self, future: Future[Any], done: Done | None, failed: Failed | None) -> None:
         if self._closed:
@@ -162,8 +180,12 @@ class Session:
             raise error
         elif failed is not None:
             failed(error)
-        elif not isinstance(error, Cancelled):
+        elif isinstance(error, Cancelled):
+            return
+        elif self.ready:
             self.say(str(error), Tone.PROBLEM)
+        else:
+            self._tell_end(str(error))
 
     def _on_event(self, event: Event) -> None:
         if event.name in ("job", "progress"):

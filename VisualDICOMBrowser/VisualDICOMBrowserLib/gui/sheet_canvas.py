@@ -53,7 +53,6 @@ class SheetCanvas(qt.QWidget):
     ``chip_clicked``       list of series          the pictogram of a series or study was clicked
     ``menu_asked``         list of series, point   right click or menu key
     ``zoomed``             1 or -1                 larger or smaller pictures are wanted
-    ``dropped``            list of paths           files came in
     ``drag_began``         none                    what is chosen is dragged away
     =====================  ======================  ==============================================
     """
@@ -69,7 +68,6 @@ class SheetCanvas(qt.QWidget):
         self.chip_clicked = Signal()
         self.menu_asked = Signal()
         self.zoomed = Signal()
-        self.dropped = Signal()
         self.drag_began = Signal()
         self.content = content
         self.places = SheetLayout()
@@ -87,7 +85,6 @@ class SheetCanvas(qt.QWidget):
         self._press: _Press | None = None
         self._band: Box | None = None
         self.setMouseTracking(True)
-        self.setAcceptDrops(True)
         self.setFocusPolicy(qt.Qt.StrongFocus)
         self.setAttribute(qt.Qt.WA_OpaquePaintEvent, True)
         self.setMinimumSize(180, 80)
@@ -268,22 +265,6 @@ class SheetCanvas(qt.QWidget):
         elif (spot := self.current_spot()) is not None:
             box = self.places.box(spot)
             self._ask_menu(spot, self.mapToGlobal(qt.QPoint(box.x + 24, box.y + 24 - self.top)))
-
-    def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
-        """Take files that come from elsewhere."""
-        if event.mimeData().hasUrls() and event.source() is None:
-            event.acceptProposedAction()
-
-    def dragMoveEvent(self, event: qt.QDragMoveEvent) -> None:
-        """Take them anywhere."""
-        event.acceptProposedAction()
-
-    def dropEvent(self, event: qt.QDropEvent) -> None:
-        """Tell which files they are."""
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if paths:
-            event.acceptProposedAction()
-            self.dropped.emit(paths)
 
     # -- painting
 

@@ -66,6 +66,7 @@ class StackPreview(qt.QWidget):
             self._loader.arrived.connect(self._on_frame),
             session.series_changed.connect(self._on_series_changed),
             session.jobs.changed.connect(lambda *_: self._review.request()),
+            session.ready_changed.connect(self._on_ready),
         ]
         self.show_series("")
 
@@ -160,6 +161,11 @@ class StackPreview(qt.QWidget):
             self._loader.retry()
             self._refresh.request()
 
+    def _on_ready(self, ready: bool, _sentence: str) -> None:
+        if ready:
+            self._loader.retry()
+            self._ask_for_stack()
+
     def _stop_asking(self) -> None:
         if self._asking is not None:
             self._asking.stop()
@@ -236,7 +242,10 @@ class StackPreview(qt.QWidget):
             self.view.show_image(self._painter.picture(pixels, window, inverted, self.view.room()), pixels.aspect)
         self.view.say("")
         self._offer_windows(grey=not pixels.coloured)
-        self._write_corners(f"{pixels.columns} × {pixels.rows}", "" if pixels.coloured else window.words)
+        remark = "" if self._window is not None else pixels.remark
+        words = f"≈ {window.words}" if remark else window.words
+        self.view.setToolTip(remark)
+        self._write_corners(f"{pixels.columns} × {pixels.rows}", "" if pixels.coloured else words)
 
     def _write_corners(self, extent: str, window: str) -> None:
         place = f"{self.state.index + 1} / {self.state.count}" if self.state.count > 1 else ""

@@ -42,7 +42,6 @@ class StudySheet(qt.QWidget):
     ``retry_asked``        list of SeriesRow       the triangle of a failure was clicked
     ``fetch_asked``        list of SeriesRow       the cloud was clicked, or the arrow of a study
     ``cancel_asked``       list of SeriesRow       the cross of something under way was clicked
-    ``files_dropped``      list of paths           files or folders were dropped here
     ``size_changed``       ThumbnailSize           the pictures are shown larger or smaller
     ``refreshed``          none                    studies and series were read again
     =====================  ======================  ===================================================
@@ -57,7 +56,6 @@ class StudySheet(qt.QWidget):
         self.retry_asked = Signal()
         self.fetch_asked = Signal()
         self.cancel_asked = Signal()
-        self.files_dropped = Signal()
         self.size_changed = Signal()
         self.refreshed = Signal()
         self._session = session
@@ -106,7 +104,6 @@ class StudySheet(qt.QWidget):
         canvas.chip_clicked.connect(self._on_chip)
         canvas.menu_asked.connect(self.menu_asked.emit)
         canvas.zoomed.connect(self._zoom)
-        canvas.dropped.connect(self.files_dropped.emit)
         canvas.drag_began.connect(self._drag)
 
     # -- what is shown

@@ -102,4 +102,5 @@ class ThumbnailRequests:
 
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:
+            self.forgive()  # an engine that went away has failed all of them
             self._ask_more()

@@ -74,8 +74,12 @@ def make_session(database: Path, config: Path, log_folder: Path) -> Session:
     log = log_folder / "engine.log"
     trim(log)
     command = engine_command(sys.executable, database, config)
-    client = EngineClient(QProcessTransport(command, log, engine_environment()))
-    return Session(client, CatalogueReader(database))
+
+
+    def make_client() -> EngineClient:
+        return EngineClient(QProcessTransport(command, log, engine_environment()))
+
+    return Session(make_client, CatalogueReader(database))
 
 
 def _make_browser() -> MakeBrowser:

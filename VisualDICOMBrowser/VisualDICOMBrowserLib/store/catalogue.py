@@ -61,7 +61,7 @@ class Catalogue(CatalogueConnection):
         instances: Iterable[Instance] = (),
         patients: Iterable[Patient] = (),
     ) -> None:
-        """Remember what a server has. Local knowledge is never changed by it."""
+        """Remember what a server has. Local knowledge is never changed by it, nor a count by one that is not told."""
         with self._writing() as db:
             _note_found(db, server, list(studies), list(series), list(instances))
             for patient in patients:
@@ -383,11 +383,14 @@ def _note_found(
             add_series(db, found, local=False)
         add_found_instances(db, instances)
     db.executemany(
-        "INSERT OR REPLACE INTO study_servers VALUES (?, ?, ?, ?)",
+        "INSERT INTO study_servers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " series_count = coalesce(excluded.series_count, series_count),"
+        " instance_count = coalesce(excluded.instance_count, instance_count)",
         [(study.study_uid, server, study.series_count, study.instance_count) for study in studies],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO series_servers VALUES (?, ?, ?)",
+        "INSERT INTO series_servers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " instance_count = coalesce(excluded.instance_count, instance_count)",
         [(found.series_uid, server, found.instance_count) for found in series],
     )
     db.executemany(  # who has a series of a study has the study
