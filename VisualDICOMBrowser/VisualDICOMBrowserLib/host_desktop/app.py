@@ -75,7 +75,6 @@ def make_session(database: Path, config: Path, log_folder: Path) -> Session:
     trim(log)
     command = engine_command(sys.executable, database, config)
 
-
     def make_client() -> EngineClient:
         return EngineClient(QProcessTransport(command, log, engine_environment()))
 
