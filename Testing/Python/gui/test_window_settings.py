@@ -34,7 +34,7 @@ def hands(open_window) -> Hands:
     hands = open_window()
     hands.wait(hands.browser._welcome.isVisible, "the first page")
     hands.press("Add a server…", hands.browser._welcome)
-    hands.wait(lambda: hands.settings.form.isVisible(), "the form")
+    hands.wait(hands.settings.form.isVisible, "the form")
     return hands
 
 
@@ -62,7 +62,7 @@ def test_a_test_that_fails_says_why_in_plain_words(hands):
 
 def test_wrong_values_are_told_beside_their_field_and_not_saved(hands):
     fill_form(hands, name="Half", called_aet="AN AE TITLE THAT IS TOO LONG")
-    assert hands.wait(lambda: hands.settings.form.errors["called_aet"].text(), "the error")
+    assert hands.wait(hands.settings.form.errors["called_aet"].text, "the error")
     assert not hands.settings.save.isEnabled()
 
 
@@ -83,7 +83,9 @@ def test_changing_one_server_leaves_the_fetch_from_another_alone(open_window, ar
     (job,) = [one for one in hands.window.session.jobs.records() if one.description.kind.value == "retrieve"]
     hands.click(bar._gear)
     hands.wait(lambda: hands.settings.list.count() == 2, "the servers")
-    hands.click(hands.settings.list.viewport(), hands.settings.list.visualItemRect(hands.settings.list.item(1)).center())
+    hands.click(
+        hands.settings.list.viewport(), hands.settings.list.visualItemRect(hands.settings.list.item(1)).center()
+    )
     hands.wait(lambda: hands.settings.title.text() == "Idle", "the form")
     fill_form(hands, name="Renamed")
     hands.press("Save", hands.settings)

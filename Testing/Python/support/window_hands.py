@@ -290,7 +290,7 @@ class Hands:
     def ask(self, method: str, **params: Any) -> Any:
         """Call the engine and wait for the answer."""
         answers: list[Any] = []
-        self.window.session.ask(method, params, answers.append, lambda error: answers.append(error))
+        self.window.session.ask(method, params, answers.append, answers.append)
         self.wait(lambda: answers, f"the answer to {method}")
         if isinstance(answers[0], Exception):
             raise answers[0]
