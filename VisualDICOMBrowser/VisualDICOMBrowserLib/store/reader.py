@@ -271,7 +271,7 @@ def _matching(row: StudyRow, filter: QueryFilter, with_series: set[str] | None) 
 def _series_row(row: tuple[Any, ...], marks: Sequence[tuple[Any, ...]], thumbnail: Thumbnail | None) -> SeriesRow:
     *values, known, local = row
     counts = [count for _, count in marks if count is not None]
-    series = Series(*values, instance_count=max(counts, default=None))
+    series = Series(*values, max(counts, default=None))
     servers = tuple(sorted(server for server, _ in marks))
     unknown = bool(servers) and not counts and known <= local  # what is here may be all or a part
     total = None if unknown else max([*counts, known, local])
