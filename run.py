@@ -424,10 +424,21 @@ def test(arguments: Sequence[str]) -> int:
 
 def extras_for(words: Sequence[str]) -> set[str]:
     """Give the extras that a command line needs."""
-    has_window = "--headless" not in words if words[0] == "demo" else list(words[:2]) == ["bench", "gui"]
+    command = from_command(words)
+    if not command:
+        return set()
+    has_window = "--headless" not in command if command[0] == "demo" else list(command[:2]) == ["bench", "gui"]
     if has_window:
         return {"desktop"}
-    return {EXTRAS[words[0]]} if words[0] in EXTRAS else set()
+    return {EXTRAS[command[0]]} if command[0] in EXTRAS else set()
+
+
+def from_command(words: Sequence[str]) -> Sequence[str]:
+    """Leave out the options that the program takes before its command."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in ("--database", "--config") else 1
+    return words[at:]
 
 
 def run_command(words: Sequence[str]) -> int:

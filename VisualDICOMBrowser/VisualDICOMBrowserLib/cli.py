@@ -292,14 +292,29 @@ def _all_elements(page: Callable[[int], ElementPage]) -> dict[str, Any]:
 
 
 def _demo(options: argparse.Namespace) -> _Result:
-    if not options.headless:
-        with _needing_qt():
-            from .host_desktop.demo_window import run_demo_window  # noqa: PLC0415
-        return run_demo_window(_say, options.theme), {}
-    from .demo_run import run_demo  # noqa: PLC0415
+    with _tidied_up_when_terminated():
+        if not options.headless:
+            with _needing_qt():
+                from .host_desktop.demo_window import run_demo_window  # noqa: PLC0415
+            return run_demo_window(_say, options.theme), {}
+        from .demo_run import run_demo  # noqa: PLC0415
 
-    result = run_demo(_say, options.output)
-    return (EXIT_DONE if result["verified"] == result["requested"] > 0 else EXIT_FAILED), result
+        result = run_demo(_say, options.output)
+        return (EXIT_DONE if result["verified"] == result["requested"] > 0 else EXIT_FAILED), result
+
+
+@contextmanager
+def _tidied_up_when_terminated() -> Iterator[None]:
+    """Make SIGTERM leave through all that tidies up; otherwise it ends the process where it stands."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _gui(options: argparse.Namespace) -> _Result:

@@ -11,7 +11,7 @@ from .domain.people import display_name
 
 def as_text(command: str, document: Any) -> str:
     """Return a command's document as text; empty if there is nothing to say."""
-    return _WRITERS.get(command, _plain)(document)
+    return "" if document == {} else _WRITERS.get(command, _plain)(document)
 
 
 def _plain(document: Any) -> str:
@@ -121,6 +121,8 @@ def _demonstrated(document: Mapping[str, Any]) -> str:
 
 
 def _measured(document: Any) -> str:
+    if isinstance(document, dict):
+        return "\n".join(f"{name}: {value}" for name, value in document.items())
     return "\n".join(
         f"{row['case']} from {row['peer']}: ours {row['ours']:.2f} {row['unit']}, theirs {row['theirs']:.2f}"
         f" {row['unit']}, ratio {row['ratio']:.2f}"

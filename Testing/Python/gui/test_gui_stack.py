@@ -337,6 +337,15 @@ def test_colours_have_no_window(preview, session, engine, tmp_path):
     assert preview.view._corners.bottom_left == ""
 
 
+def test_a_window_that_only_comes_near_is_marked_as_such(preview, session, engine):
+    engine.changes = {"note": "The file asks for a curve."}
+    preview.show_series(UID)
+    engine.stack(images(1), "CT")
+    engine.frames()
+    assert preview.view.toolTip() == "The file asks for a curve."
+    assert preview.view._corners.bottom_left.startswith("≈ ")
+
+
 def test_a_placeholder_says_why_instead_of_showing_grey(preview, session, engine):
     engine.changes = {"placeholder": True, "reason": "This is a report; it has no pixels."}
     preview.show_series(UID)

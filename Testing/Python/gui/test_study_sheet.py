@@ -46,7 +46,6 @@ class Driver:
             "retry_asked",
             "fetch_asked",
             "cancel_asked",
-            "files_dropped",
         ):
             getattr(self.sheet, name).connect(lambda *values, name=name: self.told.append((name, *values)))
         qtbot.addWidget(self.sheet)
@@ -354,14 +353,6 @@ def test_another_patient_starts_at_the_top_with_nothing_chosen(driver, session):
     driver.canvas.scroll_asked.emit(200)
     driver.sheet.show_patient(samples.person(row=2))
     assert (driver.selected(), driver.canvas.top, driver.sheet.current()) == ([], 0, None)
-
-
-def test_files_that_are_dropped_are_told(driver, tmp_path):
-    data = qt.QMimeData()
-    data.setUrls([qt.QUrl.fromLocalFile(str(tmp_path)), qt.QUrl("http://example.org/x")])
-    event = qt.QDropEvent(qt.QPointF(5, 5), qt.Qt.CopyAction, data, qt.Qt.LeftButton, NONE)
-    driver.canvas.dropEvent(event)
-    assert driver.told_of("files_dropped") == [[str(tmp_path)]]
 
 
 def test_dragging_a_series_that_is_here_takes_its_files_along(driver, session, monkeypatch, tmp_path):

@@ -289,6 +289,45 @@ def test_a_cancelled_retrieve_is_retried_under_its_id_and_asks_for_what_is_missi
     assert engine.verify().rows == COUNT
 
 
+def test_series_are_fetched_in_the_background_by_one_job_each(known, engine):
+    engine.search(QueryFilter(text="actor"))
+    engine.explore(row_of(engine, "ACT-1"))
+    uids = [known.one[0].series_uid, known.two[0].series_uid]
+    job_ids = engine.fetch([*uids, uids[0]])
+    assert len(job_ids) == 2
+    wait_until(lambda: all(record.state.terminal for record in engine.jobs()), what="both retrieves to end")
+    jobs = {r.job_id: r for r in engine.jobs()}
+    assert {jobs[job_id].state.value for job_id in job_ids} == {"completed"}
+    assert sorted(uid for job_id in job_ids for uid in jobs[job_id].description.params["uids"]) == sorted(uids)
+    assert engine.verify().rows == 2 * COUNT
+
+
+def test_what_one_server_does_not_provide_the_next_is_asked_for(bench, content, engine, dead_port):
+    bench.add("PACS", content.peer)
+    bench.add("Other", content.peer)
+    engine.search(QueryFilter(text="actor"))
+    engine.explore(row_of(engine, "ACT-1"))
+    bench.add("PACS", ("127.0.0.1", dead_port))
+    engine.fetch([content.one[0].series_uid])
+    wait_until(lambda: engine.verify().rows == COUNT, what="the other server to provide it")
+    by_server = {r.description.server: r for r in engine.jobs() if r.description.kind.value == "retrieve"}
+    wait_until(lambda: job_of(engine, "Other").state.terminal, what="the second job to end")
+    assert by_server["PACS"].state.value == "incomplete"
+    assert "Other is asked next." in by_server["PACS"].reason
+    assert job_of(engine, "Other").state.value == "completed"
+
+
+def job_of(engine, server):
+    kinds = [r for r in engine.jobs() if r.description.kind.value == "retrieve"]
+    return next(r for r in kinds if r.description.server == server)
+
+
+def test_a_series_that_no_server_is_known_to_have_is_not_fetched(known, engine):
+    with pytest.raises(UsageError, match="no server is known"):
+        engine.fetch(["1.2.3.4"])
+    assert engine.jobs() == []
+
+
 def test_a_failed_retrieve_is_retried_with_the_settings_of_now(bench, content, engine, dead_port):
     bench.add("PACS", ("127.0.0.1", dead_port))
     assert not engine.retrieve(Target(Level.SERIES, (content.one[0].series_uid,))).complete

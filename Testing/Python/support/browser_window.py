@@ -52,21 +52,31 @@ class BrowserWindow:
 
     def wait(self, condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
         """Let the event loop run until the condition holds; its value is returned."""
-        deadline = time.monotonic() + timeout
-        while not (met := condition()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"waited {timeout} s in vain for {what}")
-            self.spin(0.01)
-        return met
+        return wait_for(condition, what, timeout)
 
     def spin(self, seconds: float) -> None:
         """Let the event loop run for a while."""
-        loop = qt.QEventLoop()
-        qt.QTimer.singleShot(int(seconds * 1000), loop.quit)
-        loop.exec_()
+        spin(seconds)
 
     def grab(self, path: Path) -> Path:
         """Save a picture of the window."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.browser.grab().save(str(path))
         return path
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
+    """Let the event loop run until the condition holds; its value is returned."""
+    deadline = time.monotonic() + timeout
+    while not (met := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s in vain for {what}")
+        spin(0.01)
+    return met
+
+
+def spin(seconds: float) -> None:
+    """Let the event loop run for a while."""
+    loop = qt.QEventLoop()
+    qt.QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec_()

@@ -6,6 +6,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -23,12 +26,14 @@ class Filling:
 
     :ivar series: in all, spread over the studies.
     :ivar instances: of each series.
+    :ivar local: False if all is on servers alone: an engine forgets at once what it misses on the disk.
     """
 
     patients: int = 1000
     studies_each: int = 2
     series: int = 10_000
     instances: int = 10
+    local: bool = True
 
 
 def fill(root: Path, filling: Filling | None = None) -> None:
@@ -40,7 +45,8 @@ def fill(root: Path, filling: Filling | None = None) -> None:
     try:
         studies = [_study(number, filling) for number in range(filling.patients * filling.studies_each)]
         series = [_series(number, studies) for number in range(filling.series)]
-        catalogue.add_local(list(_local(folder, studies, series, filling)))
+        if filling.local:
+            catalogue.add_local(list(_local(folder, studies, series, filling)))
         _note_remote(catalogue, studies, series, filling)
         _note_thumbnails(folder, catalogue, series[::2])
     finally:
@@ -82,7 +88,7 @@ def _local(folder: DatabaseFolder, studies: list[Study], series: list[Series], f
 
 
 def _note_remote(catalogue: Catalogue, studies: list[Study], series: list[Series], filling: Filling) -> None:
-    only_here = {study.study_uid for study in studies[::15]}
+    only_here = {study.study_uid for study in studies[::15]} if filling.local else set()
     for index, server in enumerate(SERVERS):
         there = {study.study_uid for study in studies[index:] if study.study_uid not in only_here}
         catalogue.note_found(
@@ -103,3 +109,40 @@ def _note_thumbnails(folder: DatabaseFolder, catalogue: Catalogue, series: list[
         path = folder.thumbnail_path(found.study_uid, found.series_uid, sop_uid)
         stored = path.relative_to(folder.root).as_posix()
         catalogue.set_thumbnail(found.series_uid, sop_uid, stored, placeholder=False, reason="")
+
+
+def add_patient(root: Path, number: int, name: str, studies: int, series_each: int) -> list[str]:
+    """Add a person whose series have pictures, to a filled folder; return the series' UIDs, newest study last.
+
+    All is on a server; the pictures are files as the engine makes them, each of another brightness.
+
+    :param number: part of the UIDs, above the number of studies there are.
+    """
+    folder = DatabaseFolder(root)
+    patient = Patient(f"ID{number:06}", name, "19500101", "F")
+    made = [
+        Study(f"1.3.{number}.{at}", patient, f"20{10 + at:02}0101", "120000", f"Study {at}", modalities=("CT",))
+        for at in range(studies)
+    ]
+    series = [
+        Series(f"{study.study_uid}.{each}", study.study_uid, each, "CT", f"Series {each}", instance_count=100)
+        for study in made
+        for each in range(1, series_each + 1)
+    ]
+    catalogue = Catalogue.open(folder.catalogue)
+    try:
+        catalogue.note_found(SERVERS[0], made, series, patients=[patient])
+        _note_thumbnails(folder, catalogue, series)
+    finally:
+        catalogue.close()
+    for one in series:
+        _draw(folder.thumbnail_path(one.study_uid, one.series_uid, f"{one.series_uid}.0"), one.series_uid)
+    return [one.series_uid for one in series]
+
+
+def _draw(path: Path, seed: str) -> None:
+    chance = random.Random(seed)
+    grey = np.random.default_rng(chance.randrange(1 << 30)).integers(0, 40, (256, 256), dtype=np.uint8)
+    ramp = np.add.outer(np.arange(256, dtype=np.uint16), np.arange(256, dtype=np.uint16)) * chance.randrange(60, 100)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grey + (ramp // 256 + 20).astype(np.uint8)).save(path)

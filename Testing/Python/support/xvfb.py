@@ -11,12 +11,14 @@ import ctypes.util
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import pytest
+from PIL import Image, ImageGrab
 
 from .guardian import guardian
 from .peers import require
@@ -32,6 +34,9 @@ _NAMES = {
     **{"*": "asterisk", "^": "asciicircum", "_": "underscore", "=": "equal", ":": "colon", "?": "question"},
 }
 _SHIFTED = set("*^_:?")
+_CLIENT_MESSAGE = 33
+_IS_VIEWABLE = 2
+_BETWEEN_CLICKS_S = 0.03
 
 
 class Xvfb:
@@ -83,10 +88,52 @@ class Xvfb:
         guardian.forget(process.pid)
         lasting.discard(process.pid)
 
+    def picture(self) -> Image.Image:
+        """Return what is on the screen."""
+        return ImageGrab.grab(xdisplay=self.display)
+
     def environment(self, **more: str) -> dict[str, str]:
         """Give the environment of a program that draws here."""
         kept = {key: value for key, value in os.environ.items() if key not in ("WAYLAND_DISPLAY", "XAUTHORITY")}
         return {**kept, "DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb", "QT_SCALE_FACTOR": "1", **more}
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+def _GO_ON(_display: int, _event: int) -> int:
+    """Take the place of Xlib's own handler of errors, which ends the process; a window may vanish at any time."""
+    return 0
+
+
+class _Message(ctypes.Structure):
+    """XClientMessageEvent of Xlib, made as long as the union XEvent."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("serial", ctypes.c_ulong),
+        ("send_event", ctypes.c_int),
+        ("display", ctypes.c_void_p),
+        ("window", ctypes.c_ulong),
+        ("message_type", ctypes.c_ulong),
+        ("format", ctypes.c_int),
+        ("data", ctypes.c_long * 5),
+        ("padding", ctypes.c_long * 24),
+    )
+
+
+class _Attributes(ctypes.Structure):
+    """XWindowAttributes of Xlib."""
+
+    _fields_ = (
+        ("place", ctypes.c_int * 6),  # with the border's width and the depth
+        ("visual_and_root", ctypes.c_void_p * 2),
+        ("kind_and_hints", ctypes.c_int * 4),
+        ("planes", ctypes.c_ulong * 2),
+        ("save_under", ctypes.c_int),
+        ("colormap", ctypes.c_ulong),
+        ("map_installed", ctypes.c_int),
+        ("map_state", ctypes.c_int),
+        ("rest", ctypes.c_long * 8),
+    )
 
 
 class Hands:
@@ -96,7 +143,10 @@ class Hands:
         self._x11, self._xtst = _library("X11"), _library("Xtst")
         self._x11.XOpenDisplay.restype = ctypes.c_void_p
         self._x11.XStringToKeysym.restype = ctypes.c_ulong
+        self._x11.XDefaultRootWindow.restype = ctypes.c_ulong
+        self._x11.XInternAtom.restype = ctypes.c_ulong
         self._display = ctypes.c_void_p(self._x11.XOpenDisplay(display.encode()))
+        self._x11.XSetErrorHandler(_GO_ON)
         if not self._display:
             raise AssertionError(f"The display {display} cannot be opened.")
 
@@ -120,7 +170,9 @@ class Hands:
     def click(self, x: int, y: int, button: int = LEFT, times: int = 1) -> None:
         """Click somewhere."""
         self.move(x, y)
-        for _ in range(times):
+        for turn in range(times):
+            if turn:
+                time.sleep(_BETWEEN_CLICKS_S)  # to Qt, two in the same millisecond are not a double click
             self.press(button)
             self.release(button)
 
@@ -153,6 +205,50 @@ class Hands:
         for character in text:
             shifted = character.isupper() or character in _SHIFTED
             self.key(_NAMES.get(character, character.lower()), *([SHIFT] if shifted else []))
+
+    def windows(self, name: str) -> list[int]:
+        """Return the shown top-level windows whose title holds ``name``, as X's identifiers, the topmost last."""
+        root, parent, number = ctypes.c_ulong(), ctypes.c_ulong(), ctypes.c_uint()
+        found = ctypes.POINTER(ctypes.c_ulong)()
+        self._x11.XQueryTree(
+            *(self._display, self._root(), ctypes.byref(root), ctypes.byref(parent)),
+            *(ctypes.byref(found), ctypes.byref(number)),
+        )
+        windows = [int(found[at]) for at in range(number.value)]
+        if windows:
+            self._x11.XFree(found)
+        return [window for window in windows if name in self._title(window) and self._is_shown(window)]
+
+    def focus(self, window: int) -> None:
+        """Give a window the keyboard, as a window manager does with a new one; there is none here."""
+        self._x11.XSetInputFocus(self._display, ctypes.c_ulong(window), 1, ctypes.c_ulong(0))
+        self._flush()
+
+    def ask_to_close(self, window: int) -> None:
+        """Do what a window manager does when the cross in the title bar is clicked (ICCCM 4.2.8.1)."""
+        protocols, delete = self._atom("WM_PROTOCOLS"), self._atom("WM_DELETE_WINDOW")
+        message = _Message(_CLIENT_MESSAGE, 0, 1, self._display, window, protocols, 32, (ctypes.c_long * 5)(delete))
+        self._x11.XSendEvent(self._display, ctypes.c_ulong(window), False, 0, ctypes.byref(message))
+        self._flush()
+
+    def _root(self) -> ctypes.c_ulong:
+        return ctypes.c_ulong(self._x11.XDefaultRootWindow(self._display))
+
+    def _atom(self, name: str) -> int:
+        return int(self._x11.XInternAtom(self._display, name.encode(), False))
+
+    def _is_shown(self, window: int) -> bool:
+        looks = _Attributes()
+        self._x11.XGetWindowAttributes(self._display, ctypes.c_ulong(window), ctypes.byref(looks))
+        return int(looks.map_state) == _IS_VIEWABLE
+
+    def _title(self, window: int) -> str:
+        name = ctypes.c_char_p()
+        if not self._x11.XFetchName(self._display, ctypes.c_ulong(window), ctypes.byref(name)):
+            return ""
+        title = (name.value or b"").decode("utf-8", "replace")
+        self._x11.XFree(name)
+        return title
 
     def _button(self, button: int, down: bool) -> None:
         self._xtst.XTestFakeButtonEvent(self._display, button, down, ctypes.c_ulong(0))

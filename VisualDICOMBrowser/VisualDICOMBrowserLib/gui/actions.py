@@ -111,7 +111,8 @@ class Actions:
 
     def _undo(self, trash: str) -> None:
         def back(result: dict[str, Any]) -> None:
-            self._session.say(f"{_count(result['instances'], 'image')} are back.", about="remove")
+            text = "1 image is back." if result["instances"] == 1 else f"{result['instances']:,} images are back."
+            self._tell("remove", text, [f"{item['sop_uid']}: {item['reason']}" for item in result["failed"]])
 
         self._session.ask("undo_remove", {"trash": trash}, back, self._failed("remove", "The removal stays"))
 
@@ -127,7 +128,7 @@ class Actions:
 
     def _tell(self, about: str, text: str, left_out: Sequence[str]) -> None:
         if left_out:
-            text += f" {_count(len(left_out), 'file')} could not be taken."
+            text += f" {_count(len(left_out), 'file')} had to be left out."
         tone = Tone.WARNING if left_out else Tone.NOTE
         self._session.said.emit(Message(text, tone, about, details=tuple(left_out[:200])))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,8 +24,12 @@ from .search_bar import SearchBar
 from .search_run import SearchRun
 from .server_settings import ServerSettings
 from .session import Session
+from .sheet_look import ThumbnailSize
 from .stack_preview import StackPreview
 from .welcome import WelcomePage
+
+_HANDLE = 5
+_LEAST_PATIENTS = 224
 
 
 class BrowserWidget(qt.QWidget):
@@ -41,12 +46,12 @@ class BrowserWidget(qt.QWidget):
         self._selected: list[SeriesRow] = []
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
+        self.setAcceptDrops(True)
         self._make_widgets()
         self._lay_out()
         self._connect_search()
         self._connect_patient()
         self._connect_pages()
-        self.setAcceptDrops(True)
         self._patients.show_filter(QueryFilter(), Places())
 
     def close_session(self) -> None:
@@ -69,6 +74,10 @@ class BrowserWidget(qt.QWidget):
         paths = take_files(event)
         if paths:
             self._actions.import_paths(paths)
+
+    def choose_patient(self, key: int | None) -> None:
+        """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
+        self._patients.select(key)
 
     # What it is made of
 
@@ -98,6 +107,7 @@ class BrowserWidget(qt.QWidget):
         )
 
     def _lay_out(self) -> None:
+        self._wants_detail = True
         self._detail = qt.QSplitter(qt.Qt.Horizontal)
         self._detail.addWidget(self._preview)
         self._detail.addWidget(self._elements)
@@ -107,10 +117,12 @@ class BrowserWidget(qt.QWidget):
         self._columns = qt.QSplitter(qt.Qt.Horizontal)
         self._columns.addWidget(self._patients)
         self._columns.addWidget(self._right)
-        for splitter, first, second in ((self._detail, 1, 1), (self._right, 3, 2), (self._columns, 1, 4)):
+        for splitter, first, second in ((self._detail, 2, 3), (self._right, 3, 2), (self._columns, 1, 4)):
             splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(_HANDLE)
             splitter.setStretchFactor(0, first)
             splitter.setStretchFactor(1, second)
+        self._patients.setMinimumWidth(_LEAST_PATIENTS)
         self._columns.setSizes([280, 1000])
         self._right.setSizes([480, 340])
         self._stack = qt.QStackedWidget()
@@ -128,6 +140,39 @@ class BrowserWidget(qt.QWidget):
         ):
             column.addWidget(widget, stretch)
         self._jobs.hide()
+        self._detail.hide()
+        self._detail_key = qt.QShortcut(qt.QKeySequence("F4"), self)
+        self._detail_key.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        self._detail_key.activated.connect(lambda: self.show_detail(not self._wants_detail))
+
+    def show_detail(self, on: bool) -> None:
+        """Show or hide the preview and the elements; while no patient is chosen, there are none."""
+        self._wants_detail = on
+        self._page.set_detailed(on)
+        self._detail.setVisible(on and self._patient is not None)
+
+    def arrangement(self) -> str:
+        """Return what the user made of the window, for :meth:`arrange` another time."""
+        splitters = {name: list(splitter.sizes()) for name, splitter in self._splitters().items()}
+        size = int(self._page.sheet.thumbnail_size())
+        return json.dumps({"detail": self._wants_detail, "pictures": size, "sizes": splitters})
+
+    def arrange(self, text: str) -> None:
+        """Take what :meth:`arrangement` returned; what is not understood is left as it is."""
+        try:
+            kept = json.loads(text)
+            wants_detail, size = bool(kept["detail"]), ThumbnailSize(kept["pictures"])
+            sizes = {name: [int(one) for one in kept["sizes"][name]] for name in self._splitters()}
+        except (ValueError, TypeError, KeyError):
+            return
+        self.show_detail(wants_detail)
+        self._page.sheet.set_thumbnail_size(size)
+        for name, splitter in self._splitters().items():
+            if len(sizes[name]) == 2 and min(sizes[name]) > 0:  # one that was hidden has no sizes worth keeping
+                splitter.setSizes(sizes[name])
+
+    def _splitters(self) -> dict[str, qt.QSplitter]:
+        return {"detail": self._detail, "right": self._right, "columns": self._columns}
 
     # Searching
 
@@ -142,6 +187,7 @@ class BrowserWidget(qt.QWidget):
         self._search.running_changed.connect(bar.set_running)
         self._search.running_changed.connect(self._patients.busy)
         self._search.errors_changed.connect(self._show_errors)
+        self._search.errors_changed.connect(lambda errors: self._page.set_told_servers([name for name, _ in errors]))
         self._patients.retry_asked.connect(self._search.retry)
         self._patients.clear_asked.connect(bar.clear_all)
         self._patients.left_upwards.connect(bar.focus_field)
@@ -180,13 +226,15 @@ class BrowserWidget(qt.QWidget):
         page.fetch_asked.connect(self._actions.fetch)
         page.cancel_asked.connect(self._actions.cancel)
         page.export_asked.connect(self.export)
-        page.files_dropped.connect(self._actions.import_paths)
+        page.detail_asked.connect(self.show_detail)
+        page.set_detailed(self._wants_detail)
         self._preview.instance_changed.connect(self._elements.show_instance)
         self._elements.instance_changed.connect(self._preview.show_instance)
 
     def _choose(self, patient: PatientRow | None) -> None:
         self._patient = patient
         self._page.show_patient(patient)
+        self.show_detail(self._wants_detail)
         self._show_detail(None)
 
     def _select(self, series: Sequence[SeriesRow]) -> None:

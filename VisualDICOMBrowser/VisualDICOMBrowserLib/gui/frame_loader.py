@@ -32,6 +32,7 @@ class Pixels:
     :ivar inverted: whether low values are white (MONOCHROME1).
     :ivar aspect: height of a pixel by its width.
     :ivar note: why these are not the object's own pixels, or empty.
+    :ivar remark: a sentence if ``window`` only comes near what the file asks for, or empty.
     """
 
     values: Any
@@ -41,6 +42,7 @@ class Pixels:
     inverted: bool = False
     aspect: float = 1.0
     note: str = ""
+    remark: str = ""
 
     @property
     def coloured(self) -> bool:
@@ -82,6 +84,7 @@ def read_pixels(answer: Mapping[str, Any]) -> Pixels:
             bool(answer["inverted"]),
             max(0.01, min(100.0, aspect or 1.0)),
             str(answer["reason"]) if answer.get("placeholder") else "",
+            str(answer.get("note", "")),
         )
     except (OSError, KeyError, TypeError, ValueError, MemoryError) as error:
         raise BadData("The picture could not be read from the engine's cache.") from error

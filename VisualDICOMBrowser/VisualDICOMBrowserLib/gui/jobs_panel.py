@@ -7,7 +7,6 @@ from collections.abc import Callable
 import qt
 
 from ..jobs.description import JobRecord
-from .coalescer import Coalescer
 from .job_cells import JobCells
 from .job_watch import JobWatch
 from .job_words import KINDS, RETRIED, STATES, details_of
@@ -15,6 +14,7 @@ from .jobs_model import KIND, PROGRESS, RATE, REASON, SERVER, STARTED, STATE, WH
 from .portable import value
 from .session import Session
 from .signals import Signal
+from .throttle import Debounce
 
 _TYPING_MS = 150
 
@@ -36,7 +36,7 @@ class JobsPanel(qt.QWidget):
         self._watch = JobWatch(session, self)
         self._watch.look()
         self._build()
-        self._search_later = Coalescer(self, _TYPING_MS, self._filter)
+        self._search_later = Debounce(_TYPING_MS, self._filter, self)
         self._watch.updated.connect(self._update)
         self._update()
         self._watch.pause()
@@ -65,7 +65,7 @@ class JobsPanel(qt.QWidget):
     def cleanup(self) -> None:
         """Let go of the session."""
         self._watch.cleanup()
-        self._search_later.stop()
+        self._search_later.cancel()
 
     def _filter(self) -> None:
         self.model.set_filter(value(self.search, "text"), self.quick.isChecked())
@@ -121,7 +121,7 @@ class JobsPanel(qt.QWidget):
 
     def _build(self) -> None:
         column = qt.QVBoxLayout(self)
-        column.setContentsMargins(6, 4, 6, 6)
+        column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(6)
         column.addLayout(self._build_top())
         column.addWidget(self._build_table(), 1)
@@ -133,9 +133,9 @@ class JobsPanel(qt.QWidget):
         self.search.setClearButtonEnabled(True)
         self.search.setMinimumWidth(120)
         self.search.setMaximumWidth(260)
-        self.search.textChanged.connect(lambda *_: self._search_later.delay())
-        self.quick = qt.QCheckBox("Show quick ones", self)
-        self.quick.setToolTip("Searches, thumbnails and tests too")
+        self.search.textChanged.connect(lambda *_: self._search_later())
+        self.quick = qt.QCheckBox("Searches and pictures too", self)
+        self.quick.setToolTip("Also searches, thumbnails and tests, of which there are many")
         self.quick.toggled.connect(lambda *_: self._filter())
         self.cancel = self._button("Cancel", "Stop the selected jobs", self._cancel)
         self.retry = self._button("Retry", "Try the selected jobs again", self._retry)
@@ -185,10 +185,11 @@ class JobsPanel(qt.QWidget):
         rows.setDefaultSectionSize(metrics.height() + 10)
         columns.setHighlightSections(False)
         columns.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
-        columns.setStretchLastSection(True)
-        widths = {KIND: 6, WHAT: 17, SERVER: 10, STATE: 10.5, PROGRESS: 11, RATE: 7, STARTED: 7.5, REASON: 20}
+        widths = {KIND: 6, SERVER: 10, STATE: 10.5, PROGRESS: 11, RATE: 7, STARTED: 7.5}
         for column, letters in widths.items():
             self.view.setColumnWidth(column, round(letters * letter))
+        for column in (WHAT, REASON):
+            columns.setSectionResizeMode(column, qt.QHeaderView.Stretch)
 
     def _build_details(self) -> qt.QWidget:
         self.details = qt.QWidget(self)

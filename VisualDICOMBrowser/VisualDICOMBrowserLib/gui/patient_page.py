@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import qt
@@ -11,12 +11,12 @@ from ..domain.errors import Cancelled, VisualDicomError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .busy_line import BusyLine
-from .later import Later
 from .patient_header import PatientHeader
 from .series_state import Presence
 from .session import Call, Session
 from .signals import Signal
 from .study_sheet import StudySheet
+from .throttle import Debounce, Throttle
 from .trouble_line import TroubleLine
 
 _NOBODY = "Choose a patient on the left to see the studies."
@@ -25,13 +25,16 @@ _NOTHING = "No studies were found of this patient."
 _UNKNOWN = "Not every server could be asked for studies; none are known."
 _HERE_ONLY = "There are no studies of this patient on this computer."
 _DEEDS_MS = 120
+#: How long a choice in the list must last before servers are asked about it.
+ASK_MS = 150
 
 
 class PatientPage(qt.QWidget):
-    """A header above a :class:`StudySheet`; asks the servers for the studies when a patient is shown.
+    """A header above a :class:`StudySheet`; asks the servers for the studies when a patient stays shown.
 
-    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` tells a list of series. The
-    buttons are about the chosen series; if none is chosen, about all that the sheet has.
+    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` tells a list of series, and
+    ``detail_asked`` whether the preview and the elements are wanted. The buttons are about the chosen series; if none
+    is chosen, about all that the sheet has.
     """
 
     def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
@@ -44,12 +47,14 @@ class PatientPage(qt.QWidget):
         self._has_failed = False
         self.sheet = StudySheet(session, self)
         self.export_asked = Signal()
+        self.detail_asked = Signal()
+        self._told_servers: frozenset[str] = frozenset()
         self.selection_changed, self.opened, self.previewed = (
             self.sheet.selection_changed,
             self.sheet.opened,
             self.sheet.previewed,
         )
-        self.menu_asked, self.files_dropped = self.sheet.menu_asked, self.sheet.files_dropped
+        self.menu_asked = self.sheet.menu_asked
         self.fetch_asked, self.cancel_asked, self.retry_asked = (
             self.sheet.fetch_asked,
             self.sheet.cancel_asked,
@@ -58,7 +63,8 @@ class PatientPage(qt.QWidget):
         self._header = PatientHeader(self)
         self._busy = BusyLine(self)
         self._trouble = TroubleLine(self)
-        self._show_deeds = Later(self, _DEEDS_MS, self._show_deeds_now)
+        self._show_deeds = Throttle(_DEEDS_MS, lambda *_: self._show_deeds_now(), self, at_once=False)
+        self._ask_later = Debounce(ASK_MS, self._ask_studies, self)
         self._build()
         self._disconnects = self._connect()
         self.show_patient(None)
@@ -75,7 +81,7 @@ class PatientPage(qt.QWidget):
         self._stop_asking()
         self._trouble.hide()
         self.sheet.show_patient(patient)
-        self._ask_studies()
+        self._ask_studies_soon()
         self._show_deeds()
 
     def set_filter(self, wanted: QueryFilter, places: Places) -> None:
@@ -87,6 +93,14 @@ class PatientPage(qt.QWidget):
             self._ask_studies()
         self._show_notice()
 
+    def set_told_servers(self, names: Iterable[str]) -> None:
+        """Say nothing of these servers: that they failed is told elsewhere."""
+        self._told_servers = frozenset(names)
+
+    def set_detailed(self, on: bool) -> None:
+        """Show on the button whether the preview and the elements can be seen."""
+        self._header.set_detailed(on)
+
     def refresh(self) -> None:
         """Ask the servers again, also for pictures that could not be had."""
         self.sheet.retry_pictures()
@@ -96,7 +110,7 @@ class PatientPage(qt.QWidget):
     def cleanup(self) -> None:
         """Hear nothing more of the session."""
         self._stop_asking()
-        self._show_deeds.stop()
+        self._show_deeds.cancel()
         for disconnect in self._disconnects:
             disconnect()
         self.sheet.cleanup()
@@ -116,6 +130,7 @@ class PatientPage(qt.QWidget):
         header.export.connect(lambda: self.export_asked.emit(self._local()))
         header.refresh.connect(self.refresh)
         header.menu.connect(lambda point: self.menu_asked.emit(self._meant(), point))
+        header.detailed.connect(self.detail_asked.emit)
         header.sized.connect(sheet.set_thumbnail_size)
         sheet.size_changed.connect(header.set_size)
         sheet.selection_changed.connect(self._show_deeds)
@@ -129,6 +144,13 @@ class PatientPage(qt.QWidget):
         ]
 
     # -- the studies
+
+    def _ask_studies_soon(self) -> None:
+        """Ask unless the next patient is shown at once, as with an arrow key that is held down."""
+        self._stop_asking()
+        self._busy.set_busy(self._patient is not None and self._places.servers != () and self._session.ready)
+        self._ask_later()
+        self._show_notice()
 
     def _ask_studies(self) -> None:
         self._stop_asking()
@@ -153,6 +175,7 @@ class PatientPage(qt.QWidget):
 
     def _stop_asking(self) -> None:
         call, self._call = self._call, None
+        self._ask_later.cancel()
         self._busy.set_busy(False)
         if call is not None:
             call.stop()
@@ -160,11 +183,12 @@ class PatientPage(qt.QWidget):
     def _on_explored(self, row: int, result: Mapping[str, Any]) -> None:
         if not self._is_about(row):
             return
-        self._end_asking(bool(result.get("errors")))
-        errors = [f"{error['server']}: {error['reason']}" for error in result.get("errors", ())]
+        found = result.get("errors", ())
+        self._end_asking(bool(found))
+        errors = [f"{one['server']}: {one['reason']}" for one in found if one["server"] not in self._told_servers]
         lines = [*errors, *map(str, result.get("warnings", ()))]
         if lines:
-            self._trouble.tell(lines, problem=bool(errors))
+            self._trouble.tell(lines, problem=False)
         self.sheet.refresh()
 
     def _on_failed(self, row: int, error: VisualDicomError) -> None:

@@ -145,7 +145,7 @@ class SearchBar(qt.QWidget):
         self._days = ChoiceButton("Study date", "Only studies of these days", self)
         self._days_menu = self._make_days_menu()
         self._days.pressed_to_open.connect(self._open_days)
-        self._where = ChoiceButton("Everywhere", "Where to look", self)
+        self._where = ChoiceButton("All servers", "Where to look: this computer and servers", self)
         self._place_panel = PlacePanel(self)
         self._where.pressed_to_open.connect(lambda: self._place_panel.open_below(self._where))
         self._place_panel.changed.connect(self._on_places)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import qt
 
 from ..domain.overview import SeriesRow
-from .drops import accept_files, take_files
 from .portable import value
 from .selection import Selection
 from .sheet_content import SheetContent
@@ -54,7 +53,6 @@ class SheetCanvas(qt.QWidget):
     ``chip_clicked``       list of series          the pictogram of a series or study was clicked
     ``menu_asked``         list of series, point   right click or menu key
     ``zoomed``             1 or -1                 larger or smaller pictures are wanted
-    ``dropped``            list of paths           files came in
     ``drag_began``         none                    what is chosen is dragged away
     =====================  ======================  ==============================================
     """
@@ -70,7 +68,6 @@ class SheetCanvas(qt.QWidget):
         self.chip_clicked = Signal()
         self.menu_asked = Signal()
         self.zoomed = Signal()
-        self.dropped = Signal()
         self.drag_began = Signal()
         self.content = content
         self.places = SheetLayout()
@@ -88,7 +85,6 @@ class SheetCanvas(qt.QWidget):
         self._press: _Press | None = None
         self._band: Box | None = None
         self.setMouseTracking(True)
-        self.setAcceptDrops(True)
         self.setFocusPolicy(qt.Qt.StrongFocus)
         self.setAttribute(qt.Qt.WA_OpaquePaintEvent, True)
         self.setMinimumSize(180, 80)
@@ -124,7 +120,15 @@ class SheetCanvas(qt.QWidget):
 
     def visible_rows(self) -> list[SeriesRow]:
         """Return the series that are seen, from above to below."""
-        spots = self.places.within(self.top, self.top + self.seen)
+        return self._rows_within(self.top, self.top + self.seen)
+
+    def rows_around(self) -> list[SeriesRow]:
+        """Return the series that some turns of the wheel bring into view: first those below, then those above."""
+        bottom, room = self.top + self.seen, max(self.seen // 2, 300)
+        return [*self._rows_within(bottom, bottom + room), *self._rows_within(max(0, self.top - room), self.top)]
+
+    def _rows_within(self, top: int, bottom: int) -> list[SeriesRow]:
+        spots = self.places.within(top, bottom)
         return [row for spot, _ in spots if (row := self.content.series_at(spot)) is not None]
 
     def repaint_spot(self, spot: Spot | None) -> None:
@@ -269,20 +273,6 @@ class SheetCanvas(qt.QWidget):
         elif (spot := self.current_spot()) is not None:
             box = self.places.box(spot)
             self._ask_menu(spot, self.mapToGlobal(qt.QPoint(box.x + 24, box.y + 24 - self.top)))
-
-    def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
-        """Take files that come from elsewhere."""
-        accept_files(event)
-
-    def dragMoveEvent(self, event: qt.QDragMoveEvent) -> None:
-        """Take them anywhere."""
-        event.acceptProposedAction()
-
-    def dropEvent(self, event: qt.QDropEvent) -> None:
-        """Tell which files they are."""
-        paths = take_files(event)
-        if paths:
-            self.dropped.emit(paths)
 
     # -- painting
 

@@ -55,7 +55,7 @@ def main(
     log_folder = log_folder or Path(platformdirs.user_data_dir(_NAME, appauthor=False))
     with ExitStack() as stack:
         stack.callback(stop_log, start_log(log_folder))
-        app = _application()
+        app = application()
         theme.apply(app, theme_name)
         session = make_session(database, config, log_folder)
         window = MainWindow(session, make_browser or _make_browser(), config.with_name("window.ini"))
@@ -87,8 +87,8 @@ def _make_browser() -> MakeBrowser:
     return BrowserWidget
 
 
-def _application() -> QtWidgets.QApplication:
-    """Return the application; without a display this process ends here, with a sentence."""
+def application() -> QtWidgets.QApplication:
+    """Return the application; without a display this process ends here and at once, with a sentence."""
     running = QtWidgets.QApplication.instance()
     if isinstance(running, QtWidgets.QApplication):
         return running

@@ -18,6 +18,7 @@ def run_demo_window(say: Callable[[str], None], theme_name: str | None = None) -
 
     :param say: hears what is being done before the window is there.
     """
+    _held = app.application()  # first, because without a display it ends this process, and nobody would tidy up
     with tempfile.TemporaryDirectory(prefix="visual-dicom-browser-demo-", ignore_cleanup_errors=True) as folder:
         say("Starting the embedded PACS with sample studies ...")
         with demo_pacs() as pacs:

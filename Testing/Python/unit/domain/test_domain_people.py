@@ -101,7 +101,8 @@ def test_groups_of_names(name, index, group):
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("Doe^Jane", "Doe, Jane"), ("Doe^Jane^M^Dr", "Doe, Jane M Dr"), ("Doe", "Doe"), ("^Jane", "Jane"), ("", ""),
-     ("Yamada^Taro=山田^太郎=やまだ", "Yamada, Taro (山田太郎)"), ("=山田^太郎", "山田太郎"), ("김^민수", "김민수"), ("Doe=Doe", "Doe")],
+     ("Yamada^Taro=山田^太郎=やまだ", "Yamada, Taro (山田太郎)"), ("=山田^太郎", "山田太郎"), ("김^민수", "김민수"),
+     ("Doe=Doe", "Doe")],
 )  # fmt: skip
 def test_names_for_people(name, shown):
     assert display_name(name) == shown

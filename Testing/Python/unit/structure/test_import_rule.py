@@ -42,7 +42,8 @@ HOST_LIBRARIES = {
 }
 #: Libraries that cost too much to be loaded while Slicer starts.
 HEAVY = {"pydicom", "pynetdicom", "numpy", "PIL"}
-DEPENDENCIES = HEAVY | {"platformdirs"}
+DECODERS = {"gdcm", "openjpeg", "jpeg_ls"}
+DEPENDENCIES = HEAVY | DECODERS | {"platformdirs"}
 STDLIB_ONLY = {"domain", "jobs"}
 
 

@@ -335,6 +335,7 @@ def children(run, monkeypatch):
     monkeypatch.setattr(run, "run_child", pretend)
     monkeypatch.setattr(run, "hand_over", pretend)
     monkeypatch.setattr(run, "add_test_peers", lambda: None)
+    monkeypatch.setattr(run, "add_missing", lambda *_: None)
     monkeypatch.setattr(run, "prepare", commands.append)
     return commands
 
@@ -361,7 +362,24 @@ def test_a_failing_step_hides_no_other_and_fails_the_whole(run, children, failin
 
 
 @pytest.mark.parametrize(
-    ("words", "extras"), [(["demo", "--headless"], set()), (["gui"], {"desktop"}), (["echo", "PACS"], set())]
+    ("words", "extras"),
+    [
+        (["demo"], {"desktop"}),
+        (["demo", "--theme", "dark"], {"desktop"}),
+        (["demo", "--headless"], set()),
+        (["demo", "--json", "--headless"], set()),
+        (["gui"], {"desktop"}),
+        (["gui", "--database", "D", "--config", "F"], {"desktop"}),
+        (["--database", "D", "gui"], {"desktop"}),
+        (["--json", "demo"], {"desktop"}),
+        (["--json", "demo", "--headless"], set()),
+        (["bench", "gui"], {"desktop"}),
+        (["bench", "get"], set()),
+        (["screenshots", "pictures"], {"desktop"}),
+        (["echo", "gui"], set()),
+        (["--version"], set()),
+        (["--database", "D", "echo", "demo"], set()),
+    ],
 )
 def test_every_other_word_goes_to_the_program(run, children, words, extras):
     assert run.run_command(words) == 0
