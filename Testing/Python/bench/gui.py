@@ -70,7 +70,9 @@ def measure(say: Say) -> dict[str, Any]:
             sizes = gui_cases.growth(window, window.browser._patients._model.keys[: gui_cases.PERSONS_CHOSEN])
             found["memory_mb"] = [size >> 20 for size in sizes]
         with gui_cases.archive(folder / "archive") as server:
-            _add_arrivals(found, worst, [gui_cases.arrive(folder / f"arrive{n}", server) for n in _told(say, "Fetching")])
+            _add_arrivals(
+                found, worst, [gui_cases.arrive(folder / f"arrive{n}", server) for n in _told(say, "Fetching")]
+            )
             times = [gui_cases.search_once(folder / f"search{n}", server) for n in _told(say, "Searching")]
             found["search_to_four_thumbnails_seconds"] = round(statistics.median(times), 3)
             worst["search_to_four_thumbnails_seconds"] = round(max(times), 3)

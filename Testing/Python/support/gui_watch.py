@@ -119,6 +119,17 @@ def turns() -> Iterator[list[float]]:
         _dispatcher().aboutToBlock.disconnect(on_turn)
 
 
+def turn_wheel(widget: QtWidgets.QWidget, notches: int) -> None:
+    """Turn the wheel above the middle of a widget; positive is away from the user."""
+    middle = QtCore.QPointF(widget.rect().center())
+    event = QtGui.QWheelEvent(
+        middle, QtCore.QPointF(widget.mapToGlobal(middle)), QtCore.QPoint(), QtCore.QPoint(0, 120 * notches),
+        QtCore.Qt.MouseButton.NoButton, QtCore.Qt.KeyboardModifier.NoModifier, QtCore.Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )  # fmt: skip
+    QtWidgets.QApplication.sendEvent(widget, event)
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """Return the value that so many percent of the values are not greater than."""
     ordered = sorted(values)
