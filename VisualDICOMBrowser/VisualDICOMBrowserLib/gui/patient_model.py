@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -179,7 +180,7 @@ def _gone(key: int) -> PatientRow:
     return PatientRow(key, patient_text.NOBODY)
 
 
-_WORDS = {
+_WORDS: dict[int, Callable[[PatientRow], str]] = {
     int(qt.Qt.DisplayRole): patient_text.title,
     int(qt.Qt.ToolTipRole): patient_text.tooltip,
     int(qt.Qt.AccessibleTextRole): patient_text.spoken,
