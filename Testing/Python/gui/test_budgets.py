@@ -1,4 +1,4 @@
-"""Nothing takes long on the GUI thread: processor time of each turn of the event loop, with generous bounds.
+"""Nothing takes long on the GUI thread: the longest stretches of work, with generous bounds.
 
 The bounds fail where something grows with the number of persons or series; ``bench gui`` measures the real figures.
 Processor time of this thread alone is counted, so a busy machine does not fail them.
