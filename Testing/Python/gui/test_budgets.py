@@ -16,6 +16,7 @@ from support.fake_session import FakeSession
 from support.gui_watch import turn_wheel, turns
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
+from VisualDICOMBrowserLib.gui import thumbnail_requests
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
 
@@ -120,6 +121,17 @@ def test_pictures_near_what_is_seen_are_read_ahead(browser, ordinary, qtbot):
     ahead = [row for row in sheet.canvas.rows_around() if row.uid not in seen]
     assert ahead
     qtbot.waitUntil(lambda: all(sheet._picture(row) is not None for row in ahead))
+
+
+def test_answers_about_pictures_do_not_pile_up(qtbot, monkeypatch):
+    monkeypatch.setattr(thumbnail_requests, "MAX_REMEMBERED", 3)
+    session = FakeSession()
+    requests = thumbnail_requests.ThumbnailRequests(session)
+    for number in range(6):
+        requests.want([f"1.2.{number}"])
+        session.asked("thumbnail")[-1].answer({"path": f"{number}.png"})
+    remembered = [requests.thumbnail(f"1.2.{number}") is not None for number in range(6)]
+    assert remembered == [False] * 3 + [True] * 3
 
 
 def test_reading_unchanged_series_again_gives_the_same_records(database):
