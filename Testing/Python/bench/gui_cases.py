@@ -20,6 +20,7 @@ from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places
 from VisualDICOMBrowserLib.domain.servers import Server
+from VisualDICOMBrowserLib.store.reader import CatalogueReader
 
 SCROLL_STEPS = 200
 SERIES, INSTANCES, INSTANCE_BYTES = 4, 120, 131_072
@@ -39,8 +40,6 @@ def make_database(folder: Path) -> dict[str, int]:
 
 @contextmanager
 def closing_reader(folder: Path) -> Iterator[list[PatientRow]]:
-    from VisualDICOMBrowserLib.store.reader import CatalogueReader
-
     reader = CatalogueReader(folder)
     try:
         yield reader.patients(reader.patient_rows(QueryFilter(), Places()))

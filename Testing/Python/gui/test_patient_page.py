@@ -14,7 +14,7 @@ from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Patient
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.gui.patient_header import age_text, facts
-from VisualDICOMBrowserLib.gui.patient_page import PatientPage
+from VisualDICOMBrowserLib.gui.patient_page import ASK_MS, PatientPage
 
 NOTHING_WRONG = {"errors": [], "warnings": []}
 
@@ -30,6 +30,12 @@ def page(qtbot, session):
     page.cleanup()
 
 
+def show(page, patient):
+    """Show a patient for long enough."""
+    page.show_patient(patient)
+    page._ask_later.flush()
+
+
 def button(page, name: str):
     return next(one for one in page.findChildren(qt.QToolButton) if one.accessibleName() == name)
 
@@ -40,7 +46,7 @@ def test_without_a_patient_there_is_a_hint(page, session):
 
 
 def test_the_servers_are_asked_for_the_studies_of_a_patient(page, session):
-    page.show_patient(samples.person())
+    show(page, samples.person())
     (ask,) = session.asked("explore")
     assert ask.params == {"patient": 1, "servers": None}
     assert page.sheet.canvas.notice == "Asking the servers for studies…"
@@ -50,28 +56,44 @@ def test_the_servers_are_asked_for_the_studies_of_a_patient(page, session):
 
 def test_only_the_chosen_servers_are_asked_and_none_for_what_is_here_alone(page, session):
     page.set_filter(QueryFilter(), Places(servers=("A",)))
-    page.show_patient(samples.person())
+    show(page, samples.person())
     page.set_filter(QueryFilter(), Places(servers=()))
     assert [ask.params["servers"] for ask in session.asked("explore")] == [["A"]]
     assert session.asks[0].stopped
     assert page.sheet.canvas.notice == "There are no studies of this patient on this computer."
 
 
-def test_another_filter_alone_asks_nobody_again(page, session):
+def test_arrowing_through_the_list_asks_for_the_last_patient_only(page, session, qtbot):
+    for row in (1, 2, 3):
+        page.show_patient(samples.person(row=row))
+    assert session.asks == []
+    assert page.sheet.canvas.notice == "Asking the servers for studies…"
+    qtbot.waitUntil(lambda: bool(session.asks))
+    assert [ask.params["patient"] for ask in session.asked("explore")] == [3]
+
+
+def test_a_patient_put_away_at_once_is_not_asked_for(page, session, qtbot):
     page.show_patient(samples.person())
+    page.show_patient(None)
+    qtbot.wait(ASK_MS + 50)
+    assert session.asks == []
+
+
+def test_another_filter_alone_asks_nobody_again(page, session):
+    show(page, samples.person())
     page.set_filter(QueryFilter(text="x"), Places())
     assert len(session.asked("explore")) == 1
 
 
 def test_the_same_patient_again_is_not_asked_for_again(page, session):
-    page.show_patient(samples.person())
-    page.show_patient(replace(samples.person(), studies=7))
+    show(page, samples.person())
+    show(page, replace(samples.person(), studies=7))
     assert len(session.asked("explore")) == 1
 
 
 def test_another_patient_stops_the_asking_and_its_late_answer_is_not_told(page, session):
-    page.show_patient(samples.person())
-    page.show_patient(samples.person(row=2))
+    show(page, samples.person())
+    show(page, samples.person(row=2))
     first, second = session.asked("explore")
     first.fail(PeerError("Too late."))
     assert first.stopped
@@ -81,7 +103,7 @@ def test_another_patient_stops_the_asking_and_its_late_answer_is_not_told(page, 
 
 
 def test_what_servers_said_is_told_and_can_be_tried_again(page, session, qtbot):
-    page.show_patient(samples.person())
+    show(page, samples.person())
     errors = [{"server": "A", "reason": "No answer."}, {"server": "B", "reason": "Refused."}]
     session.asks[0].answer({"errors": errors, "warnings": []})
     assert page._trouble.words == "A: No answer.  (and 1 more)"
@@ -94,7 +116,7 @@ def test_what_servers_said_is_told_and_can_be_tried_again(page, session, qtbot):
 
 def test_without_an_engine_the_servers_are_asked_when_it_is_there(page, session):
     session.ready = False
-    page.show_patient(samples.person())
+    show(page, samples.person())
     assert session.asks == []
     session.ready = True
     session.ready_changed.emit(True, "")
@@ -106,7 +128,7 @@ def test_the_buttons_are_about_the_chosen_series_or_all(page, session, qtbot, tm
     page.fetch_asked.connect(lambda rows: told.append([row.uid for row in rows]))
     page.cancel_asked.connect(lambda rows: told.append([row.uid for row in rows]))
     page.export_asked.connect(lambda rows: told.append([row.uid for row in rows]))
-    page.show_patient(samples.one_of_each_state(session, tmp_path / "none.png"))
+    show(page, samples.one_of_each_state(session, tmp_path / "none.png"))
     qtbot.waitUntil(lambda: button(page, "Cancel").isVisible())
     qtbot.mouseClick(button(page, "Fetch"), qt.Qt.LeftButton)
     qtbot.mouseClick(button(page, "Cancel"), qt.Qt.LeftButton)
@@ -125,7 +147,7 @@ def test_the_buttons_are_about_the_chosen_series_or_all(page, session, qtbot, tm
 def test_the_more_button_asks_for_a_menu_below_it(page, session, qtbot, tmp_path):
     told = []
     page.menu_asked.connect(lambda rows, point: told.append((len(rows), point.y())))
-    page.show_patient(samples.one_of_each_state(session, tmp_path / "none.png"))
+    show(page, samples.one_of_each_state(session, tmp_path / "none.png"))
     page.sheet.select(["1.1.2"])
     more = button(page, "More")
     qtbot.mouseClick(more, qt.Qt.LeftButton)

@@ -1,4 +1,4 @@
-"""Searches and explorations replace each other, and say what came of them."""
+"""Searches replace each other, and say what came of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import pytest
 
 from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
-from VisualDICOMBrowserLib.domain.model import Patient
-from VisualDICOMBrowserLib.domain.overview import PatientRow
 from VisualDICOMBrowserLib.gui.messages import Tone
 from VisualDICOMBrowserLib.gui.search_run import SearchRun
 
 DOE = QueryFilter(text="doe")
-JANE, RICHARD = PatientRow(1, Patient("1", "Doe^Jane")), PatientRow(2, Patient("2", "Roe^Richard"))
 
 
 def found(errors=(), warnings=(), complete=True, servers_asked=2):
@@ -120,64 +117,3 @@ def test_a_search_that_fails_can_be_tried_again(run, session):
     assert session.messages[0].text == "The search failed. The disk is full."
     session.messages[0].remedies[0].act()
     assert len(session.asked("search")) == 2
-
-
-def test_a_person_is_explored_once_the_choice_has_lasted(run, session, qtbot):
-    for row in (JANE, RICHARD, JANE, RICHARD):
-        run.explore(row)
-    assert session.asked("explore") == []
-    qtbot.wait_until(lambda: bool(session.asked("explore")))
-    assert [ask.params for ask in session.asked("explore")] == [{"patient": 2, "servers": None}]
-
-
-def test_another_choice_stops_the_exploration(run, session, qtbot):
-    exploring = []
-    run.exploring.connect(exploring.append)
-    run.explore(JANE)
-    qtbot.wait_until(lambda: bool(session.asked("explore")))
-    run.explore(RICHARD)
-    first = session.asked("explore")[0]
-    assert first.stopped
-    first.fail(Cancelled())
-    assert session.messages == []
-    qtbot.wait_until(lambda: len(session.asked("explore")) == 2)
-    session.asked("explore")[1].answer({"errors": [], "warnings": []})
-    assert exploring == [1, None, 2, None]
-
-
-def test_a_late_failure_of_an_old_exploration_does_not_touch_the_new_one(run, session, qtbot):
-    exploring = []
-    run.explore(JANE)
-    qtbot.wait_until(lambda: bool(session.asked("explore")))
-    run.explore(RICHARD)
-    qtbot.wait_until(lambda: len(session.asked("explore")) == 2)
-    run.exploring.connect(exploring.append)
-    session.asked("explore")[0].fail(StorageError("late"))
-    assert exploring == []
-    assert session.messages == []
-
-
-def test_the_servers_of_the_search_are_explored(run, session, qtbot):
-    run.start(DOE, ("A",))
-    run.explore(JANE)
-    qtbot.wait_until(lambda: bool(session.asked("explore")))
-    assert session.asked("explore")[0].params == {"patient": 1, "servers": ["A"]}
-
-
-def test_what_failed_in_an_exploration_is_told_with_a_retry(run, session, qtbot):
-    run.explore(JANE)
-    qtbot.wait_until(lambda: bool(session.asked("explore")))
-    session.asked("explore")[0].answer({"errors": [{"server": "A", "reason": "No answer."}], "warnings": ["Cut."]})
-    assert session.messages[0].text == "Not all studies of this patient may be listed. A: No answer."
-    assert session.messages[1].text == "Cut."
-    session.messages[0].remedies[0].act()
-    assert len(session.asked("explore")) == 2
-
-
-def test_a_new_search_looks_at_the_chosen_person_again(run, session, qtbot):
-    run.explore(JANE)
-    qtbot.wait_until(lambda: bool(session.asked("explore")))
-    session.asked("explore")[0].answer({"errors": [], "warnings": []})
-    run.start(DOE, None)
-    qtbot.wait_until(lambda: len(session.asked("explore")) == 2)
-    assert session.asked("explore")[1].params["patient"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import qt
 
 from VisualDICOMBrowserLib.gui.throttle import Debounce, Throttle
 
@@ -105,4 +106,24 @@ def test_a_cancelled_debounce_forgets(heard):
     debounce(1)
     debounce.cancel()
     debounce.flush()
+    assert heard == []
+
+
+def test_a_throttle_that_waits_acts_once_after_the_first_of_many_calls(qtbot, heard):
+    throttle = Throttle(SHORT_MS, heard.append, at_once=False)
+    for number in range(5):
+        throttle(number)
+    assert heard == []
+    qtbot.waitUntil(lambda: heard == [4])
+    throttle(5)
+    assert heard == [4]
+    qtbot.waitUntil(lambda: heard == [4, 5])
+
+
+def test_what_a_throttle_waits_with_ends_with_its_parent(qtbot, heard):
+    parent = qt.QObject()
+    throttle = Throttle(SHORT_MS, heard.append, parent, at_once=False)
+    throttle(1)
+    parent.deleteLater()
+    qtbot.wait(5 * SHORT_MS)
     assert heard == []

@@ -43,7 +43,7 @@ def test_a_patient_chosen_by_keys_shows_studies_newest_first_and_pictures_one_by
     assert days == ["20230420", "20230314", "20221102"]
     assert [content.is_unfolded(uid) for uid in hands.studies()] == [True, True, False]
     assert hands.page._header._name.words == "Müller, Jörg"
-    hands.wait(lambda: hands.canvas.visible_rows(), "series")
+    hands.wait(hands.canvas.visible_rows, "series")
     hands.wait(lambda: all(hands.sheet._picture(row) for row in hands.canvas.visible_rows()), "the pictures")
     assert len(came) == len(set(came)) > 1
     seen = {row.uid for row in hands.canvas.visible_rows()}

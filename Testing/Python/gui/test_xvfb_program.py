@@ -236,9 +236,8 @@ def test_a_double_click_fetches_a_series_and_the_window_manager_closes_the_windo
 def test_a_window_closed_while_a_series_arrives_leaves_a_sound_folder(screen, start_gui, tmp_path):
     program = start_gui()
     screen.window(program)
-    find_first = [lambda: screen.hands.key("Return"), lambda: screen.hands.key("Down")]
-    screen.see_change(FIRST_PATIENT, find_first[0], "patients")
-    find_first[1]()
+    screen.see_change(FIRST_PATIENT, lambda: screen.hands.key("Return"), "patients")
+    screen.hands.key("Down")
     screen.see(SHEET, _has_grey_levels, "thumbnails")
     screen.hands.click(*FIRST_THUMBNAIL, times=2)
     screen.hands.key("q", CONTROL)

@@ -11,6 +11,7 @@ import ctypes.util
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ _NAMES = {
 }
 _SHIFTED = set("*^_:?")
 _CLIENT_MESSAGE = 33
+_IS_VIEWABLE = 2
+_BETWEEN_CLICKS_S = 0.03
 
 
 class Xvfb:
@@ -95,6 +98,12 @@ class Xvfb:
         return {**kept, "DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb", "QT_SCALE_FACTOR": "1", **more}
 
 
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+def _GO_ON(_display: int, _event: int) -> int:
+    """Take the place of Xlib's own handler of errors, which ends the process; a window may vanish at any time."""
+    return 0
+
+
 class _Message(ctypes.Structure):
     """XClientMessageEvent of Xlib, made as long as the union XEvent."""
 
@@ -111,6 +120,22 @@ class _Message(ctypes.Structure):
     )
 
 
+class _Attributes(ctypes.Structure):
+    """XWindowAttributes of Xlib."""
+
+    _fields_ = (
+        ("place", ctypes.c_int * 6),  # with the border's width and the depth
+        ("visual_and_root", ctypes.c_void_p * 2),
+        ("kind_and_hints", ctypes.c_int * 4),
+        ("planes", ctypes.c_ulong * 2),
+        ("save_under", ctypes.c_int),
+        ("colormap", ctypes.c_ulong),
+        ("map_installed", ctypes.c_int),
+        ("map_state", ctypes.c_int),
+        ("rest", ctypes.c_long * 8),
+    )
+
+
 class Hands:
     """A user's mouse and keyboard on a display."""
 
@@ -121,6 +146,7 @@ class Hands:
         self._x11.XDefaultRootWindow.restype = ctypes.c_ulong
         self._x11.XInternAtom.restype = ctypes.c_ulong
         self._display = ctypes.c_void_p(self._x11.XOpenDisplay(display.encode()))
+        self._x11.XSetErrorHandler(_GO_ON)
         if not self._display:
             raise AssertionError(f"The display {display} cannot be opened.")
 
@@ -144,7 +170,9 @@ class Hands:
     def click(self, x: int, y: int, button: int = LEFT, times: int = 1) -> None:
         """Click somewhere."""
         self.move(x, y)
-        for _ in range(times):
+        for turn in range(times):
+            if turn:
+                time.sleep(_BETWEEN_CLICKS_S)  # to Qt, two in the same millisecond are not a double click
             self.press(button)
             self.release(button)
 
@@ -179,7 +207,7 @@ class Hands:
             self.key(_NAMES.get(character, character.lower()), *([SHIFT] if shifted else []))
 
     def windows(self, name: str) -> list[int]:
-        """Return the top-level windows whose title holds ``name``, as X's identifiers, the topmost last."""
+        """Return the shown top-level windows whose title holds ``name``, as X's identifiers, the topmost last."""
         root, parent, number = ctypes.c_ulong(), ctypes.c_ulong(), ctypes.c_uint()
         found = ctypes.POINTER(ctypes.c_ulong)()
         self._x11.XQueryTree(
@@ -189,7 +217,7 @@ class Hands:
         windows = [int(found[at]) for at in range(number.value)]
         if windows:
             self._x11.XFree(found)
-        return [window for window in windows if name in self._title(window)]
+        return [window for window in windows if name in self._title(window) and self._is_shown(window)]
 
     def focus(self, window: int) -> None:
         """Give a window the keyboard, as a window manager does with a new one; there is none here."""
@@ -208,6 +236,11 @@ class Hands:
 
     def _atom(self, name: str) -> int:
         return int(self._x11.XInternAtom(self._display, name.encode(), False))
+
+    def _is_shown(self, window: int) -> bool:
+        looks = _Attributes()
+        self._x11.XGetWindowAttributes(self._display, ctypes.c_ulong(window), ctypes.byref(looks))
+        return int(looks.map_state) == _IS_VIEWABLE
 
     def _title(self, window: int) -> str:
         name = ctypes.c_char_p()

@@ -72,9 +72,8 @@ class Core:
 
     def decoder_soon(self) -> None:
         """Pictures are going to be wanted: start what makes them, where they can be kept."""
-        warm = getattr(self.decoder, "warm", None)
-        if warm is not None and not self.store.read_only:
-            warm()
+        if not self.store.read_only:
+            self.decoder.warm()
 
     def tell_series(self, series_uids: Iterable[str]) -> None:
         """Tell that something about series changed: what is here of them, or their picture."""

@@ -11,6 +11,7 @@ import qt
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
+from .drops import accept_files, take_files
 from .file_choice import choose_files, choose_folder
 from .jobs_panel import JobsPanel
 from .jobs_strip import JobsStrip
@@ -43,6 +44,7 @@ class BrowserWidget(qt.QWidget):
         self._actions = Actions(session)
         self._patient: PatientRow | None = None
         self._selected: list[SeriesRow] = []
+        self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
         self.setAcceptDrops(True)
         self._make_widgets()
@@ -64,14 +66,14 @@ class BrowserWidget(qt.QWidget):
         self._run_search(filter or QueryFilter(), Places())
 
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
-        """Take files and folders that come from elsewhere."""
-        if event.source() is None and _local_paths(event):
-            event.acceptProposedAction()
+        """Take files wherever nothing else does."""
+        accept_files(event)
 
     def dropEvent(self, event: qt.QDropEvent) -> None:
         """Import them."""
-        event.acceptProposedAction()
-        self._actions.import_paths(_local_paths(event))
+        paths = take_files(event)
+        if paths:
+            self._actions.import_paths(paths)
 
     def choose_patient(self, key: int | None) -> None:
         """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
@@ -178,12 +180,13 @@ class BrowserWidget(qt.QWidget):
         bar = self._search_bar
         bar.listen_in(self)
         bar.narrowed.connect(self._narrow)
+        bar.places_changed.connect(self._show_filter)
         bar.searched.connect(self._run_search)
         bar.stopped.connect(self._search.stop)
         bar.settings_asked.connect(self.show_settings)
         self._search.running_changed.connect(bar.set_running)
         self._search.running_changed.connect(self._patients.busy)
-        self._search.errors_changed.connect(self._patients.show_errors)
+        self._search.errors_changed.connect(self._show_errors)
         self._search.errors_changed.connect(lambda errors: self._page.set_told_servers([name for name, _ in errors]))
         self._patients.retry_asked.connect(self._search.retry)
         self._patients.clear_asked.connect(bar.clear_all)
@@ -192,8 +195,18 @@ class BrowserWidget(qt.QWidget):
 
     def _narrow(self, filter: QueryFilter, places: Places) -> None:
         self._show_browser()
+        self._show_filter(filter, places)
+
+    def _show_filter(self, filter: QueryFilter, places: Places) -> None:
         self._patients.show_filter(filter, places)
         self._page.set_filter(filter, places)
+
+    def _show_errors(self, errors: list[tuple[str, str]]) -> None:
+        failed = {server for server, _ in errors}
+        for server in self._failed_servers - failed:
+            self._messages.close_about(f"server:{server}")  # asked again, or asked no more
+        self._failed_servers = failed
+        self._patients.show_errors(errors)
 
     def _run_search(self, filter: QueryFilter, places: Places) -> None:
         self._narrow(filter, places)
@@ -272,7 +285,7 @@ class BrowserWidget(qt.QWidget):
 
     def _connect_pages(self) -> None:
         self._strip.show_toggled.connect(self._jobs.setVisible)
-        self._settings.closed.connect(self._show_browser)
+        self._settings.closed.connect(self._leave_settings)
         self._welcome.add_server_asked.connect(self.add_server)
         self._welcome.import_asked.connect(self.import_folder)
         self._session.ready_changed.connect(lambda ready, _: self._look_around() if ready else None)
@@ -283,9 +296,11 @@ class BrowserWidget(qt.QWidget):
         self._session.ask("servers", done=self._note_servers)
 
     def _note_servers(self, servers: list[dict[str, Any]]) -> None:
-        if not servers and not self._has_patients():
-            if self._stack.currentWidget() is not self._settings:
-                self._stack.setCurrentWidget(self._welcome)
+        page = self._stack.currentWidget()
+        if not servers and not self._has_patients() and page is not self._settings:
+            self._stack.setCurrentWidget(self._welcome)
+        elif servers and page is self._welcome:
+            self._show_browser()
         else:
             self._leave_welcome()
 
@@ -303,6 +318,11 @@ class BrowserWidget(qt.QWidget):
         """Show the servers."""
         self._settings.reload()
         self._stack.setCurrentWidget(self._settings)
+        self._settings.list.setFocus()
+
+    def _leave_settings(self) -> None:
+        self._show_browser()
+        self._look_around()
 
     def add_server(self) -> None:
         """Show the servers with an empty form for a new one."""
@@ -316,7 +336,3 @@ class BrowserWidget(qt.QWidget):
     def import_files(self) -> None:
         """Ask for files to import."""
         choose_files(self, "Import files", self._actions.import_paths)
-
-
-def _local_paths(event: qt.QDropEvent) -> list[str]:
-    return [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import qt
 
 from ..jobs.description import JobRecord
-from .coalescer import Coalescer
 from .job_rates import JobRates
 from .job_words import label_of, series_of, series_title
 from .session import Session
 from .signals import Signal
+from .throttle import Throttle
 
 _INTERVAL_MS = 200
 _TICK_MS = 1000
@@ -40,11 +40,11 @@ class JobWatch:
         self._titles: dict[str, str] = {}  # of series, by UID
         self._reader = session.reader
         self._book, self._clock = session.jobs, clock
-        self._later = Coalescer(parent, _INTERVAL_MS, self._look_if_seen)
+        self._later = Throttle(_INTERVAL_MS, self._look_if_seen, parent)
         self._ticker = qt.QTimer(parent)
         self._ticker.setInterval(_TICK_MS)
-        self._ticker.timeout.connect(lambda *_: self._later.request())
-        self._end = self._book.changed.connect(lambda *_: self._later.request())
+        self._ticker.timeout.connect(lambda *_: self._later())
+        self._end = self._book.changed.connect(lambda *_: self._later())
 
     def pause(self) -> None:
         """Look no more until :meth:`resume`: nobody sees it."""
@@ -98,6 +98,6 @@ class JobWatch:
 
     def cleanup(self) -> None:
         """Let go of the session."""
-        self._later.stop()
+        self._later.cancel()
         self._ticker.stop()
         self._end()

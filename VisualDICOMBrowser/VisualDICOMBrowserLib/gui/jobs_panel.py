@@ -7,7 +7,6 @@ from collections.abc import Callable
 import qt
 
 from ..jobs.description import JobRecord
-from .coalescer import Coalescer
 from .job_cells import JobCells
 from .job_watch import JobWatch
 from .job_words import KINDS, RETRIED, STATES, details_of
@@ -15,6 +14,7 @@ from .jobs_model import KIND, PROGRESS, RATE, REASON, SERVER, STARTED, STATE, WH
 from .portable import value
 from .session import Session
 from .signals import Signal
+from .throttle import Debounce
 
 _TYPING_MS = 150
 
@@ -36,7 +36,7 @@ class JobsPanel(qt.QWidget):
         self._watch = JobWatch(session, self)
         self._watch.look()
         self._build()
-        self._search_later = Coalescer(self, _TYPING_MS, self._filter)
+        self._search_later = Debounce(_TYPING_MS, self._filter, self)
         self._watch.updated.connect(self._update)
         self._update()
         self._watch.pause()
@@ -65,7 +65,7 @@ class JobsPanel(qt.QWidget):
     def cleanup(self) -> None:
         """Let go of the session."""
         self._watch.cleanup()
-        self._search_later.stop()
+        self._search_later.cancel()
 
     def _filter(self) -> None:
         self.model.set_filter(value(self.search, "text"), self.quick.isChecked())
@@ -133,7 +133,7 @@ class JobsPanel(qt.QWidget):
         self.search.setClearButtonEnabled(True)
         self.search.setMinimumWidth(120)
         self.search.setMaximumWidth(260)
-        self.search.textChanged.connect(lambda *_: self._search_later.delay())
+        self.search.textChanged.connect(lambda *_: self._search_later())
         self.quick = qt.QCheckBox("Searches and pictures too", self)
         self.quick.setToolTip("Also searches, thumbnails and tests, of which there are many")
         self.quick.toggled.connect(lambda *_: self._filter())

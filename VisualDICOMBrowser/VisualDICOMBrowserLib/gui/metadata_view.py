@@ -9,7 +9,6 @@ from typing import Any
 import qt
 
 from ..domain.errors import Cancelled, VisualDicomError
-from .coalescer import Coalescer
 from .element_feed import ElementFeed, Page, Question
 from .element_tree import ROOT, Element
 from .elements_model import LENGTH, NAME, TAG, VR, ElementsModel
@@ -19,6 +18,7 @@ from .path_line import PathLine
 from .portable import value
 from .session import Call, Session
 from .signals import Signal
+from .throttle import Debounce, Throttle
 
 _TYPING_MS = 200
 _REFRESH_MS = 500
@@ -56,8 +56,8 @@ class MetadataView(qt.QWidget):
         self._setting = False
         self._narrow: bool | None = None
         self._build()
-        self._search_later = Coalescer(self, _TYPING_MS, self._ask)
-        self._refresh = Coalescer(self, _REFRESH_MS, self._ask_for_stack)
+        self._search_later = Debounce(_TYPING_MS, self._ask, self)
+        self._refresh = Throttle(_REFRESH_MS, self._ask_for_stack, self)
         self._endings = [
             self._feed.page.connect(self._on_page),
             self._feed.failed.connect(self._on_failed),
@@ -137,7 +137,7 @@ class MetadataView(qt.QWidget):
 
     def _on_series_changed(self, series_uid: str) -> None:
         if series_uid == self._series_uid:
-            self._refresh.request()
+            self._refresh()
 
     def _current(self) -> str:
         return self._instances[self._place] if self._instances else ""
@@ -268,8 +268,8 @@ class MetadataView(qt.QWidget):
 
     def _stop(self) -> None:
         self._feed.stop()
-        self._search_later.stop()
-        self._refresh.stop()
+        self._search_later.cancel()
+        self._refresh.cancel()
         if self._asking is not None:
             self._asking.stop()
             self._asking = None
@@ -309,7 +309,7 @@ class MetadataView(qt.QWidget):
         self.search = qt.QLineEdit(self)
         self.search.setPlaceholderText("Search tag, name or value")
         self.search.setClearButtonEnabled(True)
-        self.search.textChanged.connect(lambda *_: self._search_later.delay())
+        self.search.textChanged.connect(lambda *_: self._search_later())
         self.count = qt.QLabel("", self)
         self.count.setForegroundRole(qt.QPalette.PlaceholderText)
         expand = GlyphButton("chevron-down", "", "Expand all", self)

@@ -156,8 +156,8 @@ class PatientHeader(qt.QWidget):
     def _paint_icons(self) -> None:
         ink = palette_of(self).color(qt.QPalette.ButtonText)
         names = ("import", "close", "export", "refresh", "pane-below", "more", "rows", "picture")
-        buttons = (self._fetch, self._cancel, self._export, self._refresh, self._detail, self._more)
-        buttons += (self._rows, self._pictures)
+        deeds = (self._fetch, self._cancel, self._export, self._refresh, self._detail, self._more)
+        buttons = (*deeds, self._rows, self._pictures)
         for name, button in zip(names, buttons, strict=True):
             button.setIcon(glyph_icon(name, ink))
 

@@ -11,12 +11,12 @@ from ..domain.errors import Cancelled, VisualDicomError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .busy_line import BusyLine
-from .later import Later
 from .patient_header import PatientHeader
 from .series_state import Presence
 from .session import Call, Session
 from .signals import Signal
 from .study_sheet import StudySheet
+from .throttle import Debounce, Throttle
 from .trouble_line import TroubleLine
 
 _NOBODY = "Choose a patient on the left to see the studies."
@@ -25,10 +25,12 @@ _NOTHING = "No studies were found of this patient."
 _UNKNOWN = "Not every server could be asked for studies; none are known."
 _HERE_ONLY = "There are no studies of this patient on this computer."
 _DEEDS_MS = 120
+#: How long a choice in the list must last before servers are asked about it.
+ASK_MS = 150
 
 
 class PatientPage(qt.QWidget):
-    """A header above a :class:`StudySheet`; asks the servers for the studies when a patient is shown.
+    """A header above a :class:`StudySheet`; asks the servers for the studies when a patient stays shown.
 
     Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` tells a list of series, and
     ``detail_asked`` whether the preview and the elements are wanted. The buttons are about the chosen series; if none
@@ -61,7 +63,8 @@ class PatientPage(qt.QWidget):
         self._header = PatientHeader(self)
         self._busy = BusyLine(self)
         self._trouble = TroubleLine(self)
-        self._show_deeds = Later(self, _DEEDS_MS, self._show_deeds_now)
+        self._show_deeds = Throttle(_DEEDS_MS, lambda *_: self._show_deeds_now(), self, at_once=False)
+        self._ask_later = Debounce(ASK_MS, self._ask_studies, self)
         self._build()
         self._disconnects = self._connect()
         self.show_patient(None)
@@ -78,7 +81,7 @@ class PatientPage(qt.QWidget):
         self._stop_asking()
         self._trouble.hide()
         self.sheet.show_patient(patient)
-        self._ask_studies()
+        self._ask_studies_soon()
         self._show_deeds()
 
     def set_filter(self, wanted: QueryFilter, places: Places) -> None:
@@ -107,7 +110,7 @@ class PatientPage(qt.QWidget):
     def cleanup(self) -> None:
         """Hear nothing more of the session."""
         self._stop_asking()
-        self._show_deeds.stop()
+        self._show_deeds.cancel()
         for disconnect in self._disconnects:
             disconnect()
         self.sheet.cleanup()
@@ -142,6 +145,13 @@ class PatientPage(qt.QWidget):
 
     # -- the studies
 
+    def _ask_studies_soon(self) -> None:
+        """Ask unless the next patient is shown at once, as with an arrow key that is held down."""
+        self._stop_asking()
+        self._busy.set_busy(self._patient is not None and self._places.servers != () and self._session.ready)
+        self._ask_later()
+        self._show_notice()
+
     def _ask_studies(self) -> None:
         self._stop_asking()
         self._wants_studies = self._patient is not None and self._places.servers != ()
@@ -165,6 +175,7 @@ class PatientPage(qt.QWidget):
 
     def _stop_asking(self) -> None:
         call, self._call = self._call, None
+        self._ask_later.cancel()
         self._busy.set_busy(False)
         if call is not None:
             call.stop()

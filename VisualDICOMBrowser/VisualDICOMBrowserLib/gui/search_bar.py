@@ -36,6 +36,7 @@ class SearchBar(qt.QWidget):
     signal               values                    when
     ===================  ========================  ==========================================================
     ``narrowed``         QueryFilter, Places       something was typed or chosen; throttled
+    ``places_changed``   QueryFilter, Places       there are other servers now, and so other places to look at
     ``searched``         QueryFilter, Places       Enter, or the Search button
     ``stopped``          none                      the button while a search runs
     ``settings_asked``   none                      the gear, or "Server settings…"
@@ -46,6 +47,7 @@ class SearchBar(qt.QWidget):
     def __init__(self, session: Session, parent: Any = None, today: Callable[[], date] = date.today) -> None:
         qt.QWidget.__init__(self, parent)
         self.narrowed = Signal()
+        self.places_changed = Signal()
         self.searched = Signal()
         self.stopped = Signal()
         self.settings_asked = Signal()
@@ -324,7 +326,7 @@ class SearchBar(qt.QWidget):
         self._set_choice(self._choice.known(str(server["name"]) for server in servers))
         self._show_summary(self._terms)
         if self._choice.places() != before:
-            self._narrow()
+            self.places_changed.emit(*self.current())
 
     def _set_choice(self, choice: PlaceChoice) -> None:
         self._choice = choice

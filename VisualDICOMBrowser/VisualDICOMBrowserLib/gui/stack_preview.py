@@ -11,7 +11,6 @@ import qt
 
 from ..domain.errors import Cancelled, VisualDicomError
 from ..domain.overview import SeriesRow
-from .coalescer import Coalescer
 from .frame_loader import FrameLoader, Pixels
 from .frame_painter import FramePainter
 from .image_view import Corners, ImageView
@@ -21,6 +20,7 @@ from .signals import Signal
 from .stack_banner import BannerText, StackBanner, banner_text
 from .stack_controls import StackControls
 from .stack_state import CineClock, Frame, StackState, cine_rate, frames_of
+from .throttle import Throttle
 from .windowing import Window, presets_for
 
 #: A series that arrives is looked at again as often as this.
@@ -60,12 +60,12 @@ class StackPreview(qt.QWidget):
         self._inverted = False
         self._offered: tuple[str, bool] | None = None
         self._build()
-        self._refresh = Coalescer(self, _REFRESH_MS, self._ask_for_stack)
-        self._review = Coalescer(self, _REFRESH_MS, self._show_banner)
+        self._refresh = Throttle(_REFRESH_MS, self._ask_for_stack, self)
+        self._review = Throttle(_REFRESH_MS, self._show_banner, self)
         self._endings = [
             self._loader.arrived.connect(self._on_frame),
             session.series_changed.connect(self._on_series_changed),
-            session.jobs.changed.connect(lambda *_: self._review.request()),
+            session.jobs.changed.connect(lambda *_: self._review()),
             session.ready_changed.connect(self._on_ready),
         ]
         self.show_series("")
@@ -73,11 +73,11 @@ class StackPreview(qt.QWidget):
     def show_series(self, series_uid: str) -> None:
         """Show another series; an empty UID shows none."""
         if series_uid == self._series_uid and series_uid:
-            self._refresh.request()
+            self._refresh()
             return
         self.pause()
         self._stop_asking()
-        self._refresh.stop()
+        self._refresh.cancel()
         self._loader.clear()
         self._series_uid, self._modality, self._known = series_uid, "", False
         self.state = StackState()
@@ -110,8 +110,8 @@ class StackPreview(qt.QWidget):
         self.pause()
         self._stop_asking()
         self._loader.clear()
-        self._refresh.stop()
-        self._review.stop()
+        self._refresh.cancel()
+        self._review.cancel()
         for end in self._endings:
             end()
 
@@ -159,7 +159,7 @@ class StackPreview(qt.QWidget):
     def _on_series_changed(self, series_uid: str) -> None:
         if series_uid == self._series_uid:
             self._loader.retry()
-            self._refresh.request()
+            self._refresh()
 
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:

@@ -9,7 +9,6 @@ import qt
 from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
-from .later import Later
 from .messages import Tone
 from .portable import value
 from .session import Session
@@ -18,6 +17,7 @@ from .sheet_content import SheetContent
 from .sheet_look import ThumbnailSize
 from .sheet_text import ACTIONS
 from .signals import Signal
+from .throttle import Throttle
 from .thumbnail_requests import ThumbnailRequests
 from .thumbnail_store import ThumbnailStore
 
@@ -65,9 +65,9 @@ class StudySheet(qt.QWidget):
         self.canvas = SheetCanvas(self.content, self._picture, self._picture_failure)
         self._bar = qt.QScrollBar(qt.Qt.Vertical)
         self._changed_series: set[str] = set()
-        self._read_series = Later(self, _SERIES_MS, self._on_series_due)
-        self._read_all = Later(self, _CATALOGUE_MS, self.refresh)
-        self._wish = Later(self, _WISH_MS, self._wish_now)
+        self._read_series = Throttle(_SERIES_MS, self._on_series_due, self, at_once=False)
+        self._read_all = Throttle(_CATALOGUE_MS, self.refresh, self, at_once=False)
+        self._wish = Throttle(_WISH_MS, self._wish_now, self, at_once=False)
         self._build()
         self._listen_to_canvas()
         self._disconnects = self._listen_to_session()
@@ -116,7 +116,7 @@ class StudySheet(qt.QWidget):
     def show_patient(self, patient: PatientRow | None) -> None:
         """Show the studies of a person, or none."""
         self.content.show(patient)
-        self._read_all.stop()
+        self._read_all.cancel()
         self._changed_series.clear()
         self.canvas.note_choice(self.canvas.selection.clear())
         self.canvas.go_to(None)
@@ -170,7 +170,7 @@ class StudySheet(qt.QWidget):
             disconnect()
         self._requests.close()
         for later in (self._read_series, self._read_all, self._wish):
-            later.stop()
+            later.cancel()
 
     # -- what is chosen
 
@@ -263,15 +263,19 @@ class StudySheet(qt.QWidget):
 
     def _want_pictures(self) -> None:
         """Have the pictures of what is seen read from their files."""
-        side = int(self.canvas.size_shown)
-        found = (row.thumbnail or self._requests.thumbnail(row.uid) for row in self.canvas.visible_rows())
         self._store.set_ratio(self.canvas.look.ratio)
-        self._store.want([(one.path, side) for one in found if one is not None and one.path] if side else [])
+        self._store.want(self._files_of(self.canvas.visible_rows()))
+
+    def _files_of(self, rows: Sequence[SeriesRow]) -> list[tuple[str, int]]:
+        side = int(self.canvas.size_shown)
+        found = (row.thumbnail or self._requests.thumbnail(row.uid) for row in rows)
+        return [(one.path, side) for one in found if one is not None and one.path] if side else []
 
     def _wish_now(self) -> None:
-        """Have pictures made of what is seen and has none."""
+        """Have pictures made of what is seen and has none, and have those read that are seen next."""
         rows = self.canvas.visible_rows() if self.canvas.size_shown else []
         self._requests.want([row.uid for row in rows if self._lacks_picture(row)])
+        self._store.expect(self._files_of(self.canvas.rows_around()))
 
     def _lacks_picture(self, row: SeriesRow) -> bool:
         return row.thumbnail is None or self._store.has_failed(row.thumbnail.path)

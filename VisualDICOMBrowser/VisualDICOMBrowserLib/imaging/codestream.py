@@ -180,7 +180,7 @@ def _find_codestream(data: bytes) -> int:
             (length,), head = struct.unpack_from(">Q", data, position + 8), 16
         if kind == b"jp2c":
             return position + head
-        if length < head:
+        if not head <= length <= len(data) - position:
             raise BadData("The compressed picture is damaged: it holds no codestream.")
         position += length
 

@@ -154,6 +154,12 @@ def test_changed_heads_of_streams_are_read_or_bad_data(kind, changes, length):
         assert read_stream_header(mutated(KINDS[kind][:length], changes, 200)).rows >= 0
 
 
+@pytest.mark.parametrize("length", [17, 1 << 32, (1 << 63) - 1, (1 << 64) - 1])
+def test_a_box_longer_than_the_file_is_bad_data(length):
+    with pytest.raises(BadData, match="holds no codestream"):
+        read_stream_header(b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x01free" + length.to_bytes(8, "big"))
+
+
 @settings(max_examples=200, deadline=None)
 @given(start=st.sampled_from([b"\xff\xd8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ", b""]), tail=st.binary(max_size=200))
 def test_noise_is_no_stream(start, tail):

@@ -166,9 +166,10 @@ def test_the_character_map_agrees_with_what_the_font_draws():
     if not fonts:
         pytest.skip("this computer has no fonts")
     for font in fonts[:3]:
-        assert {*map(ord, "AZaz09 ")} <= font.characters
         face = font.at(20)
         boxes = {bytes(face.getmask(chr(code))) for code in (0x10FFFE, 0xFFFE)}
+        for letter in "AZaz09":
+            assert (ord(letter) in font.characters) == (bytes(face.getmask(letter)) not in boxes)
         for code in sorted(font.characters)[:2000:20]:
             if chr(code).isalnum():
                 assert bytes(face.getmask(chr(code))) not in boxes
