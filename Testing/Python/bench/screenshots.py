@@ -18,7 +18,8 @@ from .scenes import Stage
 
 #: The README is read over the network: no picture may be larger, in bytes.
 MOST_BYTES = 250_000
-_COLOURS = 256
+#: So many colours are kept exactly where there must be fewer.
+_EXACT = 64
 _CT, _HEART = "Müller, Jörg", "Yamada, Tarou"
 _OURS = (Server("Hospital PACS", "pacs.example.org", 104, called_aet="HOSPITAL"),)
 
@@ -101,4 +102,13 @@ def _shrink(path: Path) -> None:
         true = picture.convert("RGB")
     true.save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
-        true.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+        true.quantize(palette=_palette_of(true), dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _palette_of(picture: Image.Image) -> Image.Image:
+    """Choose 256 colours: the most frequent, which are those of the window itself, then what covers the rest."""
+    frequent = sorted(picture.getcolors(1 << 24) or [], reverse=True)[:_EXACT]
+    rest = picture.quantize(256 - _EXACT, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    chosen = Image.new("P", (1, 1))
+    chosen.putpalette([part for _, colour in frequent for part in colour] + rest)
+    return chosen
