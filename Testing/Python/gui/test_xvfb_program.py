@@ -153,7 +153,7 @@ def start(screen: Screen, tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
 @pytest.fixture(scope="module")
 def pacs() -> Iterator[DemoServer]:
-    with demo_pacs() as server:
+    with demo_pacs(timeout=2 * SECONDS) as server:
         yield server
 
 
