@@ -121,6 +121,8 @@ def _demonstrated(document: Mapping[str, Any]) -> str:
 
 
 def _measured(document: Any) -> str:
+    if isinstance(document, dict):
+        return "\n".join(f"{name}: {value}" for name, value in document.items())
     return "\n".join(
         f"{row['case']} from {row['peer']}: ours {row['ours']:.2f} {row['unit']}, theirs {row['theirs']:.2f}"
         f" {row['unit']}, ratio {row['ratio']:.2f}"

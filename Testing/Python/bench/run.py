@@ -1,17 +1,17 @@
-"""``python3 run.py bench CASE``: measurements with other programs side by side, in one run, as ratios."""
+"""``python3 run.py bench CASE``: measurements, with other programs side by side where there are such."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from bench import get
+from bench import get, gui
 
 Say = Callable[[str], None]
 
-CASES = {"get": get.measure}
+CASES = {"get": get.measure, "gui": gui.measure}
 
 
-def run_bench(case: str, say: Say) -> list[dict[str, Any]]:
-    """Measure; ``ratio`` is ours by theirs, so less than 1 is faster."""
+def run_bench(case: str, say: Say) -> list[dict[str, Any]] | dict[str, Any]:
+    """Measure. A list has a row for each comparison, whose ``ratio`` is ours by theirs: less than 1 is faster."""
     return CASES[case](say)

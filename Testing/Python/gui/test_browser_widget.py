@@ -9,6 +9,7 @@ from VisualDICOMBrowserLib.domain.model import Patient, Series
 from VisualDICOMBrowserLib.domain.overview import PatientRow, SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
+from VisualDICOMBrowserLib.gui.sheet_look import ThumbnailSize
 
 SERVER = Server("PACS", "localhost", 104, "PACS").to_dict()
 REMOTE = SeriesRow(Series("1.1", "1"), instances=4, servers=("PACS",))
@@ -95,3 +96,53 @@ def test_files_that_are_dropped_are_imported_and_web_addresses_are_not(browser, 
     browser.dropEvent(event)
     (ask,) = session.asked("import_paths")
     assert ask.params == {"paths": [str(tmp_path)], "link": False}
+
+
+def choose_somebody(browser):
+    browser._choose(PatientRow(1, Patient("1", "Doe^Jane"), servers=("PACS",)))
+
+
+def test_preview_and_elements_are_there_once_a_patient_is_chosen(browser, session):
+    tell_servers(session, [SERVER])
+    assert not browser._detail.isVisible()
+    choose_somebody(browser)
+    assert browser._detail.isVisible()
+    browser._choose(None)
+    assert not browser._detail.isVisible()
+
+
+def test_f4_hides_preview_and_elements_and_brings_them_back(browser, session, qtbot):
+    tell_servers(session, [SERVER])
+    choose_somebody(browser)
+    for expected in (False, True):
+        qtbot.keyClick(browser._search_bar._field, qt.Qt.Key_F4)
+        assert browser._detail.isVisible() is expected
+        assert browser._page._header._detail.isChecked() is expected
+
+
+def test_an_arrangement_can_be_taken_over(browser, session):
+    tell_servers(session, [SERVER])
+    browser._page.sheet.set_thumbnail_size(ThumbnailSize.LARGE)
+    browser.show_detail(False)
+    kept = browser.arrangement()
+    browser._page.sheet.set_thumbnail_size(ThumbnailSize.SMALL)
+    browser.show_detail(True)
+    browser.arrange(kept)
+    assert browser._page.sheet.thumbnail_size() is ThumbnailSize.LARGE
+    choose_somebody(browser)
+    assert not browser._detail.isVisible()
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"detail": true}', '{"detail": 1, "pictures": 7, "sizes": {}}'])
+def test_an_arrangement_that_is_none_changes_nothing(browser, text):
+    before = browser.arrangement()
+    browser.arrange(text)
+    assert browser.arrangement() == before
+
+
+def test_the_studies_say_nothing_of_a_server_whose_failure_the_search_told(browser, session):
+    tell_servers(session, [SERVER])
+    browser._search.errors_changed.emit([("PACS", "No answer.")])
+    choose_somebody(browser)
+    session.asked("explore")[-1].answer({"errors": [{"server": "PACS", "reason": "No answer."}], "warnings": []})
+    assert not browser._page._trouble.isVisible()

@@ -53,6 +53,12 @@ class Browser(widgets.QWidget):
         with (FOLDER / "notes").open("a") as file:
             file.write(json.dumps(what) + "\\n")
 
+    def arrangement(self):
+        return ""
+
+    def arrange(self, text):
+        pass
+
     def close_session(self):
         self.note("closing", widgets.QApplication.topLevelWidgets()[0].isVisible())
         self._session.close()

@@ -29,6 +29,12 @@ class Browser(qt.QWidget):
         qt.QWidget.__init__(self, parent)
         self.session = session
 
+    def arrangement(self):
+        return "as it is"
+
+    def arrange(self, text):
+        self.arranged = text
+
     def close_session(self):
         self.session.steps.append("closed")
 
@@ -65,6 +71,20 @@ def test_the_place_on_the_screen_is_remembered(make_window):
     first.resize(790, 500)
     first.close()
     assert make_window().size() == qt.QSize(790, 500)
+
+
+def test_what_the_user_made_of_the_browser_is_remembered(make_window):
+    first = make_window()
+    first.show()
+    first.close()
+    assert make_window().browser.arranged == "as it is"
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_the_style_sheet_has_a_colour_for_every_name(name):
+    text = theme.style_sheet(name)
+    assert "<" not in text
+    assert theme.PALETTES[name][Role.Highlight] in text
 
 
 @pytest.mark.parametrize("text", ["", "[window]\ngeometry=nonsense\n", "[window]\ngeometry=@ByteArray(abc)\n", "\0\0"])
@@ -158,6 +178,9 @@ class FakeApplication:
 
     def setPalette(self, palette):
         self.palettes.append(palette.color(Role.Base).name())
+
+    def setStyleSheet(self, text):
+        self.style_sheet = text
 
 
 SCHEME = qt.Qt.ColorScheme

@@ -107,7 +107,7 @@ def test_new_servers_are_ticked_and_unticked_ones_stay_so_even_after_they_were_a
 def test_places_are_told_in_words():
     both = PlaceChoice().known(["A", "B"])
     assert (PlaceChoice().label(), PlaceChoice().summary()) == ("This computer", "")
-    assert (both.label(), both.summary()) == ("Everywhere", "")
+    assert (both.label(), both.summary()) == ("All servers", "")
     one = both.ticked("A", False)
     assert (one.label(), one.summary()) == ("2 of 3 places", "only This computer, B")
     server = one.ticked(HERE, False)

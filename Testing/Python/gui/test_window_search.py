@@ -59,7 +59,7 @@ def test_modalities_and_dates_narrow_and_ask(hands):
     bar = hands.search_bar
     hands.click(bar._modality)
     hands.wait(bar._modality_panel.isVisible, "the panel of modalities")
-    hands.click(bar._modality_panel.box("US"))
+    hands.tick(bar._modality_panel.box("US"))
     hands.key(qt.Qt.Key_Escape)
     hands.search("")
     assert [name.split(",")[0] for name in hands.names()] == ["Yamada"]

@@ -53,6 +53,10 @@ class Hands:
         """Click twice."""
         QTest.mouseDClick(*self._target(widget, LEFT, NONE, point))
 
+    def tick(self, box: Any) -> None:
+        """Click the square of a tick box."""
+        self.click(box, qt.QPoint(8, box.height() // 2))
+
     def drag(self, widget: Any, right: int, down: int) -> None:
         """Press in the middle of a widget, move, and let go."""
         handle, button, keys, start = self._target(widget, LEFT, NONE, None)
@@ -118,15 +122,20 @@ class Hands:
         return top.windowHandle()
 
     def press(self, text: str, within: Any = None) -> None:
-        """Press the visible button with a text, or with such a tool tip."""
-        self.click(self.button(text, within))
+        """Press the visible button with a text, or with such a tool tip, as soon as it can be pressed."""
+        button = self.button(text, within)
+        self.wait(button.isEnabled, f"{text} to be possible")
+        self.click(button)
 
     def button(self, text: str, within: Any = None) -> Any:
-        """Return the visible button with a text, or with such a tool tip."""
-        buttons = (within or self.browser).findChildren(qt.QAbstractButton)
-        found = [one for one in buttons if one.isVisible() and text in (one.text(), one.toolTip())]
-        assert len(found) == 1, f"{len(found)} buttons {text!r} among {[one.text() for one in buttons]}"
+        """Return the button with a text, or with such a tool tip, as soon as it can be seen."""
+        found = self.wait(lambda: self._buttons(text, within or self.browser), f"the button {text!r}")
+        assert len(found) == 1, f"{len(found)} buttons {text!r}"
         return found[0]
+
+    def _buttons(self, text: str, within: Any) -> list[Any]:
+        buttons = within.findChildren(qt.QAbstractButton)
+        return [one for one in buttons if one.isVisible() and text in (one.text(), one.toolTip())]
 
     def menu(self) -> dict[str, bool]:
         """Return the entries of the open menu, and whether they can be chosen."""

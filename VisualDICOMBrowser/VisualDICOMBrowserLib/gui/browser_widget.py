@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import qt
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
+from .drops import accept_files, take_files
 from .file_choice import choose_files, choose_folder
 from .jobs_panel import JobsPanel
 from .jobs_strip import JobsStrip
@@ -22,8 +24,12 @@ from .search_bar import SearchBar
 from .search_run import SearchRun
 from .server_settings import ServerSettings
 from .session import Session
+from .sheet_look import ThumbnailSize
 from .stack_preview import StackPreview
 from .welcome import WelcomePage
+
+_HANDLE = 5
+_LEAST_PATIENTS = 224
 
 
 class BrowserWidget(qt.QWidget):
@@ -38,6 +44,7 @@ class BrowserWidget(qt.QWidget):
         self._actions = Actions(session)
         self._patient: PatientRow | None = None
         self._selected: list[SeriesRow] = []
+        self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
         self.setAcceptDrops(True)
         self._make_widgets()
@@ -59,14 +66,14 @@ class BrowserWidget(qt.QWidget):
         self._run_search(filter or QueryFilter(), Places())
 
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
-        """Take files and folders that come from elsewhere."""
-        if event.source() is None and _local_paths(event):
-            event.acceptProposedAction()
+        """Take files wherever nothing else does."""
+        accept_files(event)
 
     def dropEvent(self, event: qt.QDropEvent) -> None:
         """Import them."""
-        event.acceptProposedAction()
-        self._actions.import_paths(_local_paths(event))
+        paths = take_files(event)
+        if paths:
+            self._actions.import_paths(paths)
 
     def choose_patient(self, key: int | None) -> None:
         """Show the studies of a person, by the key of :class:`.PatientRow`, as if the user had clicked it."""
@@ -100,6 +107,7 @@ class BrowserWidget(qt.QWidget):
         )
 
     def _lay_out(self) -> None:
+        self._wants_detail = True
         self._detail = qt.QSplitter(qt.Qt.Horizontal)
         self._detail.addWidget(self._preview)
         self._detail.addWidget(self._elements)
@@ -109,10 +117,12 @@ class BrowserWidget(qt.QWidget):
         self._columns = qt.QSplitter(qt.Qt.Horizontal)
         self._columns.addWidget(self._patients)
         self._columns.addWidget(self._right)
-        for splitter, first, second in ((self._detail, 1, 1), (self._right, 3, 2), (self._columns, 1, 4)):
+        for splitter, first, second in ((self._detail, 2, 3), (self._right, 3, 2), (self._columns, 1, 4)):
             splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(_HANDLE)
             splitter.setStretchFactor(0, first)
             splitter.setStretchFactor(1, second)
+        self._patients.setMinimumWidth(_LEAST_PATIENTS)
         self._columns.setSizes([280, 1000])
         self._right.setSizes([480, 340])
         self._stack = qt.QStackedWidget()
@@ -130,6 +140,39 @@ class BrowserWidget(qt.QWidget):
         ):
             column.addWidget(widget, stretch)
         self._jobs.hide()
+        self._detail.hide()
+        self._detail_key = qt.QShortcut(qt.QKeySequence("F4"), self)
+        self._detail_key.setContext(qt.Qt.WidgetWithChildrenShortcut)
+        self._detail_key.activated.connect(lambda: self.show_detail(not self._wants_detail))
+
+    def show_detail(self, on: bool) -> None:
+        """Show or hide the preview and the elements; while no patient is chosen, there are none."""
+        self._wants_detail = on
+        self._page.set_detailed(on)
+        self._detail.setVisible(on and self._patient is not None)
+
+    def arrangement(self) -> str:
+        """Return what the user made of the window, for :meth:`arrange` another time."""
+        splitters = {name: list(splitter.sizes()) for name, splitter in self._splitters().items()}
+        size = int(self._page.sheet.thumbnail_size())
+        return json.dumps({"detail": self._wants_detail, "pictures": size, "sizes": splitters})
+
+    def arrange(self, text: str) -> None:
+        """Take what :meth:`arrangement` returned; what is not understood is left as it is."""
+        try:
+            kept = json.loads(text)
+            wants_detail, size = bool(kept["detail"]), ThumbnailSize(kept["pictures"])
+            sizes = {name: [int(one) for one in kept["sizes"][name]] for name in self._splitters()}
+        except (ValueError, TypeError, KeyError):
+            return
+        self.show_detail(wants_detail)
+        self._page.sheet.set_thumbnail_size(size)
+        for name, splitter in self._splitters().items():
+            if len(sizes[name]) == 2 and min(sizes[name]) > 0:  # one that was hidden has no sizes worth keeping
+                splitter.setSizes(sizes[name])
+
+    def _splitters(self) -> dict[str, qt.QSplitter]:
+        return {"detail": self._detail, "right": self._right, "columns": self._columns}
 
     # Searching
 
@@ -137,12 +180,14 @@ class BrowserWidget(qt.QWidget):
         bar = self._search_bar
         bar.listen_in(self)
         bar.narrowed.connect(self._narrow)
+        bar.places_changed.connect(self._show_filter)
         bar.searched.connect(self._run_search)
         bar.stopped.connect(self._search.stop)
         bar.settings_asked.connect(self.show_settings)
         self._search.running_changed.connect(bar.set_running)
         self._search.running_changed.connect(self._patients.busy)
-        self._search.errors_changed.connect(self._patients.show_errors)
+        self._search.errors_changed.connect(self._show_errors)
+        self._search.errors_changed.connect(lambda errors: self._page.set_told_servers([name for name, _ in errors]))
         self._patients.retry_asked.connect(self._search.retry)
         self._patients.clear_asked.connect(bar.clear_all)
         self._patients.left_upwards.connect(bar.focus_field)
@@ -150,8 +195,18 @@ class BrowserWidget(qt.QWidget):
 
     def _narrow(self, filter: QueryFilter, places: Places) -> None:
         self._show_browser()
+        self._show_filter(filter, places)
+
+    def _show_filter(self, filter: QueryFilter, places: Places) -> None:
         self._patients.show_filter(filter, places)
         self._page.set_filter(filter, places)
+
+    def _show_errors(self, errors: list[tuple[str, str]]) -> None:
+        failed = {server for server, _ in errors}
+        for server in self._failed_servers - failed:
+            self._messages.close_about(f"server:{server}")  # asked again, or asked no more
+        self._failed_servers = failed
+        self._patients.show_errors(errors)
 
     def _run_search(self, filter: QueryFilter, places: Places) -> None:
         self._narrow(filter, places)
@@ -171,12 +226,15 @@ class BrowserWidget(qt.QWidget):
         page.fetch_asked.connect(self._actions.fetch)
         page.cancel_asked.connect(self._actions.cancel)
         page.export_asked.connect(self.export)
+        page.detail_asked.connect(self.show_detail)
+        page.set_detailed(self._wants_detail)
         self._preview.instance_changed.connect(self._elements.show_instance)
         self._elements.instance_changed.connect(self._preview.show_instance)
 
     def _choose(self, patient: PatientRow | None) -> None:
         self._patient = patient
         self._page.show_patient(patient)
+        self.show_detail(self._wants_detail)
         self._show_detail(None)
 
     def _select(self, series: Sequence[SeriesRow]) -> None:
@@ -227,7 +285,7 @@ class BrowserWidget(qt.QWidget):
 
     def _connect_pages(self) -> None:
         self._strip.show_toggled.connect(self._jobs.setVisible)
-        self._settings.closed.connect(self._show_browser)
+        self._settings.closed.connect(self._leave_settings)
         self._welcome.add_server_asked.connect(self.add_server)
         self._welcome.import_asked.connect(self.import_folder)
         self._session.ready_changed.connect(lambda ready, _: self._look_around() if ready else None)
@@ -238,9 +296,11 @@ class BrowserWidget(qt.QWidget):
         self._session.ask("servers", done=self._note_servers)
 
     def _note_servers(self, servers: list[dict[str, Any]]) -> None:
-        if not servers and not self._has_patients():
-            if self._stack.currentWidget() is not self._settings:
-                self._stack.setCurrentWidget(self._welcome)
+        page = self._stack.currentWidget()
+        if not servers and not self._has_patients() and page is not self._settings:
+            self._stack.setCurrentWidget(self._welcome)
+        elif servers and page is self._welcome:
+            self._show_browser()
         else:
             self._leave_welcome()
 
@@ -258,6 +318,11 @@ class BrowserWidget(qt.QWidget):
         """Show the servers."""
         self._settings.reload()
         self._stack.setCurrentWidget(self._settings)
+        self._settings.list.setFocus()
+
+    def _leave_settings(self) -> None:
+        self._show_browser()
+        self._look_around()
 
     def add_server(self) -> None:
         """Show the servers with an empty form for a new one."""
@@ -271,7 +336,3 @@ class BrowserWidget(qt.QWidget):
     def import_files(self) -> None:
         """Ask for files to import."""
         choose_files(self, "Import files", self._actions.import_paths)
-
-
-def _local_paths(event: qt.QDropEvent) -> list[str]:
-    return [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]

@@ -9,6 +9,7 @@ import qt
 from .pointer import place_of
 from .portable import value
 from .signals import Signal
+from .tints import muted, palette_of
 from .windowing import fitted
 
 # Pictures are looked at on black, whatever the colours of the window.
@@ -84,12 +85,16 @@ class ImageView(qt.QWidget):
         painter = qt.QPainter()
         painter.begin(self)
         try:
-            painter.fillRect(value(self, "rect"), qt.QColor(*_BLACK))
+            painter.fillRect(value(self, "rect"), self._ground())
             self._paint_image(painter)
             self._paint_corners(painter)
             self._paint_sentence(painter)
         finally:
             painter.end()
+
+    def _ground(self) -> qt.QColor:
+        """Return black behind a picture; without one there is nothing that colours could disturb."""
+        return qt.QColor(*_BLACK) if self._image is not None else palette_of(self).color(qt.QPalette.Window)
 
     def mousePressEvent(self, event: qt.QMouseEvent) -> None:
         """Begin a drag."""
@@ -160,10 +165,11 @@ class ImageView(qt.QWidget):
         first = metrics.boundingRect(area, wrapped, self._sentence).height()
         second = metrics.boundingRect(area, wrapped, self._detail).height() + _MARGIN if self._detail else 0
         top = area.y() + max(0, (area.height() - first - second) // 2)
-        painter.setPen(qt.QColor(*_BRIGHT))
+        palette, pictured = palette_of(self), self._image is not None
+        painter.setPen(qt.QColor(*_BRIGHT) if pictured else palette.color(qt.QPalette.WindowText))
         painter.drawText(qt.QRect(area.x(), top, area.width(), first), wrapped, self._sentence)
         if self._detail:
-            painter.setPen(qt.QColor(*_SOFT))
+            painter.setPen(qt.QColor(*_SOFT) if pictured else muted(palette))
             rest = qt.QRect(area.x(), top + first + _MARGIN, area.width(), area.height())
             painter.drawText(rest, wrapped, self._detail)
 

@@ -121,7 +121,7 @@ class JobsPanel(qt.QWidget):
 
     def _build(self) -> None:
         column = qt.QVBoxLayout(self)
-        column.setContentsMargins(6, 4, 6, 6)
+        column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(6)
         column.addLayout(self._build_top())
         column.addWidget(self._build_table(), 1)
@@ -134,8 +134,8 @@ class JobsPanel(qt.QWidget):
         self.search.setMinimumWidth(120)
         self.search.setMaximumWidth(260)
         self.search.textChanged.connect(lambda *_: self._search_later())
-        self.quick = qt.QCheckBox("Show quick ones", self)
-        self.quick.setToolTip("Searches, thumbnails and tests too")
+        self.quick = qt.QCheckBox("Searches and pictures too", self)
+        self.quick.setToolTip("Also searches, thumbnails and tests, of which there are many")
         self.quick.toggled.connect(lambda *_: self._filter())
         self.cancel = self._button("Cancel", "Stop the selected jobs", self._cancel)
         self.retry = self._button("Retry", "Try the selected jobs again", self._retry)
@@ -185,10 +185,11 @@ class JobsPanel(qt.QWidget):
         rows.setDefaultSectionSize(metrics.height() + 10)
         columns.setHighlightSections(False)
         columns.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
-        columns.setStretchLastSection(True)
-        widths = {KIND: 6, WHAT: 17, SERVER: 10, STATE: 10.5, PROGRESS: 11, RATE: 7, STARTED: 7.5, REASON: 20}
+        widths = {KIND: 6, SERVER: 10, STATE: 10.5, PROGRESS: 11, RATE: 7, STARTED: 7.5}
         for column, letters in widths.items():
             self.view.setColumnWidth(column, round(letters * letter))
+        for column in (WHAT, REASON):
+            columns.setSectionResizeMode(column, qt.QHeaderView.Stretch)
 
     def _build_details(self) -> qt.QWidget:
         self.details = qt.QWidget(self)

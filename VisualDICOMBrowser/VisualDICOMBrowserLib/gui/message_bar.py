@@ -216,11 +216,11 @@ class MessageCard(qt.QWidget):
         self._under.setContentsMargins(_ICON + 8, 0, 0, 0)
         self._under.addStretch(1)
         inner = qt.QHBoxLayout()
-        inner.setContentsMargins(_ICON + 8, 0, 8, 4)
+        inner.setContentsMargins(_ICON + 8, 0, 8, 0)
         inner.addWidget(self._details)
         box = qt.QVBoxLayout(self)
         box.setContentsMargins(10, 4, 4, 4)
-        box.setSpacing(4)
+        box.setSpacing(0)
         for part in (self._row, self._under, inner):
             box.addLayout(part)
         self._is_narrow = False

@@ -317,7 +317,7 @@ class MetadataView(qt.QWidget):
         collapse = GlyphButton("chevron-up", "", "Collapse all", self)
         collapse.clicked.connect(lambda *_: self.expand_all(False))
         row = qt.QHBoxLayout()
-        row.setContentsMargins(4, 4, 4, 0)
+        row.setContentsMargins(8, 6, 6, 2)
         row.setSpacing(4)
         row.addWidget(self.search, 1)
         for widget in (self.count, expand, collapse):

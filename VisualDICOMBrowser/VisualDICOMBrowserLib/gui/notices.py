@@ -112,7 +112,8 @@ class _NoteLine(qt.QWidget):
         box.setSpacing(6)
         mark = qt.QLabel(self)
         mark.setPixmap(glyph_icon("failed", tone_color(palette_of(self), Tone.WARNING), 14).pixmap(qt.QSize(14, 14)))
-        text = ElidedLabel(self.words, self, False)
+        text = ElidedLabel(f"{server} failed", self, False)  # why, the message of the search tells
+        text.setToolTip(self.words)
         text.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         button = qt.QToolButton(self)
         button.setText("Retry")

@@ -18,26 +18,31 @@ from .tints import palette_of
 
 _SEXES = {"F": "female", "M": "male", "O": "other"}
 _SIZES = tuple(ThumbnailSize)
-_NARROW = 620
+_NARROW = 680
+_GAP = 8
 
 
 class PatientHeader(qt.QWidget):
     """A name, a line of facts, and buttons; ``fetch``, ``cancel``, ``export``, ``refresh`` and ``menu`` tell of clicks.
 
-    ``sized`` tells the :class:`ThumbnailSize` that the slider was moved to, ``menu`` the global point below its button.
+    ``detailed`` tells whether the preview and the elements are wanted, ``sized`` the :class:`ThumbnailSize` that was
+    chosen, ``menu`` the global point below its button.
     """
 
     def __init__(self, parent: qt.QWidget | None = None) -> None:
         qt.QWidget.__init__(self, parent)
         self.fetch, self.cancel, self.export = Signal(), Signal(), Signal()
-        self.refresh, self.menu, self.sized = Signal(), Signal(), Signal()
+        self.refresh, self.menu, self.sized, self.detailed = Signal(), Signal(), Signal(), Signal()
         self._name = ElidedLabel("", self, quiet=False)
         self._facts = ElidedLabel("", self)
         self._fetch = self._button("Fetch", "Fetch from the servers what is not on this computer")
         self._cancel = self._button("Cancel", "Stop what is being fetched")
         self._export = self._button("Export…", "Write the files into a folder")
         self._refresh = self._button("", "Ask the servers again")
+        self._detail = self._button("", "Show or hide the preview and the elements (F4)")
+        self._detail.setCheckable(True)
         self._more = self._button("", "More")
+        self._rows, self._pictures = self._button("", "Smaller pictures"), self._button("", "Larger pictures")
         self._slider = self._sizes()
         self._build()
         self._connect()
@@ -63,6 +68,10 @@ class PatientHeader(qt.QWidget):
     def set_size(self, size: ThumbnailSize) -> None:
         """Move the slider."""
         self._slider.setValue(_SIZES.index(size))
+
+    def set_detailed(self, on: bool) -> None:
+        """Show whether the preview and the elements can be seen."""
+        self._detail.setChecked(on)
 
     def changeEvent(self, event: qt.QEvent) -> None:
         """Tint the icons anew when light turns into dark."""
@@ -93,7 +102,7 @@ class PatientHeader(qt.QWidget):
         slider.setRange(0, len(_SIZES) - 1)
         slider.setPageStep(1)
         slider.setValue(_SIZES.index(ThumbnailSize.SMALL))
-        slider.setFixedWidth(76)
+        slider.setFixedWidth(72)
         slider.setToolTip("Size of the pictures (Ctrl and mouse wheel)")
         slider.setAccessibleName("Size of the pictures")
         return slider
@@ -114,7 +123,14 @@ class PatientHeader(qt.QWidget):
         row.setContentsMargins(14, 8, 10, 8)
         row.setSpacing(4)
         row.addLayout(words, 1)
-        for widget in (self._slider, self._cancel, self._fetch, self._export, self._refresh, self._more):
+        for widget in (self._cancel, self._fetch, self._export):
+            row.addWidget(widget)
+        row.addSpacing(_GAP)
+        row.addWidget(self._rows)
+        row.addWidget(self._slider)
+        row.addWidget(self._pictures)
+        row.addSpacing(_GAP)
+        for widget in (self._refresh, self._detail, self._more):
             row.addWidget(widget)
 
     def _connect(self) -> None:
@@ -125,16 +141,23 @@ class PatientHeader(qt.QWidget):
             (self._refresh, self.refresh),
         ):
             _tell(button, signal)
+        self._detail.clicked.connect(lambda *_: self.detailed.emit(bool(value(self._detail, "checked"))))
+        self._rows.clicked.connect(lambda *_: self._step(-1))
+        self._pictures.clicked.connect(lambda *_: self._step(1))
         self._more.clicked.connect(lambda: self.menu.emit(self._below_more()))
         self._slider.valueChanged.connect(lambda index: self.sized.emit(_SIZES[index]))
+
+    def _step(self, by: int) -> None:
+        self._slider.setValue(int(value(self._slider, "value")) + by)
 
     def _below_more(self) -> qt.QPoint:
         return self._more.mapToGlobal(qt.QPoint(0, value(self._more, "height")))
 
     def _paint_icons(self) -> None:
         ink = palette_of(self).color(qt.QPalette.ButtonText)
-        names = ("import", "close", "export", "refresh", "more")
-        buttons = (self._fetch, self._cancel, self._export, self._refresh, self._more)
+        names = ("import", "close", "export", "refresh", "pane-below", "more", "rows", "picture")
+        deeds = (self._fetch, self._cancel, self._export, self._refresh, self._detail, self._more)
+        buttons = (*deeds, self._rows, self._pictures)
         for name, button in zip(names, buttons, strict=True):
             button.setIcon(glyph_icon(name, ink))
 

@@ -179,7 +179,7 @@ def _gone(key: int) -> PatientRow:
     return PatientRow(key, patient_text.NOBODY)
 
 
-_WORDS = {
+_WORDS: dict[int, Callable[[PatientRow], str]] = {
     int(qt.Qt.DisplayRole): patient_text.title,
     int(qt.Qt.ToolTipRole): patient_text.tooltip,
     int(qt.Qt.AccessibleTextRole): patient_text.spoken,

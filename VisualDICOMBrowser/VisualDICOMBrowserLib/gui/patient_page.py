@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import qt
@@ -32,8 +32,9 @@ ASK_MS = 150
 class PatientPage(qt.QWidget):
     """A header above a :class:`StudySheet`; asks the servers for the studies when a patient stays shown.
 
-    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` tells a list of series. The
-    buttons are about the chosen series; if none is chosen, about all that the sheet has.
+    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` tells a list of series, and
+    ``detail_asked`` whether the preview and the elements are wanted. The buttons are about the chosen series; if none
+    is chosen, about all that the sheet has.
     """
 
     def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
@@ -46,6 +47,8 @@ class PatientPage(qt.QWidget):
         self._has_failed = False
         self.sheet = StudySheet(session, self)
         self.export_asked = Signal()
+        self.detail_asked = Signal()
+        self._told_servers: frozenset[str] = frozenset()
         self.selection_changed, self.opened, self.previewed = (
             self.sheet.selection_changed,
             self.sheet.opened,
@@ -90,6 +93,14 @@ class PatientPage(qt.QWidget):
             self._ask_studies()
         self._show_notice()
 
+    def set_told_servers(self, names: Iterable[str]) -> None:
+        """Say nothing of these servers: that they failed is told elsewhere."""
+        self._told_servers = frozenset(names)
+
+    def set_detailed(self, on: bool) -> None:
+        """Show on the button whether the preview and the elements can be seen."""
+        self._header.set_detailed(on)
+
     def refresh(self) -> None:
         """Ask the servers again, also for pictures that could not be had."""
         self.sheet.retry_pictures()
@@ -119,6 +130,7 @@ class PatientPage(qt.QWidget):
         header.export.connect(lambda: self.export_asked.emit(self._local()))
         header.refresh.connect(self.refresh)
         header.menu.connect(lambda point: self.menu_asked.emit(self._meant(), point))
+        header.detailed.connect(self.detail_asked.emit)
         header.sized.connect(sheet.set_thumbnail_size)
         sheet.size_changed.connect(header.set_size)
         sheet.selection_changed.connect(self._show_deeds)
@@ -171,11 +183,12 @@ class PatientPage(qt.QWidget):
     def _on_explored(self, row: int, result: Mapping[str, Any]) -> None:
         if not self._is_about(row):
             return
-        self._end_asking(bool(result.get("errors")))
-        errors = [f"{error['server']}: {error['reason']}" for error in result.get("errors", ())]
+        found = result.get("errors", ())
+        self._end_asking(bool(found))
+        errors = [f"{one['server']}: {one['reason']}" for one in found if one["server"] not in self._told_servers]
         lines = [*errors, *map(str, result.get("warnings", ()))]
         if lines:
-            self._trouble.tell(lines, problem=bool(errors))
+            self._trouble.tell(lines, problem=False)
         self.sheet.refresh()
 
     def _on_failed(self, row: int, error: VisualDicomError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..domain.model import Patient, readable_date
 from ..domain.overview import PatientRow
 from ..domain.people import display_name
@@ -9,14 +11,18 @@ from ..domain.people import display_name
 NO_NAME = "(no name)"
 #: Stands for a person that is not there any more.
 NOBODY = Patient("")
+#: Rows whose words are kept: they are written anew whenever the pointer moves.
+_MOST_REMEMBERED = 1_000
 _SEXES = {"F": "female", "M": "male", "O": "other"}
 
 
+@lru_cache(_MOST_REMEMBERED)
 def title(row: PatientRow) -> str:
     """Return the name for people to read."""
     return _one_line(display_name(row.patient.name)) or NO_NAME
 
 
+@lru_cache(_MOST_REMEMBERED)
 def facts(row: PatientRow) -> str:
     """Return what tells people of one name apart: ID, date of birth, sex."""
     patient = row.patient

@@ -98,6 +98,10 @@ class PatientView(qt.QListView):
             point = self.viewport().mapToGlobal(self.visualRect(index).center())
         self.menu_on.emit(key, point)
 
+    def dataChanged(self, top_left: qt.QModelIndex, bottom_right: qt.QModelIndex, roles: Any = ()) -> None:
+        """Paint anew. Qt's own lays out all rows again, which asks the model twice for each of them."""
+        self.viewport().update()
+
     def changeEvent(self, event: qt.QEvent) -> None:
         """Follow the font."""
         qt.QListView.changeEvent(self, event)

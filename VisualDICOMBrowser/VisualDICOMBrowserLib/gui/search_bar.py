@@ -37,6 +37,7 @@ class SearchBar(qt.QWidget):
     signal               values                    when
     ===================  ========================  ==========================================================
     ``narrowed``         QueryFilter, Places       something was typed or chosen; throttled
+    ``places_changed``   QueryFilter, Places       there are other servers now, and so other places to look at
     ``searched``         QueryFilter, Places       Enter, or the Search button
     ``stopped``          none                      the button while a search runs
     ``settings_asked``   none                      the gear, or "Server settings…"
@@ -47,6 +48,7 @@ class SearchBar(qt.QWidget):
     def __init__(self, session: Session, parent: Any = None, today: Callable[[], date] = date.today) -> None:
         qt.QWidget.__init__(self, parent)
         self.narrowed = Signal()
+        self.places_changed = Signal()
         self.searched = Signal()
         self.stopped = Signal()
         self.settings_asked = Signal()
@@ -144,7 +146,7 @@ class SearchBar(qt.QWidget):
         self._days = ChoiceButton("Study date", "Only studies of these days", self)
         self._days_menu = self._make_days_menu()
         self._days.pressed_to_open.connect(self._open_days)
-        self._where = ChoiceButton("Everywhere", "Where to look", self)
+        self._where = ChoiceButton("All servers", "Where to look: this computer and servers", self)
         self._place_panel = PlacePanel(self)
         self._where.pressed_to_open.connect(lambda: self._place_panel.open_below(self._where))
         self._place_panel.changed.connect(self._on_places)
@@ -320,7 +322,7 @@ class SearchBar(qt.QWidget):
         self._set_choice(self._choice.known(str(server["name"]) for server in servers))
         self._show_summary(self._terms)
         if self._choice.places() != before:
-            self._narrow()
+            self.places_changed.emit(*self.current())
 
     def _set_choice(self, choice: PlaceChoice) -> None:
         self._choice = choice

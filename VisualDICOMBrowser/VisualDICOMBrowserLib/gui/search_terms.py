@@ -166,7 +166,7 @@ class PlaceChoice:
         """Return what the button for places says."""
         on = self._on()
         if len(on) == len(self.servers) + 1:
-            return "Everywhere" if self.servers else _HERE_LABEL
+            return "All servers" if self.servers else _HERE_LABEL
         if not on:
             return "Nowhere"
         return on[0] if len(on) == 1 else f"{len(on)} of {len(self.servers) + 1} places"

@@ -91,6 +91,7 @@ class Session:
         self._early: list[_SessionCall] = []
         self._closed = False
         self._started = False
+        self._end = ""  # why there is no engine
 
     def start(self) -> None:
         """Start the engine, or another one after it is gone; ``ready_changed`` tells when it is there."""
@@ -100,6 +101,7 @@ class Session:
             self._client.close()  # nothing runs any more
             self._client = self._make_client()
         self._started = self._starting = True
+        self._end = ""
         self._client.on_event(self._on_event)
         self._client.on_end(lambda error: self._set_ready(False, str(error)))
         try:
@@ -154,7 +156,7 @@ class Session:
         self.ask("jobs", done=self.jobs.replace)
 
     def _set_ready(self, ready: bool, sentence: str) -> None:
-        self.ready, self._starting = ready, False
+        self.ready, self._starting, self._end = ready, False, sentence
         if not ready:
             self.jobs.replace(())  # they ended with the engine
         self.ready_changed.emit(ready, sentence)
@@ -162,10 +164,10 @@ class Session:
         for call in early:
             call.begin()
         if sentence:
-            self._tell_end(sentence)
+            self._tell_end()
 
-    def _tell_end(self, sentence: str) -> None:
-        text, *details = sentence.splitlines()
+    def _tell_end(self) -> None:
+        text, *details = self._end.splitlines()
         again = Remedy("Start again", self.start)
         self.said.emit(Message(text, Tone.PROBLEM, "engine", (again,), tuple(details)))
 
@@ -178,14 +180,16 @@ class Session:
                 done(future.result())
         elif not isinstance(error, VisualDicomError):
             raise error
-        elif failed is not None:
-            failed(error)
-        elif isinstance(error, Cancelled):
-            return
-        elif self.ready:
-            self.say(str(error), Tone.PROBLEM)
         else:
-            self._tell_end(str(error))
+            self._tell_failure(error, failed)
+
+    def _tell_failure(self, error: VisualDicomError, failed: Failed | None) -> None:
+        if failed is not None:
+            failed(error)
+        elif self.ready and not isinstance(error, Cancelled):
+            self.say(str(error), Tone.PROBLEM)
+        if self._end:
+            self._tell_end()  # again: who closed the message needs its button
 
     def _on_event(self, event: Event) -> None:
         if event.name in ("job", "progress"):

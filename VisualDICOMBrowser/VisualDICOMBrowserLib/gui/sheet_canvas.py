@@ -120,7 +120,15 @@ class SheetCanvas(qt.QWidget):
 
     def visible_rows(self) -> list[SeriesRow]:
         """Return the series that are seen, from above to below."""
-        spots = self.places.within(self.top, self.top + self.seen)
+        return self._rows_within(self.top, self.top + self.seen)
+
+    def rows_around(self) -> list[SeriesRow]:
+        """Return the series that some turns of the wheel bring into view: first those below, then those above."""
+        bottom, room = self.top + self.seen, max(self.seen // 2, 300)
+        return [*self._rows_within(bottom, bottom + room), *self._rows_within(max(0, self.top - room), self.top)]
+
+    def _rows_within(self, top: int, bottom: int) -> list[SeriesRow]:
+        spots = self.places.within(top, bottom)
         return [row for spot, _ in spots if (row := self.content.series_at(spot)) is not None]
 
     def repaint_spot(self, spot: Spot | None) -> None:

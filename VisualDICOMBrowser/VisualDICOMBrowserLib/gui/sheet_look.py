@@ -49,6 +49,8 @@ class Look:
         self.quiet = muted(palette)
         self.faint = mix(self.ink, self.base, 0.5)
         self.hairline = mix(self.base, self.ink, 0.12)
+        self.edge = qt.QColor(self.ink)
+        self.edge.setAlpha(40)
         self.header = mix(self.base, self.ink, 0.045)
         self.hover = mix(self.base, self.ink, 0.07)
         self.chosen = mix(self.base, self.accent, 0.36 if self.dark else 0.20)
@@ -103,9 +105,9 @@ class Look:
         """Return a pictogram of ``inner`` pixels on a disc of ``side`` pixels."""
 
         def paint(painter: qt.QPainter) -> None:
-            painter.setPen(qt.Qt.NoPen)
+            painter.setPen(qt.QPen(self.edge))
             painter.setBrush(qt.QBrush(ground))
-            painter.drawEllipse(qt.QRectF(0, 0, side, side))
+            painter.drawEllipse(qt.QRectF(0.5, 0.5, side - 1, side - 1))
             edge = (side - inner) // 2
             paint_glyph(painter, name, qt.QRect(edge, edge, inner, inner), colour)
 

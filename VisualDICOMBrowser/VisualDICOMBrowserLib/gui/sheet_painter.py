@@ -152,18 +152,20 @@ class SheetPainter:
         """Paint the right-hand part of a header; return where it begins."""
         look, summary, painter = self._look, header.summary, self._painter
         right = band.right - 8
-        if header.pointed or summary.under_way:
-            name = "close" if summary.under_way and header.pointed else "arriving" if summary.under_way else "import"
-            if summary.under_way or not summary.complete:
-                self._glyph(name, look.accent_ink, Box(right - 20, middle - 7, _GLYPH, _GLYPH))
+        name = "close" if summary.under_way and header.pointed else "arriving" if summary.under_way else "import"
+        if summary.complete and not summary.under_way:
+            self._glyph("here", look.green, Box(right - 18, middle - 5, 10, 10))
+        else:
+            ink = look.accent_ink if header.pointed or summary.under_way else colour
+            self._glyph(name, ink, Box(right - 20, middle - 7, _GLYPH, _GLYPH))
         right -= 34
         painter.setFont(look.small)
+        right -= max(look.width_of("88 series", look.of_small), self._right_text(summary.series, right, middle, colour))
+        right -= 14
         if summary.fraction is not None:
             self._right_text(f"{summary.fraction:.0%}", right, middle, look.accent_ink)
             self._bar(Box(band.x + 5, band.bottom - 4, band.width - 10, 3), summary.fraction)
-        right -= look.width_of("100%", look.of_small) + 12
-        right -= max(look.width_of("88 series", look.of_small), self._right_text(summary.series, right, middle, colour))
-        right -= 14
+            right -= look.width_of("100%", look.of_small) + 14
         room = min(band.width * 3 // 10, 260) if band.width > _ROOM_FOR_PLACES else 0
         where = look.shortened(summary.where, room, look.of_small)
         return right - self._right_text(where, right, middle, colour) - 14
@@ -182,7 +184,7 @@ class SheetPainter:
         frame = Box(box.x + _PAD, box.y + _PAD, side, side)
         remote = cell.state.presence in (Presence.REMOTE, Presence.QUEUED, Presence.FAILED) and not cell.state.here
         self._picture(frame, cell, 0.72 if remote and cell.row.matches else 1.0 if cell.row.matches else 0.4)
-        if cell.state.presence in (Presence.ARRIVING, Presence.PARTLY) and cell.state.fraction is not None:
+        if cell.state.presence is Presence.ARRIVING and cell.state.fraction is not None:
             self._frame_bar(frame, cell.state.fraction)
         self._chip(chip_box(look, box), cell)
         top = frame.bottom + 7
@@ -205,12 +207,12 @@ class SheetPainter:
     def _row(self, box: Box, cell: Cell) -> None:
         look, painter, middle = self._look, self._painter, box.y + box.height // 2
         self._chip(chip_box(look, box), cell)
-        if cell.state.presence in (Presence.ARRIVING, Presence.PARTLY) and cell.state.fraction is not None:
+        if cell.state.presence is Presence.ARRIVING and cell.state.fraction is not None:
             self._bar(Box(box.x + 34, box.bottom - 4, box.width - 44, 3), cell.state.fraction)
         painter.setFont(look.small)
         left = box.x + 34
         self._badge(cell.row.series.modality or "–", left, middle)
-        left += look.width_of("MMMM", look.of_small) + 16
+        left += look.width_of("RTSTRUCT", look.of_small) + 18
         number = "" if cell.row.series.number is None else f"#{cell.row.series.number}"
         wide = max(look.width_of(example, look.of_small) for example in ("#8888", number)) + 10
         self._text(number, left, left + wide, middle, look.quiet, look.of_small)
@@ -235,6 +237,7 @@ class SheetPainter:
             painter.setOpacity(opacity)
             painter.drawPixmap(frame.x, frame.y, cell.picture)
             painter.setOpacity(1.0 if cell.row.matches else 0.4)
+            self._edge(frame)
             return
         self._plate(frame, look.blank)
         painter.setFont(look.bold)
@@ -242,6 +245,13 @@ class SheetPainter:
         painter.setPen(qt.QPen(look.faint))
         x = frame.x + (frame.width - look.width_of(text, look.of_bold)) // 2
         painter.drawText(x, frame.y + (frame.height + look.of_bold.ascent()) // 2, text)
+
+    def _edge(self, frame: Box) -> None:
+        """Draw a fine line around a picture: one with a white background has no other end."""
+        self._painter.setPen(qt.QPen(self._look.edge))
+        self._painter.setBrush(qt.QBrush())
+        rect = qt.QRectF(frame.x + 0.5, frame.y + 0.5, frame.width - 1, frame.height - 1)
+        self._painter.drawRoundedRect(rect, _ROUND, _ROUND)
 
     def _chip(self, box: Box, cell: Cell) -> None:
         look = self._look

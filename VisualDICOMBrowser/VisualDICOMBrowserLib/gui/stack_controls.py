@@ -111,15 +111,17 @@ class StackControls(qt.QWidget):
             row.addWidget(widget, 1 if widget is self.slider else 0)
 
     def _build_window_buttons(self) -> None:
-        self.windows = GlyphButton("", "Window", "Window presets; drag in the picture to set your own", self)
-        self.windows.setPopupMode(qt.QToolButton.InstantPopup)
+        self.windows = GlyphButton("", "Window ▾", "Window presets; drag in the picture to set your own", self)
         self.windows.setToolButtonStyle(qt.Qt.ToolButtonTextOnly)
         self.menu = qt.QMenu(self.windows)
-        self.windows.setMenu(self.menu)
+        self.windows.clicked.connect(lambda *_: self._open_menu())
         self.invert = GlyphButton("", "Invert", "Exchange black and white (I)", self)
         self.invert.setToolButtonStyle(qt.Qt.ToolButtonTextOnly)
         self.invert.setCheckable(True)
         self.invert.clicked.connect(lambda *_: self.invert_toggled.emit())
+
+    def _open_menu(self) -> None:
+        self.menu.popup(self.windows.mapToGlobal(qt.QPoint(0, value(self.windows, "height"))))
 
     def _emit(self, signal: Signal, number: int) -> None:
         if not self._setting:

@@ -79,6 +79,11 @@ class StudySheet(qt.QWidget):
         row.setSpacing(0)
         row.addWidget(self.canvas, 1)
         row.addWidget(self._bar)
+        policy = qt.QSizePolicy(value(self._bar, "sizePolicy"))
+        policy.setRetainSizeWhenHidden(True)  # else the pictures would move whenever it comes or goes
+        self._bar.setSizePolicy(policy)
+        self.setBackgroundRole(qt.QPalette.Base)
+        self.setAutoFillBackground(True)
         self.setFocusProxy(self.canvas)
         self._bar.valueChanged.connect(self._on_scrolled)
 
@@ -227,6 +232,7 @@ class StudySheet(qt.QWidget):
         canvas.places.set_width(int(value(canvas, "width")))
         most = max(0, canvas.places.height - canvas.seen)
         self._bar.setRange(0, most)
+        self._bar.setVisible(most > 0)
         self._bar.setPageStep(max(1, canvas.seen))
         self._bar.setSingleStep(3 * canvas.look.line)
         self._bar.setValue(max(0, min(top, most)))
@@ -257,15 +263,19 @@ class StudySheet(qt.QWidget):
 
     def _want_pictures(self) -> None:
         """Have the pictures of what is seen read from their files."""
-        side = int(self.canvas.size_shown)
-        found = (row.thumbnail or self._requests.thumbnail(row.uid) for row in self.canvas.visible_rows())
         self._store.set_ratio(self.canvas.look.ratio)
-        self._store.want([(one.path, side) for one in found if one is not None and one.path] if side else [])
+        self._store.want(self._files_of(self.canvas.visible_rows()))
+
+    def _files_of(self, rows: Sequence[SeriesRow]) -> list[tuple[str, int]]:
+        side = int(self.canvas.size_shown)
+        found = (row.thumbnail or self._requests.thumbnail(row.uid) for row in rows)
+        return [(one.path, side) for one in found if one is not None and one.path] if side else []
 
     def _wish_now(self) -> None:
-        """Have pictures made of what is seen and has none."""
+        """Have pictures made of what is seen and has none, and have those read that are seen next."""
         rows = self.canvas.visible_rows() if self.canvas.size_shown else []
         self._requests.want([row.uid for row in rows if self._lacks_picture(row)])
+        self._store.expect(self._files_of(self.canvas.rows_around()))
 
     def _lacks_picture(self, row: SeriesRow) -> bool:
         return row.thumbnail is None or self._store.has_failed(row.thumbnail.path)

@@ -46,6 +46,7 @@ class ThumbnailStore:
         self._failed: set[str] = set()
         self._stale: set[str] = set()
         self._wanted: list[Key] = []
+        self._expected: list[Key] = []
         self._timer = qt.QTimer(parent)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.work)
@@ -69,8 +70,14 @@ class ThumbnailStore:
     def want(self, keys: Sequence[Key]) -> None:
         """Read these files next, the first one first; whatever was wanted before and is not among them is not."""
         self._wanted = [key for key in keys if self._is_missing(key)]
-        if self._wanted and not self._timer.isActive():
+        if self._wanted and (not self._timer.isActive() or self._timer.remainingTime() > 0):
             self._timer.start(0)
+
+    def expect(self, keys: Sequence[Key]) -> None:
+        """Read these files, which may be wanted soon, when there is nothing else to read."""
+        self._expected = [key for key in keys if self._is_missing(key)]
+        if self._expected and not self._timer.isActive():
+            self._timer.start(_PAUSE_MS)
 
     def renew(self, path: str) -> None:
         """Read a file again when it is wanted next; the old picture stays until then."""
@@ -87,13 +94,14 @@ class ThumbnailStore:
     def work(self) -> None:
         """Read files for as long as the budget lasts."""
         end, read = self._clock() + BUDGET, []
-        while self._wanted:
-            path, side = self._wanted.pop(0)
-            self._read(path, side)
-            read.append(path)
+        while waiting := self._wanted or self._expected:
+            path, side = waiting.pop(0)
+            if self._is_missing((path, side)):  # it may have been wanted since it was expected
+                self._read(path, side)
+                read.append(path)
             if self._clock() >= end:
                 break
-        if self._wanted:
+        if self._wanted or self._expected:
             self._timer.start(_PAUSE_MS)
         if read:
             self.loaded.emit(read)

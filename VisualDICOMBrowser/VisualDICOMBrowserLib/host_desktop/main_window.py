@@ -12,9 +12,9 @@ from ..gui.session import Session
 
 DEFAULT_SIZE = QtCore.QSize(1280, 820)
 MINIMUM_SIZE = QtCore.QSize(760, 480)
-_GEOMETRY = "window/geometry"
+_GEOMETRY, _ARRANGEMENT = "window/geometry", "window/browser"
 
-#: Makes the central widget; it has a method ``close_session()``.
+#: Makes the central widget; it has the methods ``close_session()``, ``arrangement()`` and ``arrange(text)``.
 MakeBrowser = Callable[[Session, Any], Any]
 
 
@@ -44,6 +44,7 @@ class MainWindow(QtWidgets.QMainWindow):
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Remember the place and begin to end."""
         self._settings.setValue(_GEOMETRY, self.saveGeometry())
+        self._settings.setValue(_ARRANGEMENT, self.browser.arrangement())
         self._settings.sync()
         self._session.begin_close()
         super().closeEvent(event)
@@ -56,6 +57,7 @@ class MainWindow(QtWidgets.QMainWindow):
 
     def _restore(self) -> None:
         """Take the remembered place; one that is on no screen any more, Qt corrects."""
+        self.browser.arrange(str(self._settings.value(_ARRANGEMENT, "")))
         remembered = self._settings.value(_GEOMETRY)
         if isinstance(remembered, QtCore.QByteArray) and self.restoreGeometry(remembered):
             return

@@ -20,6 +20,7 @@ from .sqlite import LIST, DamagedDatabase, fetch_in, storage_errors
 
 # The window must not hang; who finds the catalogue locked shows what it has and asks again.
 _PATIENCE_S = 0.1
+_MAX_RECORDS = 4_000
 
 _PATIENT_ROWS = "SELECT p.id FROM patients p WHERE {} ORDER BY p.sort_name, p.patient_id, p.id"
 _PATIENTS = f"SELECT id, patient_id, name, birth_date, sex, issuer FROM patients WHERE id IN {LIST}"  # noqa: S608
@@ -66,6 +67,7 @@ class CatalogueReader:
         self._layout = DatabaseFolder(folder)
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._records: dict[tuple[Any, ...], SeriesRow] = {}
 
     def close(self) -> None:
         """Close the file; it is opened again if need be."""
@@ -168,8 +170,21 @@ class CatalogueReader:
     def _series_rows(self, rows: Sequence[tuple[Any, ...]], filter: QueryFilter) -> list[SeriesRow]:
         uids = [row[0] for row in rows]
         marks = _grouped(self._rows_in(_SERIES_SERVERS, uids))
-        pictures = {uid: self._thumbnail(*values) for uid, *values in self._rows_in(_THUMBNAILS, uids)}
-        return [_series_row(row, marks.get(row[0], []), pictures.get(row[0]), filter) for row in rows]
+        pictures = {uid: tuple(values) for uid, *values in self._rows_in(_THUMBNAILS, uids)}
+        found = [self._made(row, tuple(marks.get(row[0], ())), pictures.get(row[0])) for row in rows]
+        if filter == QueryFilter():
+            return found
+        return [row if filter.matches_series(row.series) else replace(row, matches=False) for row in found]
+
+    def _made(self, *values: Any) -> SeriesRow:
+        """Return a record of what was read; the same one as before if it is the same: windows read often."""
+        found = self._records.get(values)
+        if found is None:
+            if len(self._records) >= _MAX_RECORDS:
+                self._records.clear()
+            row, marks, picture = values
+            found = self._records[values] = _series_row(row, marks, picture and self._thumbnail(*picture))
+        return found
 
     def _thumbnail(self, file: str, placeholder: int, reason: str) -> Thumbnail | None:
         path = self._layout.thumbnail(file)
@@ -253,16 +268,14 @@ def _matching(row: StudyRow, filter: QueryFilter, with_series: set[str] | None) 
     return row if fits else replace(row, matches=False)
 
 
-def _series_row(
-    row: tuple[Any, ...], marks: Sequence[tuple[Any, ...]], thumbnail: Thumbnail | None, filter: QueryFilter
-) -> SeriesRow:
+def _series_row(row: tuple[Any, ...], marks: Sequence[tuple[Any, ...]], thumbnail: Thumbnail | None) -> SeriesRow:
     *values, known, local = row
     counts = [count for _, count in marks if count is not None]
-    series = replace(Series(*values), instance_count=max(counts, default=None))
+    series = Series(*values, max(counts, default=None))
     servers = tuple(sorted(server for server, _ in marks))
     unknown = bool(servers) and not counts and known <= local  # what is here may be all or a part
     total = None if unknown else max([*counts, known, local])
-    return SeriesRow(series, total, local, servers, thumbnail, filter.matches_series(series))
+    return SeriesRow(series, total, local, servers, thumbnail)
 
 
 def _parts(text: str) -> dict[str, None]:
