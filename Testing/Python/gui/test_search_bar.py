@@ -20,7 +20,7 @@ class Heard:
 
     def __init__(self, bar: SearchBar) -> None:
         self.log: list[tuple] = []
-        for name in ("narrowed", "searched", "stopped", "settings_asked", "left_downwards"):
+        for name in ("narrowed", "places_changed", "searched", "stopped", "settings_asked", "left_downwards"):
             getattr(bar, name).connect(lambda *values, name=name: self.log.append((name, *values)))
 
     def names(self) -> list[str]:

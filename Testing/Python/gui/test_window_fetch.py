@@ -46,8 +46,7 @@ def uid_of(files) -> str:
 
 
 def is_clean(hands: Hands) -> bool:
-    result = hands.ask("verify")
-    return not any(result[kind] for kind in ("missing", "damaged", "unknown", "unreferenced") if kind in result)
+    return bool(hands.ask("verify")["ok"])
 
 
 def pictures_are_there(hands: Hands) -> bool:
@@ -90,6 +89,22 @@ def test_the_button_fetches_what_is_chosen_and_the_pictogram_one(hands, archive)
     hands.wait_for_state(older, HERE)
     hands.wait(lambda: not hands.page._header._cancel.isVisible(), "the end")
     assert is_clean(hands)
+
+
+def test_what_is_removed_stays_on_the_server_and_can_be_fetched_again(hands, archive):
+    uid = uid_of(archive.second)
+    before = archive.peer.counts()
+    hands.open_cell(uid)
+    hands.wait_for_state(uid, HERE)
+    hands.menu_of_cell(uid)
+    hands.choose("Remove from this computer")
+    hands.wait_for_message(f"Removed {len(archive.second)} images")
+    hands.wait_for_state(uid, REMOTE, PARTLY)
+    assert is_clean(hands)
+    assert archive.peer.counts() == before
+    hands.click_chip(uid)
+    hands.wait_for_state(uid, HERE)
+    hands.wait(lambda: hands.preview.state.count == len(archive.second), "the stack")
 
 
 @pytest.fixture

@@ -6,21 +6,10 @@ import pytest
 import qt
 
 from support.fault_proxy import Throttle
+from support.synthetic import make_ct_series
 from support.window_hands import CONTROL, Hands
 
 SLOW = 250_000
-
-
-def fetched(hands: Hands, name: str, modality: str, description: str = "") -> str:
-    """Fetch a series of a person of the embedded PACS, and return its UID once it is looked at."""
-    hands.find_patient(name)
-    rows = [row for row in hands.sheet.all_series() if row.series.modality == modality]
-    (uid,) = [row.uid for row in rows if description in row.series.description][:1]
-    hands.unfold(hands.sheet.content.find(uid).series.study_uid)
-    hands.open_cell(uid)
-    hands.wait_for_state(uid, "here")
-    hands.wait(lambda: hands.preview._current_pixels() is not None, "the picture")
-    return uid
 
 
 def picture(hands: Hands) -> bytes:
@@ -34,19 +23,28 @@ def see_other(hands: Hands, before: bytes) -> bytes:
     return picture(hands)
 
 
+COUNT = 12
+
+
 @pytest.fixture
-def head(open_window, demo) -> Hands:
-    """A window that shows a head CT."""
-    hands = open_window(demo.server)
-    uid = fetched(hands, "Wang", "CT", "H31s")
-    count = hands.row(uid).instances
-    hands.wait(lambda: hands.preview.state.count == count, "all images")
+def shown(open_window, tmp_path) -> Hands:
+    """A window that shows an imported CT series, and its elements."""
+    files = make_ct_series(tmp_path / "disc", COUNT, 20_000, patient_id="PRE-1", patient_name="Preview^Paul", study=61)
+    hands = open_window()
+    hands.drop(hands.browser, [files[0].path.parent])
+    hands.wait_for_message(f"Imported {COUNT} images.")
+    hands.wait(lambda: hands.names() == ["Preview, Paul"], "the patient")
+    hands.choose_patient("Preview")
+    hands.wait(lambda: hands.sheet.content.find(files[0].series_uid), "the series")
+    hands.click_cell(files[0].series_uid)
+    hands.wait(lambda: hands.preview._current_pixels() is not None, "the picture")
+    hands.wait(lambda: hands.elements.count.text().endswith("elements"), "the elements")
     return hands
 
 
-def test_wheel_keys_and_slider_go_through_the_stack(head):
-    hands, state = head, head.preview.state
-    view, last = hands.preview.view, head.preview.state.count - 1
+def test_wheel_keys_and_slider_go_through_the_stack(shown):
+    hands, state = shown, shown.preview.state
+    view, last = hands.preview.view, shown.preview.state.count - 1
     before = picture(hands)
     start = state.index
     hands.turn_wheel(view, -1)
@@ -63,8 +61,8 @@ def test_wheel_keys_and_slider_go_through_the_stack(head):
     see_other(hands, before)
 
 
-def test_dragging_in_the_picture_sets_the_window_and_a_double_click_sets_it_back(head):
-    hands = head
+def test_dragging_in_the_picture_sets_the_window_and_a_double_click_sets_it_back(shown):
+    hands = shown
     view = hands.preview.view
     hands.wait(lambda: view._corners.bottom_left, "the window in words")
     words, before = view._corners.bottom_left, picture(hands)
@@ -78,8 +76,8 @@ def test_dragging_in_the_picture_sets_the_window_and_a_double_click_sets_it_back
     assert view._corners.bottom_right == "Inverted"
 
 
-def test_preview_and_elements_look_at_the_same_instance(head):
-    hands, state, picker = head, head.preview.state, head.elements.picker
+def test_preview_and_elements_look_at_the_same_instance(shown):
+    hands, state, picker = shown, shown.preview.state, shown.elements.picker
     hands.wait(lambda: picker.number.maximum() == state.count, "the instances")
     same = lambda: hands.elements._current() == state.current.sop_uid  # noqa: E731
     hands.wait(same, "the same instance")
@@ -92,18 +90,17 @@ def test_preview_and_elements_look_at_the_same_instance(head):
     hands.wait(same, "its picture")
 
 
-def test_elements_are_searched_while_typing_and_copied(head):
-    hands, elements = head, head.elements
-    hands.wait(lambda: elements.count.text().endswith("elements"), "all elements")
+def test_elements_are_searched_while_typing_and_copied(shown):
+    hands, elements = shown, shown.elements
     hands.fill(elements.search, "patientid")
     hands.wait(lambda: elements.count.text().endswith("found"), "the hits")
     rows = [element for element in elements.model.tree.elements if element.key.endswith("(0010,0020)")]
-    assert [row.value for row in rows] == ["DEMO-1005"]
+    assert [row.value for row in rows] == ["PRE-1"]
     index = elements.model.index_of(elements.model.tree.elements.index(rows[0]))
     hands.click(elements.view.viewport(), elements.view.visualRect(index).center())
     qt.QApplication.clipboard().clear()
     hands.key(qt.Qt.Key_C, CONTROL)
-    hands.wait(lambda: qt.QApplication.clipboard().text() == "DEMO-1005", "the value")
+    hands.wait(lambda: qt.QApplication.clipboard().text() == "PRE-1", "the value")
     hands.fill(elements.search, "no such element")
     hands.wait(lambda: elements.message.text() == "Nothing matches the search.", "the sentence")
     hands.fill(elements.search, "")
@@ -114,7 +111,10 @@ def test_elements_are_searched_while_typing_and_copied(head):
 
 def test_the_clip_plays_and_pauses(open_window, demo):
     hands = open_window(demo.server)
-    fetched(hands, "Yamada", "US")
+    hands.find_patient("Yamada")
+    uid = next(row.uid for row in hands.sheet.all_series() if row.series.modality == "US")
+    hands.open_cell(uid)
+    hands.wait_for_state(uid, "here")
     state = hands.preview.state
     hands.wait(lambda: state.count > 5, "the frames")
     assert len({frame.sop_uid for frame in state.frames}) == 1
@@ -144,7 +144,7 @@ def test_the_preview_shows_the_first_image_and_grows_with_the_series(open_window
     counts = []
     hands.wait(lambda: counts.append(hands.preview.state.count) or counts[-1] > 4, "more images")
     looked_at = hands.preview.state.current.sop_uid
-    assert hands.preview._current_pixels() is not None
+    hands.wait(lambda: hands.preview._current_pixels() is not None, "the picture")
     assert "Arriving" in hands.preview.banner.label.text()
     proxy.heal()
     hands.wait(lambda: hands.preview.state.count == len(archive.first), "all images")

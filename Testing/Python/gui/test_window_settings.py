@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import qt
 
@@ -42,7 +44,7 @@ def test_a_server_is_added_tested_and_then_searched(hands, archive):
     peer = archive.peer
     fill_form(hands, name="Archive", host=peer.host, port=str(peer.port), called_aet=peer.ae_title)
     hands.press("Test", hands.settings)
-    assert hands.wait(lambda: outcome(hands), "the outcome").startswith("It answers")
+    assert hands.wait(partial(outcome, hands), "the outcome").startswith("It answers")
     assert server_names(hands) == []  # nothing is saved by a test
     hands.press("Save", hands.settings)
     hands.wait(lambda: server_names(hands) == ["Archive"], "the server")
@@ -54,7 +56,7 @@ def test_a_server_is_added_tested_and_then_searched(hands, archive):
 def test_a_test_that_fails_says_why_in_plain_words(hands):
     fill_form(hands, name="Nobody", host="127.0.0.1", port=str(free_port()), called_aet="NOBODY")
     hands.press("Test", hands.settings)
-    text = hands.wait(lambda: outcome(hands), "the outcome")
+    text = hands.wait(partial(outcome, hands), "the outcome")
     assert "nothing listens on this port" in text
     for ugly in ("Errno", "Traceback", "Exception"):
         assert ugly not in text

@@ -47,24 +47,44 @@ def test_the_remedy_on_the_message_asks_that_server_again(open_window, archive, 
     hands.wait(lambda: hands.names() == ["Window, Wanda"], "the patient")
 
 
-def test_a_fetch_that_the_server_breaks_off_says_why_and_is_completed_by_retry(open_window, archive, fault_proxy):
+@pytest.fixture
+def before_archive(open_window, archive, fault_proxy):
+    """The window with the patient of the archive, and the proxy that leads there."""
     proxy = fault_proxy(archive.peer.address)
     hands = open_window(archive.server(address=proxy.address))
     hands.find_patient("Window")
     hands.wait(lambda: all(map(hands.sheet._picture, hands.canvas.visible_rows())), "the pictures")
+    return hands, proxy
+
+
+def test_a_fetch_that_the_server_breaks_off_says_why_and_goes_on_by_itself(before_archive, archive):
+    hands, proxy = before_archive
     uid = archive.first[0].series_uid
     proxy.to_client = (Cut(after=500_000),)
     hands.open_cell(uid)
-    hands.wait(lambda: hands.sheet.content.state(hands.shown_row(uid)).reason, "a reason")
-    reason = hands.sheet.content.state(hands.shown_row(uid)).reason
+    reason = hands.wait(lambda: hands.sheet.content.state(hands.shown_row(uid)).reason, "a reason")
+    assert "Trying again in" in reason
     assert is_plain(reason)
     assert hands.row(uid).local_instances > 2
-    hands.wait_for_state(uid, "failed", "here")  # each try brings some; all of them may bring all
     proxy.heal()
-    if hands.state(uid) == "failed":
-        hands.click_chip(uid)
     hands.wait_for_state(uid, "here")
     assert hands.ask("verify")["ok"]
+
+
+def test_a_fetch_that_the_server_refuses_says_why_and_is_made_by_retry(before_archive, archive, scripted_peer):
+    hands, proxy = before_archive
+    uid = archive.second[0].series_uid
+    refusing = scripted_peer(lambda peer: peer.reject_association(1, 1, 7))
+    proxy.target = refusing.address
+    hands.open_cell(uid)
+    hands.wait_for_state(uid, "failed")
+    reason = hands.sheet.content.state(hands.shown_row(uid)).reason
+    assert "AE title" in reason
+    assert is_plain(reason)
+    hands.wait(lambda: reason in hands.browser._strip._problem, "the problem in the strip")
+    proxy.target = archive.peer.address
+    hands.click_chip(uid)
+    hands.wait_for_state(uid, "here")
 
 
 @pytest.fixture

@@ -250,6 +250,25 @@ def test_a_crash_fails_the_open_calls_with_what_the_log_says(client):
         client.call("add", {"a": 1, "b": 1})
 
 
+def test_the_end_of_an_engine_is_told_once_before_open_calls_fail(client):
+    told = []
+    client.on_end(lambda error: told.append(("end", str(error))))
+    waiting = client.call_async("sleep")
+    waiting.add_done_callback(lambda call: told.append(("call", str(call.exception()))))
+    client.call_async("crash")
+    assert client._transport.wait(10)
+    sentence = str(waiting.exception(10))
+    assert sentence.startswith("The engine stopped unexpectedly (exit code 7).\n")
+    assert told == [("end", sentence), ("call", sentence)]
+
+
+def test_the_end_of_an_engine_that_was_closed_is_not_told(bench):
+    told = []
+    with bench.client() as client:
+        client.on_end(told.append)
+    assert told == []
+
+
 def test_an_engine_that_cannot_start_says_why(bench):
     with pytest.raises(FolderInUse, match="Another engine"), bench.client("in use"):
         pass
