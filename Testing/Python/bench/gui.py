@@ -15,8 +15,8 @@
     From Enter in an empty database with a warm engine until four pictures are painted, which the engine makes of what
     it fetches from a local Orthanc. The program chooses the only person found as soon as the list has it.
 ``longest_turn_ms``
-    Processor time of the GUI thread in the longest turn of its event loop, for things that users do: all events of the
-    turn and the painting together.
+    The most processor time that the GUI thread spends at a stretch, without a chance for other events, on things that
+    users do.
 ``memory_mb``
     Resident memory of the window's process after a tenth, a half, and all of 300 persons were chosen one by one.
 

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PySide6 import QtCore, QtGui, QtTest, QtWidgets
+from PySide6 import QtCore, QtTest
 
 from bench.gui_window import settled_frames
 from support.browser_window import BrowserWindow, qt
 from support.catalogue_filler import Filling, add_patient, fill
-from support.gui_watch import FrameWatch, ticking, turns
+from support.gui_watch import FrameWatch, ticking, turn_wheel, turns
 from support.orthanc import Orthanc
 from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
-from VisualDICOMBrowserLib.domain.overview import PatientRow, Places
+from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
 
@@ -32,19 +32,12 @@ def make_database(folder: Path) -> dict[str, int]:
     fill(folder, Filling(patients=998, series=8_900, local=False))
     add_patient(folder, 50_000, "Ordinary^Patient", 10, 10)
     add_patient(folder, 50_001, "Large^Patient", 10, 100)
-    with closing_reader(folder) as rows:
-        named = {row.patient.name: row.row for row in rows}
-        assert len(rows) == 1000
-    return {"ordinary": named["Ordinary^Patient"], "large": named["Large^Patient"]}
-
-
-@contextmanager
-def closing_reader(folder: Path) -> Iterator[list[PatientRow]]:
     reader = CatalogueReader(folder)
-    try:
-        yield reader.patients(reader.patient_rows(QueryFilter(), Places()))
-    finally:
-        reader.close()
+    rows = reader.patients(reader.patient_rows(QueryFilter(), Places()))
+    reader.close()
+    assert len(rows) == 1000
+    named = {row.patient.name: row.row for row in rows}
+    return {"ordinary": named["Ordinary^Patient"], "large": named["Large^Patient"]}
 
 
 # Scrolling
@@ -102,17 +95,6 @@ class _PaintedPictures:
 
     def stop(self) -> None:
         self._sheet.canvas._picture = self._original
-
-
-def turn_wheel(widget: QtWidgets.QWidget, notches: int) -> None:
-    """Turn the wheel above the middle of a widget; positive is away from the user."""
-    middle = QtCore.QPointF(widget.rect().center())
-    event = QtGui.QWheelEvent(
-        middle, QtCore.QPointF(widget.mapToGlobal(middle)), QtCore.QPoint(), QtCore.QPoint(0, 120 * notches),
-        QtCore.Qt.MouseButton.NoButton, QtCore.Qt.KeyboardModifier.NoModifier, QtCore.Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )  # fmt: skip
-    QtWidgets.QApplication.sendEvent(widget, event)
 
 
 def _frames_until(canvas: Any, act: Callable[[], object], complete: Callable[[], bool]) -> list[float]:

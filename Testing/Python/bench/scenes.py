@@ -37,8 +37,9 @@ class Stage:
         self.window.spin(seconds)
 
     def take(self, path: Path) -> Path:
-        """Grab the window, without a blinking cursor."""
+        """Grab the window, without a blinking cursor and without the path of a file, which is of this machine."""
         self.rest()
+        self.browser._elements.path.setVisible(False)
         focused = self.window.app.focusWidget()
         if focused is not None:
             focused.clearFocus()
@@ -89,6 +90,13 @@ class Stage:
         elements = self.browser._elements
         self.window.wait(lambda: elements.model.rowCount() > 0, "the elements")
         elements.search.setText(text)
+
+    def fold(self, part: str) -> None:
+        """Fold the study whose description has a part."""
+        sheet = self.browser._page.sheet
+        for row in sheet.content.studies:
+            if part in row.study.description:
+                sheet.unfold(row.study.study_uid, False)
 
     def hide_detail(self) -> None:
         """Leave the whole height to the pictures."""

@@ -140,9 +140,10 @@ def test_an_arrangement_that_is_none_changes_nothing(browser, text):
     assert browser.arrangement() == before
 
 
-def test_the_studies_say_nothing_of_a_server_whose_failure_the_search_told(browser, session):
+def test_the_studies_say_nothing_of_a_server_whose_failure_the_search_told(browser, session, qtbot):
     tell_servers(session, [SERVER])
     browser._search.errors_changed.emit([("PACS", "No answer.")])
     choose_somebody(browser)
+    qtbot.waitUntil(lambda: bool(session.asked("explore")), timeout=5000)
     session.asked("explore")[-1].answer({"errors": [{"server": "PACS", "reason": "No answer."}], "warnings": []})
     assert not browser._page._trouble.isVisible()

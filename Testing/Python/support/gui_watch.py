@@ -1,4 +1,4 @@
-"""What a window does with its thread: finished frames, gaps between timer ticks, time of each turn of the loop."""
+"""What a window does with its thread: finished frames, gaps between timer ticks, and what it works between them."""
 
 from __future__ import annotations
 
@@ -98,25 +98,40 @@ def ticking(interval_ms: int = 1) -> Iterator[Ticks]:
 
 @contextmanager
 def turns() -> Iterator[list[float]]:
-    """Note the processor time of this thread, in seconds, in each turn of the loop while the block runs.
+    """Note the processor time of this thread, in seconds, between chances of other events while the block runs.
 
-    Waiting and other programs do not count, so it tells what is ours on a busy machine too.
+    These chances are the ticks of a 1 ms timer. Waiting and other programs do not count, so it tells what is ours on
+    a busy machine too.
     """
     spent: list[float] = []
     last = time.thread_time()
 
-    def on_turn() -> None:
+    def on_tick() -> None:
         nonlocal last
         now = time.thread_time()
         spent.append(now - last)
         last = now
 
-    _dispatcher().aboutToBlock.connect(on_turn)
+    timer = QtCore.QTimer()
+    timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(on_tick)
+    timer.start(1)
     try:
         yield spent
     finally:
-        on_turn()
-        _dispatcher().aboutToBlock.disconnect(on_turn)
+        on_tick()
+        timer.stop()
+
+
+def turn_wheel(widget: QtWidgets.QWidget, notches: int) -> None:
+    """Turn the wheel above the middle of a widget; positive is away from the user."""
+    middle = QtCore.QPointF(widget.rect().center())
+    event = QtGui.QWheelEvent(
+        middle, QtCore.QPointF(widget.mapToGlobal(middle)), QtCore.QPoint(), QtCore.QPoint(0, 120 * notches),
+        QtCore.Qt.MouseButton.NoButton, QtCore.Qt.KeyboardModifier.NoModifier, QtCore.Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )  # fmt: skip
+    QtWidgets.QApplication.sendEvent(widget, event)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

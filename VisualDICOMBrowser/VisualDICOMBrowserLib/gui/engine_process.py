@@ -106,18 +106,18 @@ class QProcessTransport:
         if process is None or self._ended:
             return
         try:
-            self._take(process.readAllStandardOutput().data())
+            self._take(process)
         except MessageError:
             process.kill()
         else:
             self._deliver()
 
-    def _take(self, chunk: bytes) -> None:
+    def _take(self, process: qt.QProcess) -> None:
         """Cut what has come into lines.
 
         :raises MessageError: there is no end to a line, or to the lines.
         """
-        lines = self._splitter.feed(chunk)
+        lines = self._splitter.feed(process.readAllStandardOutput().data())
         self._lines += lines
         self._waiting_bytes += sum(map(len, lines))
         if self._waiting_bytes > MAX_WAITING:
@@ -151,7 +151,7 @@ class QProcessTransport:
         if process is None or self._ended:
             return
         try:
-            self._take(process.readAllStandardOutput().data())
+            self._take(process)
         except MessageError:
             self._lines.clear()
         self._end()

@@ -60,6 +60,8 @@ class JobBook:
 
     def retrieve_of(self, series: SeriesRow) -> JobRecord | None:
         """Return the newest retrieve that is about a series, by itself or with its study."""
+        if not self._retrieves:
+            return None  # asked for each series of a sheet
         candidates = [
             record
             for uid in (series.uid, series.series.study_uid)

@@ -13,6 +13,7 @@ from ..domain.filters import QueryFilter
 from ..domain.overview import Places
 from .elided_label import ElidedLabel
 from .filter_panels import ModalityPanel, PlacePanel
+from .glyph_button import GlyphButton
 from .glyphs import glyph_icon
 from .popup import ChoiceButton
 from .portable import value
@@ -157,10 +158,7 @@ class SearchBar(qt.QWidget):
         self._go = qt.QPushButton("Search", self)
         self._go.setDefault(True)
         self._go.clicked.connect(self._press_go)
-        self._gear = qt.QToolButton(self)
-        self._gear.setAutoRaise(True)
-        self._gear.setToolTip("Settings")
-        self._gear.setAccessibleName("Settings")
+        self._gear = GlyphButton("gear", "", "Settings", self, extent=18)
         self._gear.clicked.connect(lambda *_: self.settings_asked.emit())
         self._make_rows()
 
@@ -252,8 +250,6 @@ class SearchBar(qt.QWidget):
     def _paint(self) -> None:
         palette = palette_of(self)
         ink = palette.color(qt.QPalette.ButtonText)
-        self._gear.setIcon(glyph_icon("gear", ink, 18))
-        self._gear.setIconSize(qt.QSize(18, 18))
         self._go.setIcon(glyph_icon("stop" if self._running else "search", ink, 14))
         self._go.setIconSize(qt.QSize(14, 14))
         set_ink(self._clear, palette.color(qt.QPalette.Link))

@@ -113,6 +113,7 @@ class ServerForm(qt.QWidget):
         self.errors[name] = error
         entry.setAccessibleName(title)
         entry.setMaximumWidth(_NUMBER_WIDTH if name in _NUMBERS else _FIELD_WIDTH)
+        entry.setMinimumHeight(value(self.fields["name"], "sizeHint").height())
         grid.setRowMinimumHeight(row, value(entry, "sizeHint").height() + 6)
         grid.addWidget(label, row, 0)
         grid.addWidget(entry, row, 1)

@@ -15,6 +15,8 @@ from .signals import Signal
 MAX_OPEN = 6
 #: After so many seconds a picture that could not be had is asked for again, when it is looked at.
 RETRY_AFTER = 60.0
+#: So many answers are remembered, and as many failures; the catalogue remembers the pictures too.
+MAX_REMEMBERED = 4_000
 
 
 class ThumbnailRequests:
@@ -86,6 +88,7 @@ class ThumbnailRequests:
         self._answers[uid] = Thumbnail(
             str(result.get("path") or ""), bool(result.get("placeholder")), str(result.get("reason") or "")
         )
+        _drop_oldest(self._answers)
         self.answered.emit(uid)
         self._ask_more()
 
@@ -93,6 +96,7 @@ class ThumbnailRequests:
         self._forget(uid)
         if not isinstance(error, Cancelled):
             self._failures[uid] = (self._clock(), str(error))
+            _drop_oldest(self._failures)
         self.answered.emit(uid)
         self._ask_more()
 
@@ -104,3 +108,8 @@ class ThumbnailRequests:
         if ready:
             self.forgive()  # an engine that went away has failed all of them
             self._ask_more()
+
+
+def _drop_oldest(remembered: dict[str, Any]) -> None:
+    if len(remembered) > MAX_REMEMBERED:
+        del remembered[next(iter(remembered))]

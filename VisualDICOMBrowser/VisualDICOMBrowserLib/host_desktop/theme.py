@@ -71,7 +71,7 @@ QPushButton:focus { border-color: <highlight>; }
 QPushButton:disabled { color: <disabled-text>; border-color: <midlight>; }
 QLineEdit { padding: 3px 6px; border: 1px solid <mid>; border-radius: 5px; background: <base>; }
 QLineEdit:focus { border-color: <highlight>; }
-QAbstractSpinBox QLineEdit, QComboBox QLineEdit { padding: 0; border: 0; background: transparent; }
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit { padding: 3px 4px; border: 0; background: transparent; }
 QSplitter::handle { background: <window>; }
 QSplitter::handle:hover { background: <mid>; }
 QScrollBar:vertical { width: 12px; background: transparent; margin: 0; }

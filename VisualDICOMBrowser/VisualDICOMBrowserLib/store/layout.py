@@ -6,6 +6,7 @@ Study and the Series Instance UID, C all 32 of the SOP Instance UID. A UID itsel
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from hashlib import md5
@@ -77,12 +78,14 @@ class DatabaseFolder:
         """Return where the thumbnail of an instance belongs."""
         return self.thumbs_folder / f"{_hashed(study_uid, series_uid, sop_uid)}.png"
 
-    def thumbnail(self, stored: str) -> Path | None:
+    def thumbnail(self, stored: str) -> str | None:
         """Return the path of a thumbnail by its stored name; None for any name that cannot be one.
 
-        Nothing is looked up on the disk: for those who show many.
+        Nothing is looked up on the disk, and no Path is made: for those who show many.
         """
-        return self.root / stored if _THUMBNAIL.fullmatch(stored) else None
+        if not _THUMBNAIL.fullmatch(stored):
+            return None
+        return os.path.join(str(self.root), *stored.split("/"))  # noqa: PTH118
 
     def stored_name(self, path: Path) -> str:
         """Return ``path`` as CTK stores it: relative with ``/`` if inside the folder, else absolute."""

@@ -65,6 +65,7 @@ class CatalogueReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._layout = DatabaseFolder(folder)
+        self._catalogue = self._layout.catalogue
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._records: dict[tuple[Any, ...], SeriesRow] = {}
@@ -188,7 +189,7 @@ class CatalogueReader:
 
     def _thumbnail(self, file: str, placeholder: int, reason: str) -> Thumbnail | None:
         path = self._layout.thumbnail(file)
-        return None if path is None else Thumbnail(str(path), bool(placeholder), reason)
+        return None if path is None else Thumbnail(path, bool(placeholder), reason)
 
     # The file
 
@@ -213,7 +214,7 @@ class CatalogueReader:
 
     def _opened(self) -> sqlite3.Connection | None:
         """Return a connection to the file that has the name now, None if there is none of use."""
-        path = self._layout.catalogue
+        path = self._catalogue
         try:
             status = path.stat()
         except OSError:
@@ -269,9 +270,9 @@ def _matching(row: StudyRow, filter: QueryFilter, with_series: set[str] | None) 
 
 
 def _series_row(row: tuple[Any, ...], marks: Sequence[tuple[Any, ...]], thumbnail: Thumbnail | None) -> SeriesRow:
-    *values, known, local = row
+    uid, study_uid, number, modality, description, body_part, known, local = row
     counts = [count for _, count in marks if count is not None]
-    series = Series(*values, max(counts, default=None))
+    series = Series(uid, study_uid, number, modality, description, body_part, max(counts, default=None))
     servers = tuple(sorted(server for server, _ in marks))
     unknown = bool(servers) and not counts and known <= local  # what is here may be all or a part
     total = None if unknown else max([*counts, known, local])
