@@ -35,7 +35,7 @@ LIST = (0, 75, 278, 790)
 FIRST_PATIENT = (8, 79, 250, 110)
 SHEET = (290, 130, 1260, 470)
 FIRST_THUMBNAIL = (410, 230)
-PREVIEW = (284, 484, 664, 760)
+PREVIEW = (290, 490, 570, 760)
 ELEMENTS = (680, 540, 1260, 780)
 WELCOME = (300, 250, 980, 600)
 
@@ -206,7 +206,13 @@ def test_the_demo_is_used_by_keys_and_mouse_and_leaves_nothing_behind(screen, st
     screen.see(PREVIEW, _has_grey_levels, "an image in the preview")
     screen.see(ELEMENTS, _is_drawn, "elements")
     screen.hands.move(474, 636)
-    screen.see_change(PREVIEW, lambda: screen.hands.turn(-1), "the next frame")
+    before = screen.look(PREVIEW)
+
+    def turned(now: Image.Image) -> object:
+        screen.hands.turn(-1)  # as a user does: until something moves; at first the thumbnail stands in
+        return ImageChops.difference(now, before).getbbox()
+
+    screen.see(PREVIEW, turned, "the next frame")
     os.killpg(program.process.pid, signal.SIGINT)  # Ctrl-C in a terminal tells all processes of the group
     assert program.end() == 0
     assert len(program.said.splitlines()) == 2  # that the PACS starts, and what it holds

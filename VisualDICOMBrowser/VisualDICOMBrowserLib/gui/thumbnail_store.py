@@ -47,6 +47,7 @@ class ThumbnailStore:
         self._stale: set[str] = set()
         self._wanted: list[Key] = []
         self._expected: list[Key] = []
+        self._hurries = False  # the timer runs for what is wanted now
         self._timer = qt.QTimer(parent)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.work)
@@ -70,7 +71,8 @@ class ThumbnailStore:
     def want(self, keys: Sequence[Key]) -> None:
         """Read these files next, the first one first; whatever was wanted before and is not among them is not."""
         self._wanted = [key for key in keys if self._is_missing(key)]
-        if self._wanted and (not self._timer.isActive() or self._timer.remainingTime() > 0):
+        if self._wanted and not self._hurries:
+            self._hurries = True
             self._timer.start(0)
 
     def expect(self, keys: Sequence[Key]) -> None:
@@ -93,6 +95,7 @@ class ThumbnailStore:
 
     def work(self) -> None:
         """Read files for as long as the budget lasts."""
+        self._hurries = False
         end, read = self._clock() + BUDGET, []
         while waiting := self._wanted or self._expected:
             path, side = waiting.pop(0)
