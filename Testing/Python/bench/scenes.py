@@ -9,7 +9,7 @@ from support.browser_window import BrowserWindow
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places, SeriesRow
 from VisualDICOMBrowserLib.domain.people import display_name
-from VisualDICOMBrowserLib.gui.series_state import Presence
+from VisualDICOMBrowserLib.gui.studies.series_state import Presence
 
 #: What moves by itself (a busy line, a thumbnail coming in) has come to rest after this, in seconds.
 _REST_S = 0.4

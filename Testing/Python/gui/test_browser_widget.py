@@ -9,7 +9,7 @@ from VisualDICOMBrowserLib.domain.model import Patient, Series
 from VisualDICOMBrowserLib.domain.overview import PatientRow, SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
-from VisualDICOMBrowserLib.gui.sheet_look import ThumbnailSize
+from VisualDICOMBrowserLib.gui.studies.sheet_look import ThumbnailSize
 
 SERVER = Server("PACS", "localhost", 104, "PACS").to_dict()
 REMOTE = SeriesRow(Series("1.1", "1"), instances=4, servers=("PACS",))

@@ -16,8 +16,8 @@ from support.fake_session import FakeSession
 from support.gui_watch import turn_wheel, turns
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
-from VisualDICOMBrowserLib.gui import thumbnail_requests
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
+from VisualDICOMBrowserLib.gui.studies import thumbnail_requests
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
 
 #: Milliseconds of one turn; the aim is 16.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import qt
 
-from VisualDICOMBrowserLib.gui.glyphs import GLYPHS, glyph_icon, paint_glyph
+from VisualDICOMBrowserLib.gui.parts.glyphs import GLYPHS, glyph_icon, paint_glyph
 
 NEEDED = [
     "cloud",

@@ -9,9 +9,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from VisualDICOMBrowserLib.domain.errors import StorageError
-from VisualDICOMBrowserLib.gui.element_tree import ROOT, ElementTree
-from VisualDICOMBrowserLib.gui.elements_model import VALUE, ElementsModel
-from VisualDICOMBrowserLib.gui.metadata_view import MetadataView
+from VisualDICOMBrowserLib.gui.elements.element_tree import ROOT, ElementTree
+from VisualDICOMBrowserLib.gui.elements.elements_model import VALUE, ElementsModel
+from VisualDICOMBrowserLib.gui.elements.metadata_view import MetadataView
 
 UID = "1.2.3"
 ROWS: list[list[Any]] = [

@@ -8,8 +8,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from VisualDICOMBrowserLib.domain.errors import StorageError
-from VisualDICOMBrowserLib.gui.server_drafts import Drafts, new_values
-from VisualDICOMBrowserLib.gui.server_settings import ServerSettings
+from VisualDICOMBrowserLib.gui.servers.server_drafts import Drafts, new_values
+from VisualDICOMBrowserLib.gui.servers.server_settings import ServerSettings
 
 
 def server(name: str, **changes: Any) -> dict[str, Any]:

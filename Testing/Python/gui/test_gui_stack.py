@@ -16,8 +16,8 @@ from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
 from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow, Thumbnail
-from VisualDICOMBrowserLib.gui.stack_preview import StackPreview
-from VisualDICOMBrowserLib.gui.stack_state import (
+from VisualDICOMBrowserLib.gui.preview.stack_preview import StackPreview
+from VisualDICOMBrowserLib.gui.preview.stack_state import (
     CineClock,
     Frame,
     Recent,
@@ -25,7 +25,7 @@ from VisualDICOMBrowserLib.gui.stack_state import (
     cine_rate,
     frames_of,
 )
-from VisualDICOMBrowserLib.gui.windowing import Window, fitted, lookup_table, reduced, reduction
+from VisualDICOMBrowserLib.gui.preview.windowing import Window, fitted, lookup_table, reduced, reduction
 
 UID = "1.2.3"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import qt
 
-from VisualDICOMBrowserLib.gui import message_bar
-from VisualDICOMBrowserLib.gui.message_bar import MessageBar
-from VisualDICOMBrowserLib.gui.message_stack import MAX_KEPT, MessageStack
 from VisualDICOMBrowserLib.gui.messages import Message, Remedy, Tone
+from VisualDICOMBrowserLib.gui.parts import message_bar
+from VisualDICOMBrowserLib.gui.parts.message_bar import MessageBar
+from VisualDICOMBrowserLib.gui.parts.message_stack import MAX_KEPT, MessageStack
 
 
 @pytest.fixture

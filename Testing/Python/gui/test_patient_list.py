@@ -8,7 +8,7 @@ import qt
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Patient
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places
-from VisualDICOMBrowserLib.gui.patient_list import PatientList
+from VisualDICOMBrowserLib.gui.patients.patient_list import PatientList
 
 NAMES = ["Adams^Ann", "Baker^Bob", "Carter^Cat", "Carver^Carl", "Doe^Jane", "Wang^XiaoDong=王^小东"]
 

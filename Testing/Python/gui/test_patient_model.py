@@ -11,7 +11,7 @@ import qt
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Patient
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places
-from VisualDICOMBrowserLib.gui.patient_model import MAX_PAGES_KEPT, PAGE, PatientModel
+from VisualDICOMBrowserLib.gui.patients.patient_model import MAX_PAGES_KEPT, PAGE, PatientModel
 
 
 def person(key: int, name: str = "") -> PatientRow:

@@ -13,8 +13,8 @@ from VisualDICOMBrowserLib.domain.errors import PeerError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Patient
 from VisualDICOMBrowserLib.domain.overview import Places
-from VisualDICOMBrowserLib.gui.patient_header import age_text, facts
-from VisualDICOMBrowserLib.gui.patient_page import ASK_MS, PatientPage
+from VisualDICOMBrowserLib.gui.studies.patient_header import age_text, facts
+from VisualDICOMBrowserLib.gui.studies.patient_page import ASK_MS, PatientPage
 
 NOTHING_WRONG = {"errors": [], "warnings": []}
 

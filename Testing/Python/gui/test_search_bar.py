@@ -9,8 +9,8 @@ import qt
 
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
-from VisualDICOMBrowserLib.gui.search_bar import NARROW_MS, SearchBar
-from VisualDICOMBrowserLib.gui.search_terms import HERE, Days
+from VisualDICOMBrowserLib.gui.search.search_bar import NARROW_MS, SearchBar
+from VisualDICOMBrowserLib.gui.search.search_terms import HERE, Days
 
 TODAY = date(2026, 3, 2)
 

@@ -7,7 +7,7 @@ import pytest
 from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.gui.messages import Tone
-from VisualDICOMBrowserLib.gui.search_run import SearchRun
+from VisualDICOMBrowserLib.gui.search.search_run import SearchRun
 
 DOE = QueryFilter(text="doe")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.engine.methods import query_filter
-from VisualDICOMBrowserLib.gui.search_terms import (
+from VisualDICOMBrowserLib.gui.search.search_terms import (
     HERE,
     OTHER_MODALITIES,
     USUAL_MODALITIES,

@@ -10,8 +10,8 @@ import qt
 from PIL import Image
 
 from support import sheet_samples as samples
-from VisualDICOMBrowserLib.gui.sheet_look import Look, ThumbnailSize
-from VisualDICOMBrowserLib.gui.study_sheet import StudySheet
+from VisualDICOMBrowserLib.gui.studies.sheet_look import Look, ThumbnailSize
+from VisualDICOMBrowserLib.gui.studies.study_sheet import StudySheet
 
 DARK = {"Window": "#2b2d30", "Base": "#1e1f22", "Text": "#dfe1e5", "WindowText": "#dfe1e5", "Highlight": "#3b7ddd"}
 LIGHT = {"Window": "#f4f5f7", "Base": "#ffffff", "Text": "#1c1e21", "WindowText": "#1c1e21", "Highlight": "#2a6fdb"}

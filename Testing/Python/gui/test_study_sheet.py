@@ -14,10 +14,10 @@ from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.domain.errors import PeerError, StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places, Thumbnail
-from VisualDICOMBrowserLib.gui.sheet_layout import HEADER, LINE, Spot
-from VisualDICOMBrowserLib.gui.sheet_look import ThumbnailSize
-from VisualDICOMBrowserLib.gui.sheet_painter import check_box, chip_box, header_chip
-from VisualDICOMBrowserLib.gui.study_sheet import StudySheet
+from VisualDICOMBrowserLib.gui.studies.sheet_layout import HEADER, LINE, Spot
+from VisualDICOMBrowserLib.gui.studies.sheet_look import ThumbnailSize
+from VisualDICOMBrowserLib.gui.studies.sheet_painter import check_box, chip_box, header_chip
+from VisualDICOMBrowserLib.gui.studies.study_sheet import StudySheet
 from VisualDICOMBrowserLib.jobs.states import JobState
 
 CTRL, SHIFT, NONE = qt.Qt.ControlModifier, qt.Qt.ShiftModifier, qt.Qt.NoModifier

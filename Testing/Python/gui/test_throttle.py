@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import qt
 
-from VisualDICOMBrowserLib.gui.throttle import Debounce, Throttle
+from VisualDICOMBrowserLib.gui.parts.throttle import Debounce, Throttle
 
 SHORT_MS = 20
 LONG_MS = 60_000

@@ -8,7 +8,7 @@ import pytest
 import qt
 from PIL import Image
 
-from VisualDICOMBrowserLib.gui.thumbnail_store import BUDGET, ThumbnailStore
+from VisualDICOMBrowserLib.gui.studies.thumbnail_store import BUDGET, ThumbnailStore
 
 
 class Clock:

@@ -8,7 +8,7 @@ import pytest
 
 from support.fault_proxy import Throttle
 from support.window_hands import CONTROL, Hands, engine_processes
-from VisualDICOMBrowserLib.gui.series_state import Presence
+from VisualDICOMBrowserLib.gui.studies.series_state import Presence
 
 HERE, PARTLY, REMOTE = Presence.HERE.value, Presence.PARTLY.value, Presence.REMOTE.value
 UNDER_WAY = (Presence.QUEUED.value, Presence.ARRIVING.value)

@@ -12,7 +12,7 @@ from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places, SeriesRow, StudyRow
 from VisualDICOMBrowserLib.gui.job_book import JobBook
 from VisualDICOMBrowserLib.gui.messages import Message, Tone
-from VisualDICOMBrowserLib.gui.signals import Signal
+from VisualDICOMBrowserLib.gui.parts.signals import Signal
 
 
 @dataclass

@@ -36,7 +36,7 @@ BANNED = {
 }
 #: Names of ``qt`` that are no classes, with what to do instead.
 BANNED_NAMES = {
-    "Signal": "crashes on some classes; use gui/signals.py",
+    "Signal": "crashes on some classes; use gui/parts/signals.py",
     "Slot": "does not exist in Slicer; a plain method is a slot",
     "Property": "is not portable",
     "QVariant": "does not exist; pass plain Python values",

@@ -14,8 +14,8 @@ from typing import Any
 from PySide6.QtTest import QTest
 
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
-from VisualDICOMBrowserLib.gui.sheet_layout import HEADER
-from VisualDICOMBrowserLib.gui.sheet_painter import chip_box
+from VisualDICOMBrowserLib.gui.studies.sheet_layout import HEADER
+from VisualDICOMBrowserLib.gui.studies.sheet_painter import chip_box
 
 from .browser_window import BrowserWindow, qt
 from .process_table import ProcessEntry, children

@@ -12,20 +12,20 @@ from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
 from .drops import accept_files, take_files
-from .file_choice import choose_files, choose_folder
-from .jobs_panel import JobsPanel
-from .jobs_strip import JobsStrip
+from .elements.metadata_view import MetadataView
+from .jobs.jobs_panel import JobsPanel
+from .jobs.jobs_strip import JobsStrip
 from .menus import Entry, is_fetchable, is_local, menu_of
-from .message_bar import MessageBar
-from .metadata_view import MetadataView
-from .patient_list import PatientList
-from .patient_page import PatientPage
-from .search_bar import SearchBar
-from .search_run import SearchRun
-from .server_settings import ServerSettings
+from .parts.file_choice import choose_files, choose_folder
+from .parts.message_bar import MessageBar
+from .patients.patient_list import PatientList
+from .preview.stack_preview import StackPreview
+from .search.search_bar import SearchBar
+from .search.search_run import SearchRun
+from .servers.server_settings import ServerSettings
 from .session import Session
-from .sheet_look import ThumbnailSize
-from .stack_preview import StackPreview
+from .studies.patient_page import PatientPage
+from .studies.sheet_look import ThumbnailSize
 from .welcome import WelcomePage
 
 _HANDLE = 5

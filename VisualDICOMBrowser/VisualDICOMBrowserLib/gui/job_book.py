@@ -7,7 +7,7 @@ from typing import Any
 
 from ..domain.overview import SeriesRow
 from ..jobs.description import JobKind, JobRecord
-from .signals import Signal
+from .parts.signals import Signal
 
 #: How many jobs that have ended are kept.
 MAX_ENDED = 2000

@@ -17,7 +17,7 @@ from ..engine.messages import Event
 from ..store.reader import CatalogueReader
 from .job_book import JobBook
 from .messages import Message, Remedy, Tone
-from .signals import Signal
+from .parts.signals import Signal
 
 _log = logging.getLogger(__name__)
 

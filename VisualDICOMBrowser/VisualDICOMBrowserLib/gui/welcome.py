@@ -6,11 +6,11 @@ from typing import Any
 
 import qt
 
-from .glyphs import paint_glyph
-from .portable import value
+from .parts.glyphs import paint_glyph
+from .parts.portable import value
+from .parts.signals import Signal
+from .parts.tints import hairline, hover, mix, muted, palette_of, set_ink
 from .session import Session
-from .signals import Signal
-from .tints import hairline, hover, mix, muted, palette_of, set_ink
 
 _DEMO_COMMAND = "visual-dicom-browser demo"
 _NARROW = 560

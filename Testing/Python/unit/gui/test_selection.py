@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from VisualDICOMBrowserLib.gui.selection import Selection
+from VisualDICOMBrowserLib.gui.studies.selection import Selection
 
 ORDER = ["a", "b", "c", "d", "e"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VisualDICOMBrowserLib.gui.sheet_layout import HEADER, LINE, Block, Box, Measures, SheetLayout, Spot, Way
+from VisualDICOMBrowserLib.gui.studies.sheet_layout import HEADER, LINE, Block, Box, Measures, SheetLayout, Spot, Way
 
 MEASURES = Measures(header=40, line=30, cell_width=100, cell_height=150, gap=10, margin=10)
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.domain.errors import Cancelled, PeerError
-from VisualDICOMBrowserLib.gui.thumbnail_requests import MAX_OPEN, RETRY_AFTER, ThumbnailRequests
+from VisualDICOMBrowserLib.gui.studies.thumbnail_requests import MAX_OPEN, RETRY_AFTER, ThumbnailRequests
 
 ANSWER = {"series_uid": "x", "sop_uid": "y", "path": "/p.png", "placeholder": False, "reason": ""}
 

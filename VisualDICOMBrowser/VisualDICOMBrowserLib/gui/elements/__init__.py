@@ -1,0 +1,1 @@
+"""All elements of an instance."""

@@ -1,0 +1,1 @@
+"""What the engine is doing, has done and failed to do."""

@@ -1,0 +1,108 @@
+"""All jobs in one line."""
+
+from __future__ import annotations
+
+import qt
+
+from ..parts.glyph_button import GlyphButton
+from ..parts.portable import value
+from ..parts.signals import Signal
+from ..session import Session
+from .job_cells import bar_of
+from .job_watch import JobWatch
+from .job_words import summary_of
+
+_BAR_WIDTH, _BAR_HEIGHT = 160, 6
+
+
+class ThinBar(qt.QWidget):
+    """A progress bar without figures."""
+
+    def __init__(self, parent: qt.QWidget | None = None) -> None:
+        qt.QWidget.__init__(self, parent)
+        self._fraction = 0.0
+        self.setFixedSize(_BAR_WIDTH, _BAR_HEIGHT)
+
+    def set_fraction(self, fraction: float) -> None:
+        """Show how much is done, 0 to 1."""
+        self._fraction = fraction
+        self.setToolTip(f"{fraction:.0%} done")
+        self.update()
+
+    def paintEvent(self, event: qt.QPaintEvent) -> None:
+        """Paint the bar."""
+        bar_of(self, self._fraction, value(self, "palette"), value(self, "rect"))
+
+
+class JobsStrip(qt.QWidget):
+    """What runs and waits, how fast, how far, and what went wrong last.
+
+    ================  ======  =======================================
+    signal            values  when
+    ================  ======  =======================================
+    ``show_toggled``  shown   the user wants to see the list, or not
+    ================  ======  =======================================
+    """
+
+    def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
+        qt.QWidget.__init__(self, parent)
+        self.show_toggled = Signal()
+        self._shown = False
+        self._build()
+        self._watch = JobWatch(session, self)
+        self._watch.updated.connect(self._update_line)
+        self._watch.look()
+
+    def _build(self) -> None:
+        self._problem = ""
+        self.line = qt.QLabel("", self)
+        self.bar = ThinBar(self)
+        self.sign = GlyphButton("failed", "", "The last problem", self)
+        self.sign.clicked.connect(lambda *_: None if self._shown else self._toggle())
+        self.problem = qt.QLabel("", self)
+        self.problem.setTextFormat(qt.Qt.PlainText)
+        self.problem.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        self.button = GlyphButton("chevron-up", "Show", "Show the list of jobs", self)
+        self.button.clicked.connect(lambda *_: self._toggle())
+        row = qt.QHBoxLayout(self)
+        row.setContentsMargins(10, 3, 6, 3)
+        row.setSpacing(8)
+        for widget in (self.line, self.bar, self.sign):
+            row.addWidget(widget)
+        row.addWidget(self.problem, 1)
+        row.addWidget(self.button)
+
+    def set_shown(self, shown: bool) -> None:
+        """Say whether the list is to be seen."""
+        self._shown = shown
+        self.button.setText("Hide" if shown else "Show")
+        self.button.setToolTip("Hide the list of jobs" if shown else "Show the list of jobs")
+        self.button.set_glyph("chevron-down" if shown else "chevron-up")
+
+    def cleanup(self) -> None:
+        """Let go of the session."""
+        self._watch.cleanup()
+
+    def resizeEvent(self, event: qt.QResizeEvent) -> None:
+        """Shorten the problem to what fits."""
+        qt.QWidget.resizeEvent(self, event)
+        self._fit()
+
+    def _toggle(self) -> None:
+        self.set_shown(not self._shown)
+        self.show_toggled.emit(self._shown)
+
+    def _update_line(self) -> None:
+        summary = summary_of(self._watch.records)
+        self.line.setText(summary.words(self._watch.total_rate()))
+        self.bar.setVisible(summary.fraction is not None)
+        self.bar.set_fraction(summary.fraction or 0.0)
+        self._problem = summary.problem
+        self.problem.setToolTip(summary.problem)
+        self.sign.setToolTip(summary.problem)
+        self.sign.setVisible(bool(summary.problem))
+        self._fit()
+
+    def _fit(self) -> None:
+        room = value(self.problem, "width")
+        self.problem.setText(self.fontMetrics().elidedText(self._problem, qt.Qt.ElideRight, room))

@@ -1,0 +1,1 @@
+"""Small widgets and tools that all of the window is made of."""

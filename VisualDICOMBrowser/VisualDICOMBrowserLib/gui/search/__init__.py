@@ -1,0 +1,1 @@
+"""The search field, its filters, and the run of a search."""

@@ -1,0 +1,1 @@
+"""The studies of a person, with a thumbnail for each series."""

@@ -1,0 +1,191 @@
+"""Who the chosen patient is, and what can be done with the images."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import qt
+
+from ...domain.model import Patient, readable_date
+from ...domain.overview import PatientRow
+from ...domain.people import display_name
+from ..parts.elided_label import ElidedLabel
+from ..parts.glyphs import glyph_icon
+from ..parts.portable import value
+from ..parts.signals import Signal
+from ..parts.tints import palette_of
+from .sheet_look import ThumbnailSize
+
+_SEXES = {"F": "female", "M": "male", "O": "other"}
+_SIZES = tuple(ThumbnailSize)
+_NARROW = 680
+_GAP = 8
+
+
+class PatientHeader(qt.QWidget):
+    """A name, a line of facts, and buttons; ``fetch``, ``cancel``, ``export``, ``refresh`` and ``menu`` tell of clicks.
+
+    ``detailed`` tells whether the preview and the elements are wanted, ``sized`` the :class:`ThumbnailSize` that was
+    chosen, ``menu`` the global point below its button.
+    """
+
+    def __init__(self, parent: qt.QWidget | None = None) -> None:
+        qt.QWidget.__init__(self, parent)
+        self.fetch, self.cancel, self.export = Signal(), Signal(), Signal()
+        self.refresh, self.menu, self.sized, self.detailed = Signal(), Signal(), Signal(), Signal()
+        self._name = ElidedLabel("", self, quiet=False)
+        self._facts = ElidedLabel("", self)
+        self._fetch = self._button("Fetch", "Fetch from the servers what is not on this computer")
+        self._cancel = self._button("Cancel", "Stop what is being fetched")
+        self._export = self._button("Export…", "Write the files into a folder")
+        self._refresh = self._button("", "Ask the servers again")
+        self._detail = self._button("", "Show or hide the preview and the elements (F4)")
+        self._detail.setCheckable(True)
+        self._more = self._button("", "More")
+        self._rows, self._pictures = self._button("", "Smaller pictures"), self._button("", "Larger pictures")
+        self._slider = self._sizes()
+        self._build()
+        self._connect()
+        self._paint_icons()
+
+    def show_patient(self, row: PatientRow, today: date | None = None) -> None:
+        """Tell who it is."""
+        self._name.set_text(display_name(row.patient.name) or "(no name)")
+        self._facts.set_text(facts(row.patient, today or date.today()))
+
+    def set_deeds(self, chosen: int, to_fetch: int, to_cancel: int, to_export: int) -> None:
+        """Offer what can be done.
+
+        :param chosen: how many series are chosen; the others count all series if it is 0.
+        """
+        number = f" ({chosen:,})" if chosen else ""
+        self._fetch.setText(f"Fetch{number}")
+        self._fetch.setEnabled(to_fetch > 0)
+        self._cancel.setVisible(to_cancel > 0)
+        self._export.setText(f"Export{number}…")
+        self._export.setEnabled(to_export > 0)
+
+    def set_size(self, size: ThumbnailSize) -> None:
+        """Move the slider."""
+        self._slider.setValue(_SIZES.index(size))
+
+    def set_detailed(self, on: bool) -> None:
+        """Show whether the preview and the elements can be seen."""
+        self._detail.setChecked(on)
+
+    def changeEvent(self, event: qt.QEvent) -> None:
+        """Tint the icons anew when light turns into dark."""
+        qt.QWidget.changeEvent(self, event)
+        if event.type() == qt.QEvent.PaletteChange and hasattr(self, "_slider"):
+            self._paint_icons()
+
+    def resizeEvent(self, event: qt.QResizeEvent) -> None:
+        """Leave the name its room: where there is little, the buttons are without words."""
+        qt.QWidget.resizeEvent(self, event)
+        narrow = event.size().width() < _NARROW
+        style = qt.Qt.ToolButtonIconOnly if narrow else qt.Qt.ToolButtonTextBesideIcon
+        for button in (self._fetch, self._cancel, self._export):
+            button.setToolButtonStyle(style)
+
+    def _button(self, text: str, tip: str) -> qt.QToolButton:
+        button = qt.QToolButton(self)
+        button.setText(text)
+        button.setToolTip(tip)
+        button.setAccessibleName(text.rstrip("…") or tip)
+        button.setAutoRaise(True)
+        button.setToolButtonStyle(qt.Qt.ToolButtonTextBesideIcon if text else qt.Qt.ToolButtonIconOnly)
+        button.setFocusPolicy(qt.Qt.TabFocus)
+        return button
+
+    def _sizes(self) -> qt.QSlider:
+        slider = qt.QSlider(qt.Qt.Horizontal, self)
+        slider.setRange(0, len(_SIZES) - 1)
+        slider.setPageStep(1)
+        slider.setValue(_SIZES.index(ThumbnailSize.SMALL))
+        slider.setFixedWidth(72)
+        slider.setToolTip("Size of the pictures (Ctrl and mouse wheel)")
+        slider.setAccessibleName("Size of the pictures")
+        return slider
+
+    def _build(self) -> None:
+        font = qt.QFont(value(self, "font"))
+        font.setBold(True)
+        if font.pointSizeF() > 0:
+            font.setPointSizeF(font.pointSizeF() * 1.2)
+        self._name.setFont(font)
+        for label in (self._name, self._facts):
+            label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+        words = qt.QVBoxLayout()
+        words.setSpacing(2)
+        words.addWidget(self._name)
+        words.addWidget(self._facts)
+        row = qt.QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 10, 8)
+        row.setSpacing(4)
+        row.addLayout(words, 1)
+        for widget in (self._cancel, self._fetch, self._export):
+            row.addWidget(widget)
+        row.addSpacing(_GAP)
+        row.addWidget(self._rows)
+        row.addWidget(self._slider)
+        row.addWidget(self._pictures)
+        row.addSpacing(_GAP)
+        for widget in (self._refresh, self._detail, self._more):
+            row.addWidget(widget)
+
+    def _connect(self) -> None:
+        for button, signal in (
+            (self._fetch, self.fetch),
+            (self._cancel, self.cancel),
+            (self._export, self.export),
+            (self._refresh, self.refresh),
+        ):
+            _tell(button, signal)
+        self._detail.clicked.connect(lambda *_: self.detailed.emit(bool(value(self._detail, "checked"))))
+        self._rows.clicked.connect(lambda *_: self._step(-1))
+        self._pictures.clicked.connect(lambda *_: self._step(1))
+        self._more.clicked.connect(lambda: self.menu.emit(self._below_more()))
+        self._slider.valueChanged.connect(lambda index: self.sized.emit(_SIZES[index]))
+
+    def _step(self, by: int) -> None:
+        self._slider.setValue(int(value(self._slider, "value")) + by)
+
+    def _below_more(self) -> qt.QPoint:
+        return self._more.mapToGlobal(qt.QPoint(0, value(self._more, "height")))
+
+    def _paint_icons(self) -> None:
+        ink = palette_of(self).color(qt.QPalette.ButtonText)
+        names = ("import", "close", "export", "refresh", "pane-below", "more", "rows", "picture")
+        deeds = (self._fetch, self._cancel, self._export, self._refresh, self._detail, self._more)
+        buttons = (*deeds, self._rows, self._pictures)
+        for name, button in zip(names, buttons, strict=True):
+            button.setIcon(glyph_icon(name, ink))
+
+
+def _tell(button: qt.QToolButton, signal: Signal) -> None:
+    button.clicked.connect(lambda *_: signal.emit())
+
+
+def facts(patient: Patient, today: date) -> str:
+    """Return ID, birth date, age and sex in one line."""
+    born = readable_date(patient.birth_date)
+    age = age_text(patient.birth_date, today)
+    parts = (
+        f"ID {patient.patient_id}" if patient.patient_id else "no ID",
+        f"born {born} ({age})" if age else f"born {born}" if born else "",
+        _SEXES.get(patient.sex, patient.sex),
+    )
+    return "   ·   ".join(" ".join(part.split()) for part in parts if part)
+
+
+def age_text(birth_date: str, today: date) -> str:
+    """Return the age today, in months below two years; empty if the date of birth is none, or lies ahead."""
+    try:
+        born = date(int(birth_date[:4]), int(birth_date[4:6]), int(birth_date[6:8]))
+    except ValueError:
+        return ""
+    months = (today.year - born.year) * 12 + today.month - born.month - (today.day < born.day)
+    if months < 0:
+        return ""
+    number, unit = (months, "month") if months < 24 else (months // 12, "year")
+    return f"{number} {unit if number == 1 else unit + 's'}"
