@@ -65,6 +65,13 @@ def test_a_search_asks_the_servers_and_shows_the_browser(browser, session):
     assert ask.params["servers"] is None
 
 
+def test_a_search_by_program_keeps_what_the_user_has_typed(browser, session, qtbot):
+    browser._search_bar.focus_field()
+    qtbot.keyClicks(browser._search_bar._field, "Yama")
+    browser.search()
+    assert session.asked("search")[-1].params["filter"]["text"] == "Yama"
+
+
 def entries(browser, series) -> dict[str, bool]:
     return {entry.label: entry.possible for entry in browser.series_entries(series) if entry is not None}
 

@@ -61,9 +61,9 @@ class BrowserWidget(qt.QWidget):
             widget.cleanup()
         self._session.close()
 
-    def search(self, filter: QueryFilter | None = None) -> None:
-        """Ask all servers, as if the user had typed it."""
-        self._run_search(filter or QueryFilter(), Places())
+    def search(self) -> None:
+        """Ask the servers for what stands in the search field, as Enter does."""
+        self._search_bar.search()
 
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
         """Take files wherever nothing else does."""
