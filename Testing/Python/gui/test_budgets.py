@@ -120,7 +120,7 @@ def test_pictures_near_what_is_seen_are_read_ahead(browser, ordinary, qtbot):
     seen = {row.uid for row in sheet.canvas.visible_rows()}
     ahead = [row for row in sheet.canvas.rows_around() if row.uid not in seen]
     assert ahead
-    qtbot.waitUntil(lambda: all(sheet._picture(row) is not None for row in ahead))
+    qtbot.waitUntil(lambda: all(sheet._picture(row) is not None for row in ahead), timeout=20_000)
 
 
 def test_answers_about_pictures_do_not_pile_up(qtbot, monkeypatch):

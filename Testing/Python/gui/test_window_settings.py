@@ -73,7 +73,8 @@ def test_changing_one_server_leaves_the_fetch_from_another_alone(open_window, ar
     hands = open_window(archive.server("Busy", proxy.address), Server("Idle", "127.0.0.1", free_port(), "IDLE"))
     bar = hands.search_bar
     hands.click(bar._where)
-    hands.wait(lambda: "Idle" in bar._place_panel._boxes and bar._place_panel.isVisible(), "the panel of places")
+    panel = bar._place_panel
+    hands.wait(lambda: "Idle" in panel._boxes and panel.box("Idle").isVisible(), "the panel of places")
     hands.tick(bar._place_panel.box("Idle"))
     hands.key(qt.Qt.Key_Escape)
     hands.find_patient("Window")

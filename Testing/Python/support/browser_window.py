@@ -48,6 +48,7 @@ class BrowserWindow:
         self.browser.hide()
         self.browser.close_session()
         self.browser.deleteLater()
+        self.app.setStyleSheet("")  # other tests draw widgets without the theme
         self.spin(0.05)
 
     def wait(self, condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:

@@ -125,6 +125,10 @@ class PlacePanel(Popup):
             box.setParent(None)
             box.deleteLater()
         self._boxes = {place: self._make_box(place) for place in places}
+        if self.isVisible():  # the servers came to be known while it was open
+            for box in self._boxes.values():
+                box.show()
+            self.adjustSize()
 
     def _make_box(self, place: str) -> Any:
         box = qt.QCheckBox(place.replace("&", "&&") or "This computer")
