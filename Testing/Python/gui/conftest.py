@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ if qt_here.obstacle() is None:
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     return qt_here.make_module(module_path, parent)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_widgets_left() -> Iterator[None]:
+    """Delete on this thread what a module's tests left: on another thread it would crash Qt."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
