@@ -117,10 +117,13 @@ def test_pictures_near_what_is_seen_are_read_ahead(browser, ordinary, qtbot):
     qtbot.waitUntil(lambda: len(sheet.content.studies) == 10)
     for study in list(sheet.content.studies):
         sheet.unfold(study.study.study_uid)
-    seen = {row.uid for row in sheet.canvas.visible_rows()}
-    ahead = [row for row in sheet.canvas.rows_around() if row.uid not in seen]
-    assert ahead
-    qtbot.waitUntil(lambda: all(sheet._picture(row) is not None for row in ahead), timeout=20_000)
+
+    def are_read() -> bool:
+        seen = {row.uid for row in sheet.canvas.visible_rows()}
+        ahead = [row for row in sheet.canvas.rows_around() if row.uid not in seen]
+        return bool(ahead) and all(sheet._picture(row) is not None for row in ahead)
+
+    qtbot.waitUntil(are_read, timeout=20_000)
 
 
 def test_answers_about_pictures_do_not_pile_up(qtbot, monkeypatch):
