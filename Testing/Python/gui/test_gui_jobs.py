@@ -10,12 +10,12 @@ from PySide6.QtCore import QModelIndex, QObject, QPoint, Qt
 
 from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
-from VisualDICOMBrowserLib.gui.jobs.job_rates import JobRates
-from VisualDICOMBrowserLib.gui.jobs.job_watch import JobWatch
-from VisualDICOMBrowserLib.gui.jobs.job_words import STATE_GLYPHS, STATES, label_of, rate_words, summary_of
-from VisualDICOMBrowserLib.gui.jobs.jobs_model import RATE, STATE, WHAT, JobsModel
-from VisualDICOMBrowserLib.gui.jobs.jobs_panel import JobsPanel
-from VisualDICOMBrowserLib.gui.jobs.jobs_strip import JobsStrip
+from VisualDICOMBrowserLib.gui.activity.job_rates import JobRates
+from VisualDICOMBrowserLib.gui.activity.job_watch import JobWatch
+from VisualDICOMBrowserLib.gui.activity.job_words import STATE_GLYPHS, STATES, label_of, rate_words, summary_of
+from VisualDICOMBrowserLib.gui.activity.jobs_model import RATE, STATE, WHAT, JobsModel
+from VisualDICOMBrowserLib.gui.activity.jobs_panel import JobsPanel
+from VisualDICOMBrowserLib.gui.activity.jobs_strip import JobsStrip
 from VisualDICOMBrowserLib.gui.parts.glyphs import GLYPHS
 from VisualDICOMBrowserLib.jobs.description import JobRecord
 from VisualDICOMBrowserLib.jobs.states import JobState

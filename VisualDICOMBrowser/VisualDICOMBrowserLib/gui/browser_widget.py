@@ -11,10 +11,10 @@ import qt
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
+from .activity.jobs_panel import JobsPanel
+from .activity.jobs_strip import JobsStrip
 from .drops import accept_files, take_files
 from .elements.metadata_view import MetadataView
-from .jobs.jobs_panel import JobsPanel
-from .jobs.jobs_strip import JobsStrip
 from .menus import Entry, is_fetchable, is_local, menu_of
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
