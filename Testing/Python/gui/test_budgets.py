@@ -124,6 +124,7 @@ def test_pictures_near_what_is_seen_are_read_ahead(browser, ordinary, qtbot):
         return bool(ahead) and all(sheet._picture(row) is not None for row in ahead)
 
     qtbot.waitUntil(are_read, timeout=20_000)
+    assert are_read()
 
 
 def test_answers_about_pictures_do_not_pile_up(qtbot, monkeypatch):

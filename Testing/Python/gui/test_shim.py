@@ -104,4 +104,5 @@ def test_bytes_come_out_of_a_byte_array(qapp):
 def test_a_single_shot_calls_a_python_function(qapp, qtbot):
     heard = []
     qt.QTimer.singleShot(0, lambda: heard.append(1))
-    qtbot.waitUntil(lambda: heard == [1])
+    qtbot.waitUntil(lambda: bool(heard))
+    assert heard == [1]

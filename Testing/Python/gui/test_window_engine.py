@@ -82,3 +82,4 @@ def test_an_engine_that_cannot_start_may_be_started_later(hands, monkeypatch):
     monkeypatch.undo()
     hands.press("Start again", hands.browser._messages)
     hands.wait(lambda: session.ready, "the engine")
+    assert hands.ask("verify")["ok"]

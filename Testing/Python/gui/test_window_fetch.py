@@ -74,6 +74,7 @@ def test_a_double_click_fetches_and_shows(hands, archive):
     hands.open_cell(uid)
     hands.wait_for_state(uid, HERE)
     hands.wait(lambda: hands.preview.state.count == len(archive.second), "the stack")
+    assert is_clean(hands)
 
 
 def test_the_button_fetches_what_is_chosen_and_the_pictogram_one(hands, archive):
@@ -154,6 +155,7 @@ def test_the_pictogram_and_the_jobs_panel_cancel_too(slow, archive):
     hands.wait(jobs.cancel.isEnabled, "the button")
     hands.click(jobs.cancel)
     hands.wait_for_state(second, PARTLY, REMOTE, timeout=2.0)
+    assert {jobs.model.record(row).state.value for row in range(2)} == {"cancelled"}
 
 
 def test_closing_the_window_in_the_middle_of_a_fetch_ends_the_engine(slow, archive):

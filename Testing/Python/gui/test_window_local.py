@@ -41,6 +41,7 @@ def test_the_first_page_leads_to_a_server_and_to_a_folder(hands, files):
     hands.answer_dialog(files[0].path.parent)
     hands.wait_for_message(f"Imported {COUNT} images.")
     hands.wait(lambda: hands.names() == ["Local, Lena"], "the patient")
+    assert hands.ask("verify")["rows"] == COUNT
 
 
 def test_files_may_be_dropped_on_the_first_page_and_bad_ones_are_told(hands, files, tmp_path):
@@ -48,7 +49,7 @@ def test_files_may_be_dropped_on_the_first_page_and_bad_ones_are_told(hands, fil
     hands.wait(hands.browser._welcome.isVisible, "the first page")
     assert hands.drop(hands.browser._welcome, [*(file.path for file in files), broken])
     text = hands.wait_for_message(f"Imported {COUNT} images.")
-    assert "1 file " in text
+    assert "1 file had to be left out." in text
     assert broken.name in hands.details("Imported")
     hands.wait(lambda: hands.names() == ["Local, Lena"], "the patient")
     hands.choose_patient("Local")
@@ -61,6 +62,7 @@ def test_chosen_files_are_imported_by_dialog(hands, files):
     hands.browser.import_files()
     hands.answer_dialog(files[0].path, files[1].path)
     hands.wait_for_message("Imported 2 images.")
+    assert hands.ask("verify")["rows"] == 2
 
 
 def test_what_is_removed_comes_back_by_undo(hands, files):

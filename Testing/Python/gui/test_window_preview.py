@@ -88,6 +88,7 @@ def test_preview_and_elements_look_at_the_same_instance(shown):
     hands.key(qt.Qt.Key_Return)
     hands.wait(lambda: hands.elements._place == 1, "the second instance")
     hands.wait(same, "its picture")
+    assert state.index == 1
 
 
 def test_elements_are_searched_while_typing_and_copied(shown):

@@ -81,3 +81,4 @@ def test_the_keyboard_leads_from_the_field_to_the_list_and_back(hands):
     hands.wait(lambda: hands.people.hasFocus() and hands.patients.current(), "the first person")
     hands.key(qt.Qt.Key_Up)
     hands.wait(hands.search_bar._field.hasFocus, "the field")
+    assert not hands.people.hasFocus()

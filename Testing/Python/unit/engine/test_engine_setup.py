@@ -145,6 +145,7 @@ def test_a_higher_limit_lets_a_queued_job_start_at_once(work):
     work.runner.set_server_limits({"ONE": 4})
 
     wait_until(lambda: len(work.asked) == 3, what="the others to run")
+    assert [record.state.value for record in work.runner.records()] == ["running"] * 3
 
 
 def test_a_lower_limit_leaves_what_runs_alone(work):
