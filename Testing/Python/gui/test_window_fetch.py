@@ -155,6 +155,7 @@ def test_the_pictogram_and_the_jobs_panel_cancel_too(slow, archive):
     hands.wait(jobs.cancel.isEnabled, "the button")
     hands.click(jobs.cancel)
     hands.wait_for_state(second, PARTLY, REMOTE, timeout=2.0)
+    hands.wait(lambda: all(jobs.model.record(row).state.terminal for row in range(2)), "the list to follow")
     assert {jobs.model.record(row).state.value for row in range(2)} == {"cancelled"}
 
 
