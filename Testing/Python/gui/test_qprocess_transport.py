@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 import qt
 
-from support.process_table import children
+from support.process_table import children, processes
 from support.small_engine import ENGINE
 from VisualDICOMBrowserLib.domain.errors import Cancelled, FolderInUse, LocalError
 from VisualDICOMBrowserLib.engine.client import EngineClient, engine_environment
@@ -208,12 +207,7 @@ def test_behind_a_launcher_the_engine_itself_is_killed(bench):
     assert pid != transport._process.processId()
     client._transport.kill(pid)
     assert client._transport.wait(5)
-    bench.wait(
-        lambda: (
-            subprocess.run(["ps", "-p", str(pid), "-o", "stat="], check=False, capture_output=True).stdout.strip()
-            in (b"", b"Z")
-        )
-    )
+    bench.wait(lambda: not any(entry.pid == pid and entry.state != "Z" for entry in processes()))
 
 
 def test_writing_to_an_engine_that_is_gone_is_an_error(bench):
