@@ -31,7 +31,7 @@ VENV = TOP / ".venv"
 STAMP_NAME = "run-stamp.json"
 
 #: The extra of pyproject.toml that a command needs beyond the package itself; see :func:`extras_for`.
-EXTRAS = {"test": "test", "soak": "test", "gui": "desktop", "screenshots": "desktop"}
+EXTRAS = {"test": "test", "soak": "test", "bench": "test", "gui": "desktop", "screenshots": "desktop"}
 
 #: Debian packages for the tests: the DICOM peers, then a display and what Qt's wheels expect of the system.
 PEER_PACKAGES = ("orthanc", "orthanc-dicomweb", "dcmtk")
@@ -391,7 +391,7 @@ def stop_orthanc_service(run: Run = run_quietly) -> None:
 
 def add_test_peers() -> None:
     """Install the peers and the display that are missing; where that cannot be, say so: their tests are skipped."""
-    add_missing(PEER_PACKAGES + DISPLAY_PACKAGES, "without these, tests are skipped")
+    add_missing(PEER_PACKAGES + DISPLAY_PACKAGES, "without these, tests are skipped and measurements fail")
 
 
 def add_missing(names: Sequence[str], without: str) -> None:
@@ -417,7 +417,6 @@ def add_missing(names: Sequence[str], without: str) -> None:
 def test(arguments: Sequence[str]) -> int:
     """Run the linters, the type checker and the tests, all of them whatever fails; pytest's summary comes last."""
     python = str(venv_python(VENV))
-    add_test_peers()
     failed = []
     for step in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]):
         say(" ".join(step))
@@ -434,8 +433,7 @@ def extras_for(words: Sequence[str]) -> set[str]:
     command = from_command(words)
     if not command:
         return set()
-    has_window = "--headless" not in command if command[0] == "demo" else list(command[:2]) == ["bench", "gui"]
-    if has_window:
+    if command[0] == "demo" and "--headless" not in command:
         return {"desktop"}
     return {EXTRAS[command[0]]} if command[0] in EXTRAS else set()
 
@@ -457,6 +455,8 @@ def run_command(words: Sequence[str]) -> int:
     prepare(extras)
     if "desktop" in extras:
         add_missing(DISPLAY_PACKAGES, "without these the window may not open")
+    if "test" in extras:
+        add_test_peers()
     python = str(venv_python(VENV))
     if words[0] == "test":
         return test(words[1:])
