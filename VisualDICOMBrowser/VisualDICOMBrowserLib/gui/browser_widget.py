@@ -15,6 +15,7 @@ from .activity.jobs_panel import JobsPanel
 from .activity.jobs_strip import JobsStrip
 from .drops import accept_files, take_files
 from .elements.metadata_view import MetadataView
+from .host import Host
 from .menus import Entry, is_fetchable, is_local, menu_of
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
@@ -36,11 +37,13 @@ class BrowserWidget(qt.QWidget):
     """See the module. The same for Slicer and the desktop.
 
     :param session: the engine and its folder; :meth:`close_session` ends it.
+    :param host: what the program around it offers.
     """
 
-    def __init__(self, session: Session, parent: Any = None) -> None:
+    def __init__(self, session: Session, parent: Any = None, host: Host | None = None) -> None:
         qt.QWidget.__init__(self, parent)
         self._session = session
+        self._host = host or Host()
         self._actions = Actions(session)
         self._patient: PatientRow | None = None
         self._selected: list[SeriesRow] = []
