@@ -12,10 +12,13 @@ from ..domain.results import RetrieveResult, ThumbnailResult
 from ..domain.servers import Server
 from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext, Outcome
+from ..jobs.states import JobState
+from ..store.index_queue import REFUSED
 from .core import Core
 from .job_targets import job_params, target_of
 from .retrieve import Retrieval, can_get, require_get, result_of
-from .runner import Task
+from .runner import Task, Unfinished
+from .seen import when_seen
 from .thumbnails import fetch_middle, local_thumbnail
 
 
@@ -141,10 +144,17 @@ def sources_of_series(core: Core, series_uid: str) -> list[Server]:
     return usable
 
 
-def attempt(retrieval: Retrieval, context: JobContext) -> Outcome:
+def attempt(retrieval: Retrieval, context: JobContext) -> Outcome | Unfinished:
     """Do one try of a retrieve, as the work of a job."""
     retrieval.attempt(context.token, context.progress)
+    return when_seen(retrieval.store, retrieval.unseen(), partial(outcome_of, retrieval))
+
+
+def outcome_of(retrieval: Retrieval) -> Outcome:
+    """Return what a try came to."""
+    refused = retrieval.store.refused(retrieval.unseen())
+    retrieval.reasons.update(dict.fromkeys(refused, REFUSED))
     result = result_of([retrieval])
     if result.complete or not result.requested:
         return Outcome(result)
-    return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")
+    return Outcome(result, JobState.INCOMPLETE, f"{result.requested - result.verified} instances are missing.")

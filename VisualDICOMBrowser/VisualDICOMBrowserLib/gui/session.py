@@ -71,6 +71,9 @@ class Session:
     ``series_changed``     Series Instance UID    instances of it were stored or removed, or its picture made
     ``catalogue_changed``  none                   a search, import or removal changed what there is
     ``servers_changed``    none                   the configuration changed
+    ``index_wanted``       data of the event,     files wait for rows that this program keeps
+                           or empty
+    ``removal_wanted``     the same               rows that this program keeps are to be removed
     ``said``               :class:`.Message`      there is something to tell the user
     ``jobs.changed``       job id or None         see :class:`.JobBook`
     =====================  =====================  =======================================================
@@ -83,6 +86,8 @@ class Session:
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
+        self.index_wanted = Signal()
+        self.removal_wanted = Signal()
         self.said = Signal()
         self.ready = False
         self._make_client = make_client
@@ -203,6 +208,12 @@ class Session:
             self.catalogue_changed.emit()
         elif event.name == "servers-changed":
             self.servers_changed.emit()
+        elif event.name == "index-wanted":
+            self.index_wanted.emit(event.data)
+        elif event.name == "removal-wanted":
+            self.removal_wanted.emit(event.data)
         elif event.name == "events-lost":
             self.ask("jobs", done=self.jobs.replace)
+            self.index_wanted.emit({})
+            self.removal_wanted.emit({})
             self.catalogue_changed.emit()

@@ -145,7 +145,9 @@ class HostRemoval:
             left = self._rows.is_local(cleared.sop_uids)
             if left:
                 raise StorageError(_NOT_LET_GO.format(f"{len(left):,}"))
-            self._catalogue.remove_local(cleared.sop_uids)
+            # What stays has no rows any more either, until it is taken in again.
+            staying = [entry.sop_uid for trash in cleared.staying for entry in trash.entries]
+            self._catalogue.remove_local([*cleared.sop_uids, *staying])
 
     def _cleared(self, sop_uids: tuple[str, ...], moved: int = 0) -> Cleared:
         series_uids = tuple(sorted({image.series_uid for image in self._rows.images(sop_uids=sop_uids)}))

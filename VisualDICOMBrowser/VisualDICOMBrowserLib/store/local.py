@@ -186,6 +186,10 @@ class LocalStore:
         """Return those of the instances that are here, but whose rows another program has still to write."""
         return self.host.queue.unseen(sop_uids) if self.host is not None else set()
 
+    def refused(self, sop_uids: Iterable[str]) -> set[str]:
+        """Return those of the instances whose rows the other program would not write, so far."""
+        return self.host.queue.refused(sop_uids) if self.host is not None else set()
+
     def remove(self, target: Target, *, undoable: bool = False, token: CancelToken | None = None) -> RemoveResult:
         """Remove what a target names: rows, files inside the folder, thumbnails. Linked files are never touched.
 
