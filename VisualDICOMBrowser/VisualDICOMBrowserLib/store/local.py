@@ -213,9 +213,9 @@ class LocalStore:
                 return self._removed(before, trash if undoable else None)
         assert trash is not None
         self._ask_host(cleared, trash, token or CancelToken())
+        self._bring_back(cleared.staying)
         with self._change:
             result = self._removed(before, trash if undoable else None, cleared.moved)
-        self._bring_back(cleared.staying)
         if not undoable:
             forget(self.folder, trash.trash_id)
         return result
