@@ -11,7 +11,7 @@ from support.host_of_rows import HostOfRows
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
-from VisualDICOMBrowserLib.domain.errors import StorageError, UsageError
+from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError, UsageError, VisualDicomError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.engine.child import SubprocessTransport
@@ -59,6 +59,13 @@ def in_thread(work):
     return thread, results
 
 
+def error_of(work):
+    try:
+        return work()
+    except VisualDicomError as error:
+        return error
+
+
 def test_a_retrieve_waits_for_the_rows_and_is_verified_then(engine, host):
     target = patient(engine)
     thread, results = in_thread(lambda: engine.retrieve(target))
@@ -94,11 +101,12 @@ def test_what_the_database_refuses_is_missing_and_named(engine, host, files):
 
 def test_a_cancelled_wait_leaves_the_files_and_their_rows_come_later(engine, host):
     target = patient(engine)
-    thread, _ = in_thread(lambda: pytest.raises(Exception, engine.retrieve, target))
+    thread, errors = in_thread(lambda: error_of(lambda: engine.retrieve(target)))
     wait_until(lambda: states(engine) == [JobState.INDEXING])
     [job] = [record for record in engine.jobs() if record.state is JobState.INDEXING]
     assert engine.cancel_job(job.job_id)
     thread.join(20)
+    assert isinstance(errors[0], Cancelled)
     assert states(engine) == [JobState.CANCELLED]
     assert host.index(engine).settled == COUNT
     assert engine.verify().ok
