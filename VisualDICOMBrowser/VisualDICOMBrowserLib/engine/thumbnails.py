@@ -30,7 +30,7 @@ from ..domain.servers import Server
 from ..imaging.children import Decoder
 from ..imaging.order import InstanceGeometry, middle_index
 from ..store.catalogue import LocalFile
-from ..store.files import replace_with_retry
+from ..store.files import make_folder, replace_with_retry
 from ..store.headers import Header, read_header
 from ..store.local import LocalStore
 from ..store.receive import Receiver
@@ -172,17 +172,20 @@ def _existing(store: LocalStore, file: LocalFile) -> ThumbnailResult | None:
         return None
     sop_uid, stored, placeholder, reason = known
     path = store.folder.find(stored)
-    if path is None or path.stat().st_mtime_ns < store.path_of(file).stat().st_mtime_ns:
-        return None
+    try:
+        if path is None or path.stat().st_mtime_ns < store.path_of(file).stat().st_mtime_ns:
+            return None
+    except OSError:
+        return None  # gone in this moment
     return ThumbnailResult(file.instance.series_uid, sop_uid, str(path), placeholder, reason)
 
 
 def _make(store: LocalStore, decoder: Decoder, file: LocalFile, header: Header) -> ThumbnailResult:
     final = store.folder.thumbnail_path(header.study_uid, header.series_uid, header.sop_uid)
     made = store.folder.incoming_folder / f"{final.name}.part"
-    made.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(made.parent)
     outcome = decoder.render(store.path_of(file), made, header.modality)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     replace_with_retry(made, final)
     stored = store.folder.stored_name(final)
     store.catalogue.set_thumbnail(header.series_uid, header.sop_uid, stored, outcome.placeholder, outcome.reason)
