@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -177,15 +177,13 @@ class Exporter:
 
     def _claim(self, parent: Path, name: str, owner: str, is_fine: Callable[[Path], bool]) -> Path:
         """Return a folder for one patient, study or series: the named one, or a numbered one if that is another's."""
-        for number in count(1):
-            if number > _MAX_FOLDERS:
-                raise StorageError("There are too many folders of the same name.")
+        for number in range(1, _MAX_FOLDERS + 1):
             path = parent / (name if number == 1 else f"{name} ({number})")
             # Without regard to case, as Windows and macOS compare.
             if self._taken.get(str(path).casefold(), owner) == owner and is_fine(path):
                 self._taken[str(path).casefold()] = owner
                 return path
-        raise AssertionError
+        raise StorageError("There are too many folders of the same name.")
 
     def _copy(self, copy: _Copy, final: Path) -> None:
         if _exists(final):
