@@ -230,7 +230,7 @@ def check_view(answer: dict[str, Any]) -> View:
         numbers = (view.slope, view.intercept, view.center, view.width_of_window, view.aspect)
         sound = all(math.isfinite(number) for number in numbers) and view.format in (GRAY16, RGB8)
     except (TypeError, ValueError) as error:
-        raise BadData("The picture could not be made: the decoder lost its way.") from error
+        raise BadData("The file could not be read: the decoder lost its way.") from error
     if not sound:
         raise BadData("The picture's grey scale is damaged.")
     return view
