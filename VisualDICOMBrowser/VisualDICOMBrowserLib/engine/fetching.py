@@ -120,7 +120,9 @@ class Fetching:
         core = self._core
         made: ThumbnailResult | None = core.jobs.do(
             JobKind.THUMBNAIL,
-            lambda _: local_thumbnail(core.store, core.decoder, series_uid, lambda: core.tell_series([series_uid])),
+            lambda context: local_thumbnail(
+                core.store, core.decoder, series_uid, context.token, lambda: core.tell_series([series_uid])
+            ),
             params=_about(series_uid),
             token=token,
         )
