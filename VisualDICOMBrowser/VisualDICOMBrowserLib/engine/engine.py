@@ -110,6 +110,13 @@ class Engine:
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
         self._store = LocalStore.open(Path(database), read_only=read_only, host=host)
+        try:
+            self._assemble(retry)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _assemble(self, retry: RetryStrategy | None) -> None:
         self._viewer = Viewer(self._store)
         self._queue = self._job_store()
         self._jobs = JobRunner(

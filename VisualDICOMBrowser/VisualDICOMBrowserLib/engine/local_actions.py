@@ -13,7 +13,7 @@ from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResul
 from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext
 from ..store.exporter import Exporter
-from ..store.importer import Importer
+from ..store.importer import Importer, exists
 from .core import Core
 from .job_targets import Overlap, job_params
 from .runner import Task, Unfinished
@@ -31,7 +31,7 @@ class LocalActions:
         """See :meth:`.Engine.import_paths`."""
         self._core.store.require_writable()
         for path in paths:
-            if not path.exists():
+            if not exists(path):
                 raise UsageError(f"There is no file or folder {path}.")
 
         params = {"paths": [str(path) for path in paths], "link": link}

@@ -47,7 +47,7 @@ class Importer:
         """
         started = time.monotonic()
         for path in paths:
-            if not _exists(path):
+            if not exists(path):
                 raise UsageError(f"There is no file or folder {_shown(path)}.")
         files = 0
         try:
@@ -130,7 +130,8 @@ class Importer:
         return Pending(header, part, final, "import")
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Tell whether there is such a file or folder, whatever its name is like."""
     try:
         return path.exists()
     except OSError:  # a name that is too long, a folder that may not be looked into

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ from .sqlite import DamagedDatabase
 from .trash import Trash, forget, removals
 from .undo import bring_back
 from .writer import StoreWriter
+
+_log = logging.getLogger(__name__)
 
 _INTENTS = ("receive", "remove", "unlink")
 _SECOND_LOOKS = 2
@@ -293,6 +296,9 @@ class LocalStore:
                     self.undo_remove(trash_id)
             except (BadData, UsageError):  # without a manifest, nothing was put there
                 marked = False
+            except StorageError as error:  # a full disk, perhaps: the next start tries again
+                _log.warning("What was removed cannot be brought back yet: %s", error)
+                continue
             if not marked and not self.catalogue.has_files_below(self.folder.trash_folder / trash_id, self.folder.root):
                 forget(self.folder, trash_id)
 

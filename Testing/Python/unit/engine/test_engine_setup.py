@@ -8,8 +8,9 @@ import pytest
 
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
+from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import BadData, PeerError, UsageError
+from VisualDICOMBrowserLib.domain.errors import BadData, PeerError, UsageError, VisualDicomError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.engine.configuration import Configuration
@@ -237,3 +238,14 @@ def test_neighbours_do_not_overlap(store, uids):
     assert not overlap(about(store, "series", uids["second"]))
     assert overlap(about(store, "image", uids["image"]))
     assert not overlap(JobDescription("x", JobKind.RETRIEVE, None, {}))
+
+
+def test_an_engine_that_cannot_be_made_gives_the_folder_back(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text("no configuration")
+    for _ in range(2):  # the second would be read-only if the first still held the folder
+        with pytest.raises(VisualDicomError):
+            Engine(tmp_path / "database", config)
+    config.unlink()
+    with Engine(tmp_path / "database", config) as engine:
+        assert not engine.read_only
