@@ -229,6 +229,7 @@ class BrowserWidget(qt.QWidget):
         page.detail_asked.connect(self.show_detail)
         page.set_detailed(self._wants_detail)
         self._preview.instance_changed.connect(self._elements.show_instance)
+        self._preview.fetch_asked.connect(self._actions.retry)
         self._elements.instance_changed.connect(self._preview.show_instance)
 
     def _choose(self, patient: PatientRow | None) -> None:
