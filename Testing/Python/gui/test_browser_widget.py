@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import qt
 
+from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.model import Patient, Series
 from VisualDICOMBrowserLib.domain.overview import PatientRow, SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -63,6 +64,24 @@ def test_a_search_asks_the_servers_and_shows_the_browser(browser, session):
     assert shown_page(browser) == "QSplitter"
     (ask,) = session.asked("search")
     assert ask.params["servers"] is None
+
+
+def test_what_was_said_of_a_search_goes_with_the_next_one(browser, session):
+    answer = {"errors": [], "warnings": ["There are more than 1,000."], "complete": False, "servers_asked": ["PACS"]}
+    browser.search()
+    session.asked("search")[-1].answer(answer)
+    assert [message.text for message in browser._messages.shown()] == ["There are more than 1,000."]
+    browser.search()
+    assert browser._messages.shown() == []
+
+
+def test_a_patient_whose_series_cannot_be_read_is_told_of_in_place_of_the_menu(browser, session):
+    def damaged(*_):
+        raise StorageError("The catalogue is damaged.")
+
+    session.reader.studies = damaged
+    browser._show_patient_menu(PatientRow(1, Patient("1", "Doe^Jane"), local=True), qt.QPoint(0, 0))
+    assert [message.text for message in session.messages] == ["The catalogue is damaged."]
 
 
 def test_a_search_by_program_keeps_what_the_user_has_typed(browser, session, qtbot):

@@ -226,7 +226,7 @@ def test_the_strip_shows_the_sum_and_opens_the_list(strip, session, qtbot):
     note(session, strip, job(1, done=3, total=4), job(2, "failed", reason="Refused."))
     assert strip.line.text() == "1 running"
     assert strip.bar.isVisible()
-    assert strip.problem.text() == "Fetch failed: Refused."
+    assert strip.problem.words == "Fetch failed: Refused."
     qtbot.mouseClick(strip.button, Qt.LeftButton)
     assert strip.button.text() == "Hide"
     qtbot.mouseClick(strip.button, Qt.LeftButton)

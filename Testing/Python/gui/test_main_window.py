@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import pytest
 import qt
 
 from support.fake_session import FakeSession
-from VisualDICOMBrowserLib.host_desktop import theme
+from VisualDICOMBrowserLib.host_desktop import app, theme
 from VisualDICOMBrowserLib.host_desktop.log import MAX_BYTES, except_hook, start_log, stop_log, trim
 from VisualDICOMBrowserLib.host_desktop.main_window import MainWindow
 from VisualDICOMBrowserLib.host_desktop.theme import Group, Role
@@ -53,6 +54,15 @@ def test_the_browser_is_what_the_window_shows(make_window):
     window = make_window()
     assert window.centralWidget() is window.browser
     assert window.windowTitle() == "Visual DICOM Browser"
+
+
+def test_a_signal_closes_the_window_but_not_in_the_middle_of_what_it_does(make_window, qtbot):
+    window = make_window()
+    window.show()
+    with app._closed_by_signals(window):
+        signal.raise_signal(signal.SIGTERM)
+        assert window.isVisible()
+        qtbot.waitUntil(lambda: not window.isVisible())
 
 
 def test_closing_begins_the_end_and_finishing_completes_it(make_window):

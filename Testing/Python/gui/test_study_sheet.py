@@ -397,6 +397,23 @@ def test_a_catalogue_that_is_locked_leaves_what_is_shown_and_is_read_again_soon(
     assert session.messages == []
 
 
+def test_the_studies_of_another_patient_come_when_the_catalogue_is_not_locked_any_more(driver, session, monkeypatch):
+    def locked(*_):
+        raise StorageError("The catalogue is locked.", retryable=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session.reader, "studies", locked)
+        driver.sheet.show_patient(samples.person())
+    assert driver.sheet.content.studies == []
+    driver.qtbot.waitUntil(lambda: len(driver.sheet.content.studies) == 3)
+
+
+def test_no_picture_is_read_after_cleanup(driver):
+    driver.sheet._store.want([("/nowhere.png", 128)])
+    driver.sheet.cleanup()
+    assert not driver.sheet._store._timer.isActive()
+
+
 def test_a_catalogue_that_is_damaged_is_told(driver, session):
     def damaged(*_):
         raise StorageError("The catalogue is damaged.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 
+from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
@@ -17,6 +18,7 @@ from .drops import accept_files, take_files
 from .elements.metadata_view import MetadataView
 from .host import Host
 from .menus import Entry, is_fetchable, is_local, menu_of
+from .messages import Tone
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
 from .patients.patient_list import PatientList
@@ -46,7 +48,6 @@ class BrowserWidget(qt.QWidget):
         self._host = host or Host()
         self._actions = Actions(session)
         self._patient: PatientRow | None = None
-        self._selected: list[SeriesRow] = []
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
         self.setAcceptDrops(True)
@@ -213,6 +214,7 @@ class BrowserWidget(qt.QWidget):
 
     def _run_search(self, filter: QueryFilter, places: Places) -> None:
         self._narrow(filter, places)
+        self._messages.close_about("search")  # of the search before
         self._search.start(filter, places.servers)
 
     # The chosen patient
@@ -221,7 +223,6 @@ class BrowserWidget(qt.QWidget):
         self._patients.chosen.connect(self._choose)
         self._patients.menu_asked.connect(self._show_patient_menu)
         page = self._page
-        page.selection_changed.connect(self._select)
         page.previewed.connect(self._show_detail)
         page.opened.connect(self._open)
         page.menu_asked.connect(self._show_series_menu)
@@ -232,6 +233,7 @@ class BrowserWidget(qt.QWidget):
         page.detail_asked.connect(self.show_detail)
         page.set_detailed(self._wants_detail)
         self._preview.instance_changed.connect(self._elements.show_instance)
+        self._preview.fetch_asked.connect(self._actions.retry)
         self._elements.instance_changed.connect(self._preview.show_instance)
 
     def _choose(self, patient: PatientRow | None) -> None:
@@ -239,9 +241,6 @@ class BrowserWidget(qt.QWidget):
         self._page.show_patient(patient)
         self.show_detail(self._wants_detail)
         self._show_detail(None)
-
-    def _select(self, series: Sequence[SeriesRow]) -> None:
-        self._selected = list(series)
 
     def _show_detail(self, row: SeriesRow | None) -> None:
         uid = row.uid if row is not None else ""
@@ -271,7 +270,11 @@ class BrowserWidget(qt.QWidget):
         ]
 
     def _show_patient_menu(self, patient: PatientRow, point: Any) -> None:
-        series = self._series_of(patient)
+        try:
+            series = self._series_of(patient)
+        except StorageError as error:
+            self._session.say(str(error), Tone.PROBLEM, "catalogue")
+            return
         menu_of(self.series_entries(series), self).popup(point)
 
     def _series_of(self, patient: PatientRow) -> list[SeriesRow]:

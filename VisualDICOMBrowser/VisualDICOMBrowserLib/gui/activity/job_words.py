@@ -44,6 +44,7 @@ STATE_GLYPHS = {
     JobState.CANCELLED: "stop",
 }
 PROBLEMS = frozenset({JobState.FAILED, JobState.INCOMPLETE})
+#: What can be tried again.
 RETRIED = frozenset({JobState.FAILED, JobState.INCOMPLETE, JobState.CANCELLED})
 _ACTIVE = frozenset({JobState.RUNNING, JobState.INDEXING})
 

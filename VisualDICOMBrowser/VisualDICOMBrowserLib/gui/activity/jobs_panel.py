@@ -9,6 +9,7 @@ import qt
 from ...jobs.description import JobRecord
 from ..parts.portable import value
 from ..parts.signals import Signal
+from ..parts.text_field import TextField
 from ..parts.throttle import Debounce
 from ..session import Session
 from .job_cells import JobCells
@@ -128,9 +129,7 @@ class JobsPanel(qt.QWidget):
         column.addWidget(self._build_details())
 
     def _build_top(self) -> qt.QHBoxLayout:
-        self.search = qt.QLineEdit(self)
-        self.search.setPlaceholderText("Filter jobs")
-        self.search.setClearButtonEnabled(True)
+        self.search = TextField("Filter jobs", self)
         self.search.setMinimumWidth(120)
         self.search.setMaximumWidth(260)
         self.search.textChanged.connect(lambda *_: self._search_later())

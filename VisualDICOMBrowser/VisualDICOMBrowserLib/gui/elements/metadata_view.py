@@ -12,6 +12,7 @@ from ...domain.errors import Cancelled, VisualDicomError
 from ..parts.glyph_button import GlyphButton
 from ..parts.portable import value
 from ..parts.signals import Signal
+from ..parts.text_field import TextField
 from ..parts.throttle import Debounce, Throttle
 from ..session import Call, Session
 from .element_feed import ElementFeed, Page, Question
@@ -75,7 +76,7 @@ class MetadataView(qt.QWidget):
         self._series_uid, self._instances, self._place, self._wanted = series_uid, (), 0, sop_uid
         self._shown = None
         self._show_place()
-        self.path.show_path("")
+        self._show_file("", "")
         self._say("" if series_uid else "Choose a series to look at its elements.")
         if series_uid:
             self._ask_for_stack()
@@ -83,6 +84,7 @@ class MetadataView(qt.QWidget):
     def show_instance(self, sop_uid: str) -> None:
         """Go to an instance of the series; to one that is not here, as soon as it is."""
         if sop_uid in self._instances:
+            self._wanted = ""
             self._go(self._instances.index(sop_uid), tell=False)
         else:
             self._wanted = sop_uid or self._wanted
@@ -126,13 +128,14 @@ class MetadataView(qt.QWidget):
             self._ask()
         else:
             self._shown = None
-            self.path.show_path("")
+            self._show_file("", "")
             self._say("No instance of this series is on this computer.")
 
     def _on_no_stack(self, series_uid: str, error: VisualDicomError) -> None:
         if series_uid == self._series_uid:
             self._asking = None
             if not isinstance(error, Cancelled):
+                self._shown = None  # what hides behind the reason is asked for again
                 self._say(str(error))
 
     def _on_series_changed(self, series_uid: str) -> None:
@@ -167,9 +170,7 @@ class MetadataView(qt.QWidget):
         if page.offset == 0:
             self._remember()
             self.model.start(page.question.search, page.rows)
-            self.path.show_path(page.path)
-            self.warning.setText(page.warning)
-            self.warning.setVisible(bool(page.warning))
+            self._show_file(page.path, page.warning)
         else:
             self.model.add(page.rows)
         self._restore(page.offset)
@@ -180,7 +181,13 @@ class MetadataView(qt.QWidget):
 
     def _on_failed(self, question: Question, reason: str) -> None:
         self._shown = None
+        self._show_file("", "")
         self._say(f"The elements cannot be shown.\n{reason}")
+
+    def _show_file(self, path: str, warning: str) -> None:
+        self.path.show_path(path)
+        self.warning.setText(warning)
+        self.warning.setVisible(bool(warning))
 
     def _count(self, page: Page) -> None:
         hits = self.model.tree.hits
@@ -292,6 +299,7 @@ class MetadataView(qt.QWidget):
         column.setSpacing(4)
         column.addLayout(self._build_top())
         self.warning = qt.QLabel("", self)
+        self.warning.setTextFormat(qt.Qt.PlainText)
         self.warning.setWordWrap(True)
         self.warning.setMargin(4)
         self.warning.setVisible(False)
@@ -306,9 +314,7 @@ class MetadataView(qt.QWidget):
         self._follow_colours()
 
     def _build_top(self) -> qt.QHBoxLayout:
-        self.search = qt.QLineEdit(self)
-        self.search.setPlaceholderText("Search tag, name or value")
-        self.search.setClearButtonEnabled(True)
+        self.search = TextField("Search tag, name or value", self)
         self.search.textChanged.connect(lambda *_: self._search_later())
         self.count = qt.QLabel("", self)
         self.count.setForegroundRole(qt.QPalette.PlaceholderText)
@@ -342,6 +348,7 @@ class MetadataView(qt.QWidget):
         self.view.header().setStretchLastSection(True)
         self.view.header().setSectionsMovable(False)
         self.message = qt.QLabel("", self.pages)
+        self.message.setTextFormat(qt.Qt.PlainText)
         self.message.setAlignment(qt.Qt.AlignCenter)
         self.message.setWordWrap(True)
         self.message.setMargin(24)

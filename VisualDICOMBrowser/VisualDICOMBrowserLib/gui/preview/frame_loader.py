@@ -22,9 +22,9 @@ AT_ONCE = 4
 _CHANNELS = {"gray16": 1, "rgb8": 3}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pixels:
-    """A frame that can be shown.
+    """A frame that can be shown; equal to itself alone.
 
     :ivar values: ``(rows, columns)`` of uint16, or ``(rows, columns, 3)`` of uint8.
     :ivar slope: with ``intercept`` from stored to modality values.

@@ -24,7 +24,7 @@ class SearchRun:
     ``errors_changed``   list of (server, reason)        the servers that failed in the newest search changed
     ===================  ==============================  ====================================================
 
-    Messages are about ``search`` and ``server:NAME``; a new search leaves those of the servers it asks to be replaced.
+    Messages are about ``search`` and ``server:NAME``; taking them away when they are over is left to who shows them.
     """
 
     def __init__(self, session: Session) -> None:

@@ -108,6 +108,7 @@ class ServerForm(qt.QWidget):
     def _add_row(self, grid: qt.QGridLayout, row: int, name: str, title: str) -> None:
         label, error, entry = qt.QLabel(title, self), qt.QLabel("", self), self.fields[name]
         label.setBuddy(entry)
+        error.setTextFormat(qt.Qt.PlainText)
         error.setWordWrap(True)
         error.setVisible(False)
         self.errors[name] = error

@@ -115,8 +115,8 @@ class StudySheet(qt.QWidget):
 
     def show_patient(self, patient: PatientRow | None) -> None:
         """Show the studies of a person, or none."""
-        self.content.show(patient)
         self._read_all.cancel()
+        self.content.show(patient)
         self._changed_series.clear()
         self.canvas.note_choice(self.canvas.selection.clear())
         self.canvas.go_to(None)
@@ -169,6 +169,7 @@ class StudySheet(qt.QWidget):
         for disconnect in self._disconnects:
             disconnect()
         self._requests.close()
+        self._store.close()
         for later in (self._read_series, self._read_all, self._wish):
             later.cancel()
 

@@ -43,7 +43,7 @@ class ThumbnailRequests:
             if uid not in wanted and uid not in self._stopped:
                 self._stopped.add(uid)
                 call.stop()
-        self._wanted = [uid for uid in series_uids if self._may_be_asked(uid)]
+        self._wanted = list(series_uids)
         self._ask_more()
 
     def thumbnail(self, series_uid: str) -> Thumbnail | None:
@@ -64,13 +64,14 @@ class ThumbnailRequests:
         self.want(())
 
     def _may_be_asked(self, uid: str) -> bool:
-        failed_at = self._failures.get(uid, (-RETRY_AFTER, ""))[0]
-        waited = self._clock() - failed_at >= RETRY_AFTER or uid not in self._failures
+        waited = uid not in self._failures or self._clock() - self._failures[uid][0] >= RETRY_AFTER
         return uid not in self._open and uid not in self._answers and waited
 
     def _ask_more(self) -> None:
         while self._session.ready and self._wanted and len(self._open) < MAX_OPEN:
-            self._ask(self._wanted.pop(0))
+            uid = self._wanted.pop(0)
+            if self._may_be_asked(uid):
+                self._ask(uid)
 
     def _ask(self, uid: str) -> None:
         self._failures.pop(uid, None)
