@@ -12,12 +12,12 @@ from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
 from VisualDICOMBrowserLib.gui.activity.job_rates import JobRates
 from VisualDICOMBrowserLib.gui.activity.job_watch import JobWatch
-from VisualDICOMBrowserLib.gui.activity.job_words import STATE_GLYPHS, STATES, label_of, rate_words, summary_of
+from VisualDICOMBrowserLib.gui.activity.job_words import KINDS, STATE_GLYPHS, STATES, label_of, rate_words, summary_of
 from VisualDICOMBrowserLib.gui.activity.jobs_model import RATE, STATE, WHAT, JobsModel
 from VisualDICOMBrowserLib.gui.activity.jobs_panel import JobsPanel
 from VisualDICOMBrowserLib.gui.activity.jobs_strip import JobsStrip
 from VisualDICOMBrowserLib.gui.parts.glyphs import GLYPHS
-from VisualDICOMBrowserLib.jobs.description import JobRecord
+from VisualDICOMBrowserLib.jobs.description import JobKind, JobRecord
 from VisualDICOMBrowserLib.jobs.states import JobState
 
 
@@ -123,7 +123,8 @@ def test_the_line_says_what_runs_what_waits_and_what_went_wrong_last():
     assert summary_of([record(1, kind="find")]).words(0) == "No jobs under way"
 
 
-def test_every_state_has_a_word_and_a_pictogram():
+def test_every_kind_has_a_word_and_every_state_a_pictogram_too():
+    assert set(KINDS) == set(JobKind)
     assert set(STATES) == set(STATE_GLYPHS) == set(JobState)
     assert set(STATE_GLYPHS.values()) <= set(GLYPHS)
 
