@@ -191,6 +191,16 @@ def test_a_selected_job_says_why_in_full_and_can_be_tried_again(panel, session, 
     assert session.asked("retry_job")[0].params == {"job_id": "job-1"}
 
 
+def test_a_job_that_is_chosen_stays_in_sight_when_its_reason_takes_room(panel, session, qtbot):
+    note(session, panel, *(job(number, "failed", reason="The server did not answer. " * 20) for number in range(30)))
+    height, last = panel.height(), panel.view.rowAt(panel.view.viewport().height() - 1) - 1
+    panel.choose(panel.model.record(last).job_id)
+    assert panel.details.isVisible()
+    assert panel.height() == height
+    row = panel.view.visualRect(panel.model.index(last, WHAT))
+    assert panel.view.viewport().rect().contains(row.center())
+
+
 def test_jobs_are_cancelled_and_those_that_ended_taken_off_the_list(panel, session, qtbot):
     note(session, panel, job(1), job(2, "completed"), job(3, "queued"))
     panel.view.selectAll()
