@@ -247,3 +247,19 @@ def test_objects_without_pixels_have_elements_too(view, session):
     session.asked("stack")[-1].answer({"images": [["1.2.3.0", 0]], "frame_time_ms": None, "modality": "SR"})
     answer(session, ROWS)
     assert view.model.rowCount() == 4
+
+
+@pytest.mark.parametrize("width", [370, 499, 900])
+def test_the_columns_fit_into_the_width(view, session, qtbot, width):
+    view.resize(width, 400)
+    shown(session, view, rows=many(80))
+    qtbot.waitUntil(lambda: view.view.header().length() == view.view.viewport().width(), timeout=2000)
+    assert view.view.horizontalScrollBar().maximum() == 0
+
+
+def test_there_is_nothing_to_search_in_where_there_are_no_elements(view, session):
+    assert not view.top.isVisible()
+    shown(session, view)
+    assert view.top.isVisible()
+    view.show_series("")
+    assert not view.top.isVisible()

@@ -186,8 +186,9 @@ class FakeApplication:
     def setStyle(self, name):
         self.style = name
 
-    def setPalette(self, palette):
-        self.palettes.append(palette.color(Role.Base).name())
+    def setPalette(self, palette, kind=""):
+        if not kind:
+            self.palettes.append(palette.color(Role.Base).name())
 
     def setStyleSheet(self, text):
         self.style_sheet = text
@@ -212,6 +213,27 @@ def test_colours_that_were_chosen_stay():
     theme.apply(app, "light")
     assert app.palettes == [BASE["light"]]
     assert app.hints.listeners == []
+
+
+@pytest.fixture
+def plain(qapp):
+    before = qapp.palette()
+    yield qapp
+    qapp.setStyleSheet("")
+    qapp.setPalette(before)
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+@pytest.mark.parametrize("kind", [qt.QCheckBox, qt.QSpinBox, qt.QComboBox, qt.QListWidget])
+def test_what_fusion_outlines_can_be_seen_on_the_window(plain, qtbot, name, kind):
+    theme.apply(plain, name)
+    widget = kind()
+    qtbot.addWidget(widget)
+    widget.ensurePolished()
+    outline = widget.palette().color(Role.Window).darker(140)  # as Fusion does
+    window = plain.palette().color(Role.Window)
+    assert window.name() == theme.PALETTES[name][Role.Window]
+    assert abs(outline.lightness() - window.lightness()) >= 40
 
 
 # The log

@@ -121,7 +121,18 @@ class BrowserWidget(qt.QWidget):
         self._columns = qt.QSplitter(qt.Qt.Horizontal)
         self._columns.addWidget(self._patients)
         self._columns.addWidget(self._right)
-        for splitter, first, second in ((self._detail, 2, 3), (self._right, 3, 2), (self._columns, 1, 4)):
+        self._stack = qt.QStackedWidget()
+        for page in (self._columns, self._welcome, self._settings):
+            self._stack.addWidget(page)
+        self._rows = qt.QSplitter(qt.Qt.Vertical)
+        self._rows.addWidget(self._stack)
+        self._rows.addWidget(self._jobs)
+        for splitter, first, second in (
+            (self._detail, 2, 3),
+            (self._right, 3, 2),
+            (self._columns, 1, 4),
+            (self._rows, 1, 0),
+        ):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(_HANDLE)
             splitter.setStretchFactor(0, first)
@@ -129,17 +140,13 @@ class BrowserWidget(qt.QWidget):
         self._patients.setMinimumWidth(_LEAST_PATIENTS)
         self._columns.setSizes([280, 1000])
         self._right.setSizes([480, 340])
-        self._stack = qt.QStackedWidget()
-        for page in (self._columns, self._welcome, self._settings):
-            self._stack.addWidget(page)
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         for widget, stretch in (
             (self._search_bar, 0),
             (self._messages, 0),
-            (self._stack, 1),
-            (self._jobs, 0),
+            (self._rows, 1),
             (self._strip, 0),
         ):
             column.addWidget(widget, stretch)
@@ -166,8 +173,8 @@ class BrowserWidget(qt.QWidget):
         try:
             kept = json.loads(text)
             wants_detail, size = bool(kept["detail"]), ThumbnailSize(kept["pictures"])
-            sizes = {name: [int(one) for one in kept["sizes"][name]] for name in self._splitters()}
-        except (ValueError, TypeError, KeyError):
+            sizes = {name: [int(one) for one in kept["sizes"].get(name, ())] for name in self._splitters()}
+        except (ValueError, TypeError, KeyError, AttributeError):
             return
         self.show_detail(wants_detail)
         self._page.sheet.set_thumbnail_size(size)
@@ -176,7 +183,7 @@ class BrowserWidget(qt.QWidget):
                 splitter.setSizes(sizes[name])
 
     def _splitters(self) -> dict[str, qt.QSplitter]:
-        return {"detail": self._detail, "right": self._right, "columns": self._columns}
+        return {"detail": self._detail, "right": self._right, "columns": self._columns, "rows": self._rows}
 
     # Searching
 

@@ -10,7 +10,7 @@ from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import BadData, PeerError, UsageError, VisualDicomError
+from VisualDICOMBrowserLib.domain.errors import BadData, PeerError, UsageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.engine.configuration import Configuration
@@ -240,12 +240,10 @@ def test_neighbours_do_not_overlap(store, uids):
     assert not overlap(JobDescription("x", JobKind.RETRIEVE, None, {}))
 
 
-def test_an_engine_that_cannot_be_made_gives_the_folder_back(tmp_path):
-    config = tmp_path / "config.json"
-    config.write_text("no configuration")
-    for _ in range(2):  # the second would be read-only if the first still held the folder
-        with pytest.raises(VisualDicomError):
-            Engine(tmp_path / "database", config)
-    config.unlink()
-    with Engine(tmp_path / "database", config) as engine:
+def test_an_engine_that_cannot_be_made_gives_the_folder_back(tmp_path, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr("VisualDICOMBrowserLib.engine.engine.Viewer", lambda _: pytest.fail("no viewer"))
+        with pytest.raises(pytest.fail.Exception):
+            Engine(tmp_path / "database", tmp_path / "config.json")
+    with Engine(tmp_path / "database", tmp_path / "config.json") as engine:
         assert not engine.read_only

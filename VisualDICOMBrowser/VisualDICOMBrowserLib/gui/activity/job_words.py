@@ -18,6 +18,7 @@ KINDS = {
     JobKind.THUMBNAIL: "Thumbnail",
     JobKind.REMOVE: "Remove",
     JobKind.VERIFY: "Check",
+    JobKind.EXPORT: "Export",
 }
 #: Kinds that are over before anybody could look.
 QUICK = frozenset({JobKind.ECHO, JobKind.FIND, JobKind.THUMBNAIL})

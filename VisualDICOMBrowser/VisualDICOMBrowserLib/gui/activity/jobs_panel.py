@@ -89,6 +89,9 @@ class JobsPanel(qt.QWidget):
     def _on_selection(self) -> None:
         self._update()
         chosen = self.chosen()
+        if chosen:
+            self.layout().activate()  # what is said of them takes room from the table
+            self.view.scrollTo(self.view.currentIndex())
         if len(chosen) == 1:
             self.job_chosen.emit(chosen[0])
 

@@ -17,7 +17,7 @@ from ..parts.throttle import Debounce, Throttle
 from ..session import Call, Session
 from .element_feed import ElementFeed, Page, Question
 from .element_tree import ROOT, Element
-from .elements_model import LENGTH, NAME, TAG, VR, ElementsModel
+from .elements_model import LENGTH, NAME, TAG, VALUE, VR, ElementsModel
 from .instance_picker import InstancePicker
 from .path_line import PathLine
 
@@ -26,6 +26,8 @@ _REFRESH_MS = 500
 _TINT_ALPHA = 70
 #: Pixels from which on there is room for all columns.
 _WIDE = 500
+#: So many letters of a value are seen at least; it takes the room that the others leave.
+_LEAST_VALUE = 6
 
 
 class MetadataView(qt.QWidget):
@@ -285,6 +287,7 @@ class MetadataView(qt.QWidget):
         """Show a sentence in place of the elements; without one, the elements."""
         self.message.setText(sentence)
         self.pages.setCurrentIndex(1 if sentence else 0)
+        self.top.setVisible(bool(self._instances) or not sentence)  # nothing to search where nothing can be
         if sentence:
             self.count.setText("")
 
@@ -297,7 +300,7 @@ class MetadataView(qt.QWidget):
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addLayout(self._build_top())
+        column.addWidget(self._build_top())
         self.warning = qt.QLabel("", self)
         self.warning.setTextFormat(qt.Qt.PlainText)
         self.warning.setWordWrap(True)
@@ -313,22 +316,23 @@ class MetadataView(qt.QWidget):
         self._build_menu()
         self._follow_colours()
 
-    def _build_top(self) -> qt.QHBoxLayout:
-        self.search = TextField("Search tag, name or value", self)
+    def _build_top(self) -> qt.QWidget:
+        self.top = qt.QWidget(self)
+        self.search = TextField("Search tag, name or value", self.top)
         self.search.textChanged.connect(lambda *_: self._search_later())
-        self.count = qt.QLabel("", self)
+        self.count = qt.QLabel("", self.top)
         self.count.setForegroundRole(qt.QPalette.PlaceholderText)
-        expand = GlyphButton("chevron-down", "", "Expand all", self)
+        expand = GlyphButton("chevron-down", "", "Expand all", self.top)
         expand.clicked.connect(lambda *_: self.expand_all(True))
-        collapse = GlyphButton("chevron-up", "", "Collapse all", self)
+        collapse = GlyphButton("chevron-up", "", "Collapse all", self.top)
         collapse.clicked.connect(lambda *_: self.expand_all(False))
-        row = qt.QHBoxLayout()
+        row = qt.QHBoxLayout(self.top)
         row.setContentsMargins(8, 6, 6, 2)
         row.setSpacing(4)
         row.addWidget(self.search, 1)
         for widget in (self.count, expand, collapse):
             row.addWidget(widget)
-        return row
+        return self.top
 
     def _build_pages(self) -> qt.QStackedWidget:
         self.pages = qt.QStackedWidget(self)
@@ -364,7 +368,8 @@ class MetadataView(qt.QWidget):
             return
         self._narrow = narrow
         letter = self.fontMetrics().horizontalAdvance("M")
-        for column, letters in ((TAG, 13 if narrow else 15), (NAME, 11 if narrow else 19), (VR, 3.5), (LENGTH, 6)):
+        widths = {TAG: 13 if narrow else 15, NAME: 11 if narrow else 19, VR: 3.5, LENGTH: 6, VALUE: _LEAST_VALUE}
+        for column, letters in widths.items():
             self.view.setColumnWidth(column, round(letter * letters))
         self.view.setColumnHidden(LENGTH, narrow)
 
