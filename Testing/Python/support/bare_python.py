@@ -33,7 +33,12 @@ def _parts(package: str) -> dict[str, Path]:
     return {name: Path(str(distribution.locate_file(name))) for name in names}
 
 
+def bare_environment() -> dict[str, str]:
+    """Return an environment in which a Python finds this project and, beyond its own packages, nothing."""
+    return engine_environment() | {"PYTHONPATH": str(Path(VisualDICOMBrowserLib.__file__).parents[1])}
+
+
 def engine_on(python: Path, database: Path, config: Path, log: Path) -> EngineClient:
-    """Return the client, not started, of an engine that runs under a Python with nothing else on its path."""
-    environment = engine_environment() | {"PYTHONPATH": str(Path(VisualDICOMBrowserLib.__file__).parents[1])}
-    return EngineClient(SubprocessTransport(engine_command(str(python), database, config), log, environment))
+    """Return the client, not started, of an engine that runs under a Python."""
+    command = engine_command(str(python), database, config)
+    return EngineClient(SubprocessTransport(command, log, bare_environment()))
