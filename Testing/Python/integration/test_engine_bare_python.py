@@ -134,6 +134,16 @@ def test_whatever_asks_a_server_says_which_package_is_missing(engine, folder, me
     assert not caught.value.retryable
 
 
+def test_a_retrieve_that_failed_by_it_is_not_tried_again_in_vain(engine):
+    with pytest.raises(PackageMissing):
+        engine.call("retrieve", {"target": series(REMOTE.series_uid), "server": "pacs"}, 60)
+    job = next(one for one in engine.call("jobs", {}, 60) if one["job"]["kind"] == "retrieve")
+    assert (job["state"], job["tries"]) == ("failed", 1)
+    assert "pynetdicom" in job["reason"]
+    with pytest.raises(PackageMissing):
+        engine.call("retry_job", {"job_id": job["job"]["job_id"]}, 60)
+
+
 def test_where_no_server_is_asked_nothing_is_missing(engine):
     assert engine.call("search", {"filter": {}, "servers": []}, 60)["complete"]
 
