@@ -28,6 +28,7 @@ from .domain.cancel import CancelToken
 from .domain.errors import (
     Cancelled,
     FolderInUse,
+    PackageMissing,
     SchemaMismatch,
     UsageError,
     VisualDicomError,
@@ -71,7 +72,7 @@ def _failed(as_json: bool, error: VisualDicomError) -> int:
     _say(f"Error: {error}")
     if as_json:
         print(json.dumps({"error": str(error), "retryable": error.retryable}))  # noqa: T201
-    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen, _NoWindow))
+    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, PackageMissing, _CannotOpen, _NoWindow))
     return EXIT_USAGE if usage else EXIT_FAILED
 
 

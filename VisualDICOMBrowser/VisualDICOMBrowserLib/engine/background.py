@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from ..dimse.library import require_pynetdicom
 from ..domain.errors import PeerError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
@@ -35,6 +36,7 @@ class BackgroundFetching:
         nowhere = [uid for uid, sources in wanted if not sources]
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
+        require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
         return [self._begin(uid, sources) for uid, sources in wanted]
 
     def _begin(self, series_uid: str, sources: Sequence[Server]) -> str:

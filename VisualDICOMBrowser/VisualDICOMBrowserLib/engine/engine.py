@@ -15,6 +15,8 @@ Threads: every method may be called from any thread and blocks until its work is
 on the engine's own threads. ``token`` cancels it from elsewhere. Callbacks given to :meth:`Engine.subscribe`
 run on the engine's threads and must return at once.
 
+Whatever asks a server raises :class:`.PackageMissing` where pynetdicom is not installed; all else does without it.
+
 Events, as ``callback(name, subject, data)``:
 
 =====================  ===================  =========================================================================
@@ -39,7 +41,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..dimse.quiet import silence_pynetdicom
 from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..domain.filters import QueryFilter
@@ -78,6 +79,7 @@ from .job_queue import CatalogueJobQueue
 from .local_actions import LocalActions
 from .runner import JobRunner
 from .server_setup import ServerSetup, server_limits
+from .thumbnails import drop_outdated
 from .viewing import Viewer
 
 
@@ -105,7 +107,6 @@ class Engine:
         rows_by_host: bool = False,
         rows: LocalRows | None = None,
     ) -> None:
-        silence_pynetdicom()
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
@@ -117,6 +118,8 @@ class Engine:
             raise
 
     def _assemble(self, retry: RetryStrategy | None) -> None:
+        if not self.read_only:
+            drop_outdated(self._store)
         self._viewer = Viewer(self._store)
         self._queue = self._job_store()
         self._jobs = JobRunner(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ..dimse.library import require_pynetdicom
 from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
@@ -27,7 +28,7 @@ class Fetching:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        core.jobs.learn(JobKind.RETRIEVE, self._retry)
+        core.jobs.learn(JobKind.RETRIEVE, self._retry, require_pynetdicom)
 
     def retrieve(self, target: Target, server: str | None, token: CancelToken | None) -> RetrieveResult:
         """See :meth:`.Engine.retrieve`."""

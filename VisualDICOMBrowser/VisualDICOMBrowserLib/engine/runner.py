@@ -64,6 +64,7 @@ class JobRunner:
         self._unfinished: dict[str, Unfinished] = {}
         self._finishing = ThreadPoolExecutor(1, "vdb-finish")
         self._recipes: dict[JobKind, Recipe] = {}
+        self._needs: dict[JobKind, Callable[[], None]] = {}
         workers = dict.fromkeys(JobKind, self._work)
         self._scheduler = Scheduler(
             workers, limits, retry, listener=self._on_transition, on_progress=on_progress, store=store
@@ -73,9 +74,13 @@ class JobRunner:
         """Return the jobs that are remembered, oldest first."""
         return self._scheduler.records()
 
-    def learn(self, kind: JobKind, recipe: Recipe) -> None:
-        """Make jobs of a kind retriable."""
+    def learn(self, kind: JobKind, recipe: Recipe, need: Callable[[], None] = lambda: None) -> None:
+        """Make jobs of a kind retriable.
+
+        :param need: raises an error where a retry would be in vain; whoever asks for one gets it.
+        """
         self._recipes[kind] = recipe
+        self._needs[kind] = need
 
     def cancel(self, job_id: str) -> bool:
         """Ask a job to stop, which it does within the cancel grace; False if it had ended.
@@ -88,12 +93,14 @@ class JobRunner:
         """Queue a job again that ended short of its aim, under the same id; its task is made anew.
 
         :raises UsageError: there is no such job, or nothing to retry about it.
+        :raises VisualDicomError: it would be in vain.
         """
         record = self._scheduler.record(job_id)
         if record.description.kind not in self._recipes:
             raise UsageError("Work of this kind is not retried; ask for it again.")
         if record.state not in _RETRIABLE:
             raise UsageError("Only what failed, fell short or was cancelled can be retried.")
+        self._needs[record.description.kind]()
         self._tasks.pop(job_id, None)
         try:
             self._scheduler.retry(job_id)

@@ -30,6 +30,7 @@ from ..domain.model import Instance, Level, Series, Study, Target
 from ..domain.results import ThumbnailResult
 from ..domain.servers import Server
 from ..imaging.children import Decoder
+from ..imaging.libraries import is_outdated
 from ..imaging.order import InstanceGeometry, middle_index
 from ..store.catalogue import LocalFile
 from ..store.files import make_folder, replace_with_retry
@@ -71,6 +72,14 @@ def local_thumbnail(
     made = _make(store, decoder, file, header, token or CancelToken())
     on_made()
     return made
+
+
+def drop_outdated(store: LocalStore) -> None:
+    """Forget the placeholders of pictures that could not be made for want of a package which is here now."""
+    for name in store.catalogue.drop_placeholders(is_outdated):
+        path = store.folder.find(name)
+        if path is not None:
+            path.unlink(missing_ok=True)
 
 
 def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: CancelToken) -> None:

@@ -19,6 +19,7 @@ from .elements.metadata_view import MetadataView
 from .host import Host
 from .menus import Entry, is_fetchable, is_local, menu_of
 from .messages import Tone
+from .missing_packages import MissingPackages
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
 from .patients.patient_list import PatientList
@@ -47,6 +48,7 @@ class BrowserWidget(qt.QWidget):
         self._session = session
         self._host = host or Host()
         self._actions = Actions(session)
+        self._missing = MissingPackages(session, self, self._host)
         self._patient: PatientRow | None = None
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
@@ -61,6 +63,7 @@ class BrowserWidget(qt.QWidget):
     def close_session(self) -> None:
         """End the engine; the widget is of no use afterwards."""
         self._search.close()
+        self._missing.close()
         for widget in self._parts:
             widget.cleanup()
         self._session.close()

@@ -7,7 +7,7 @@ here alone and never goes there. One connection, guarded by a lock; statements a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -350,6 +350,17 @@ class Catalogue(CatalogueConnection):
                 "INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?, ?)",
                 (series_uid, sop_uid, file, int(placeholder), reason),
             )
+
+    def drop_placeholders(self, outdated: Callable[[str], bool]) -> list[str]:
+        """Forget the placeholders whose reason is outdated, and return the stored names of their files."""
+        reasons = [row[0] for row in self._rows("SELECT DISTINCT reason FROM thumbnails WHERE placeholder = 1")]
+        dropped: list[str] = []
+        for reason in filter(outdated, reasons):
+            which = "FROM thumbnails WHERE placeholder = 1 AND reason = ?"
+            dropped += [row[0] for row in self._rows(f"SELECT file {which}", (reason,))]
+            with self._writing() as db:
+                db.execute(f"DELETE {which}", (reason,))
+        return dropped
 
     def thumbnail(self, series_uid: str) -> tuple[str, str, bool, str] | None:
         """Return (SOP Instance UID, stored name, placeholder, reason) of a series' thumbnail."""

@@ -168,7 +168,7 @@ class StackPreview(qt.QWidget):
 
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:
-            self._loader.retry()
+            self._loader.renew()
             self._ask_for_stack()
 
     def _stop_asking(self) -> None:

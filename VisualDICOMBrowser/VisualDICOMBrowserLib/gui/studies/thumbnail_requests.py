@@ -8,6 +8,7 @@ from typing import Any
 
 from ...domain.errors import Cancelled, VisualDicomError
 from ...domain.overview import Thumbnail
+from ...imaging.libraries import lacking
 from ..parts.signals import Signal
 from ..session import Call, Session
 
@@ -90,6 +91,8 @@ class ThumbnailRequests:
             str(result.get("path") or ""), bool(result.get("placeholder")), str(result.get("reason") or "")
         )
         _drop_oldest(self._answers)
+        if lacking(self._answers[uid].reason) is not None:
+            self._session.package_missing.emit(self._answers[uid].reason, "thumbnail")
         self.answered.emit(uid)
         self._ask_more()
 
@@ -108,6 +111,7 @@ class ThumbnailRequests:
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:
             self.forgive()  # an engine that went away has failed all of them
+            self._answers = {uid: made for uid, made in self._answers.items() if not made.placeholder}
             self._ask_more()
 
 
