@@ -77,8 +77,9 @@ class Wishes:
 
     def drop(self) -> None:
         """Forget all; what is being fetched is fetched to the end."""
-        self._wishes.clear()
-        self.changed.emit()
+        if self._wishes:
+            self._wishes.clear()
+            self.changed.emit()
 
     def close(self) -> None:
         """Hear nothing more."""
