@@ -6,7 +6,7 @@ import pytest
 
 from support.slicer_fakes import volumes_on_disk as disk
 from support.slicer_fakes.core_here import require_slicer_core
-from VisualDICOMBrowserLib.domain.errors import ServerUnreachable
+from VisualDICOMBrowserLib.domain.errors import ServerUnreachable, StorageError
 from VisualDICOMBrowserLib.gui.host import LoadProgress
 from VisualDICOMBrowserLib.gui.messages import Tone
 from VisualDICOMBrowserLib.jobs.states import JobState
@@ -106,6 +106,18 @@ def test_what_came_of_an_incomplete_series_can_be_loaded(desk):
     remedy.act()
     desk.run()
     assert names(desk) == ["Series 1"]
+    assert desk.message.text == "Loaded 1 volume. “1: Series 1”: only 2 of 3 images are here."
+    assert desk.message.tone is Tone.WARNING
+
+
+def test_a_catalogue_that_cannot_be_read_is_told(desk, monkeypatch):
+    def fail(_):
+        raise StorageError("The catalogue is locked.", retryable=True)
+
+    monkeypatch.setattr(desk.session.reader, "series_by_uid", fail)
+    desk.load(UID)
+    assert desk.message.text == "Nothing is loaded. The catalogue is locked."
+    assert desk.session.asks == []
 
 
 def test_another_server_is_waited_for(desk):

@@ -11,6 +11,8 @@ from ..parts.signals import Signal
 
 _COLUMNS = ("What", "Plugin", "Confidence", "Warning")
 _HEIGHT = 220
+_LINE = 22
+_GAP, _MOST_WIDTH = 16, 360
 
 
 class LoadChoice(qt.QWidget):
@@ -45,6 +47,7 @@ class LoadChoice(qt.QWidget):
         self.tree.expandAll()
         for column in range(len(_COLUMNS) - 1):
             self.tree.resizeColumnToContents(column)
+            self.tree.setColumnWidth(column, min(_MOST_WIDTH, self.tree.columnWidth(column) + _GAP))
         self._count()
         self.setVisible(bool(options))
         if self._items:
@@ -86,6 +89,7 @@ class LoadChoice(qt.QWidget):
         group = qt.QTreeWidgetItem()
         group.setText(0, series)
         group.setFlags(qt.Qt.ItemIsEnabled)
+        group.setSizeHint(0, qt.QSize(0, _LINE))
         self.tree.addTopLevelItem(group)
         return group
 
@@ -104,6 +108,7 @@ def _item(option: LoadOption, group: qt.QTreeWidgetItem) -> qt.QTreeWidgetItem:
     for column, text in enumerate((option.name, option.plugin, f"{option.confidence:.0%}", option.warning)):
         item.setText(column, text)
         item.setToolTip(column, text)
+    item.setSizeHint(0, qt.QSize(0, _LINE))
     item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
     item.setCheckState(0, qt.Qt.Checked if option.chosen else qt.Qt.Unchecked)
     group.addChild(item)

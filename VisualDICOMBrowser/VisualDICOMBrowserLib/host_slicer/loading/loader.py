@@ -110,7 +110,7 @@ class SlicerLoader:
         self._run = LoadRun(
             order,
             self._plugins,
-            name_of=self._name_of,
+            row_of=lambda uid: self._wishes.rows([uid]).get(uid),
             later=self._later,
             progress=self._show,
             ask=self._ask,

@@ -13,6 +13,7 @@ from functools import cache
 
 import slicer
 
+from ...domain.overview import SeriesRow
 from ...gui.host import LoadOption, LoadProgress
 from .plugins import (
     Candidate,
@@ -25,6 +26,7 @@ from .plugins import (
     tell_slicer,
 )
 from .slice_views import SliceViews
+from .words import name_of
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Order:
 
 @dataclass
 class Report:
-    """What came of an order. Names of series are as given by ``names``.
+    """What came of an order.
 
     :ivar problems: sentences on what was not loaded.
     :ivar warnings: lines on what is to be wary of.
@@ -61,7 +63,7 @@ class Report:
 class LoadRun:
     """See the module.
 
-    :param name_of: what a series is called.
+    :param row_of: returns what the catalogue says of a series.
     :param later: has a function called from the event loop.
     :param progress: told what is done now.
     :param ask: told the options, when :meth:`choose` is to follow.
@@ -74,7 +76,7 @@ class LoadRun:
         order: Order,
         plugins: Plugins,
         *,
-        name_of: Callable[[str], str],
+        row_of: Callable[[str], SeriesRow | None],
         later: Later,
         progress: Callable[[LoadProgress], object],
         ask: Callable[[tuple[LoadOption, ...]], object],
@@ -83,7 +85,8 @@ class LoadRun:
     ) -> None:
         self.order = order
         self._plugins = plugins
-        self._name_of = cache(name_of)
+        self._row_of = row_of
+        self._name_of = cache(lambda uid: name_of(row_of(uid)))
         self._later = later
         self._progress = progress
         self._ask = ask
@@ -158,6 +161,9 @@ class LoadRun:
         else:
             if missing:
                 report.warnings.append(f"{name}: {missing} of {len(paths)} files are not on the disk any more.")
+            row = self._row_of(uid)
+            if row is not None and row.instances is not None and row.local_instances < row.instances:
+                report.warnings.append(f"{name}: only {row.local_instances} of {row.instances} images are here.")
             return self._ask_plugins(uid, name, paths)
         return []
 

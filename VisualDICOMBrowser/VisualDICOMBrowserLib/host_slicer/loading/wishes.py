@@ -54,7 +54,11 @@ class Wishes:
 
     def take(self, series_uids: Sequence[str], choose: bool) -> list[str]:
         """Have those fetched that are not wholly here, and return the others, to be loaded now."""
-        rows = self.rows(series_uids)
+        try:
+            rows = self._session.reader.series_by_uid(list(series_uids))
+        except StorageError as error:
+            self._session.say(f"Nothing is loaded. {error}", Tone.PROBLEM, "load")
+            return []
         absent = [row for row in rows.values() if not row.complete and row.servers]
         self._wishes |= {row.uid: Wish(row, choose, self._ended_job(row)) for row in absent}
         to_fetch = [row.uid for row in absent if not self._is_under_way(row)]
@@ -65,7 +69,7 @@ class Wishes:
         return [uid for uid in series_uids if uid not in {row.uid for row in absent}]
 
     def rows(self, series_uids: Iterable[str]) -> dict[str, SeriesRow]:
-        """Return what the catalogue says of series; nothing while it cannot be read."""
+        """Return what the catalogue says of series; nothing while it cannot be read, for it is asked again."""
         try:
             return self._session.reader.series_by_uid(list(series_uids))
         except StorageError:
