@@ -17,9 +17,9 @@ from VisualDICOMBrowserLib.gui.studies.series_state import Presence
 
 STUDY, REMOTE, HERE, NOWHERE = "1", "1.1", "1.2", "1.3"
 OPTIONS = (
-    LoadOption("“1: Axial”", "Scalar Volume", "Axial", 0.5, "", True),
-    LoadOption("“1: Axial”", "Volume Sequence", "Axial in time", 0.4, "Uneven."),
-    LoadOption("“2: Coronal”", "Scalar Volume", "Coronal", 0.5, "", True),
+    LoadOption(REMOTE, "“1: Axial”", "Scalar Volume", "Axial", 0.5, "", True),
+    LoadOption(REMOTE, "“1: Axial”", "Volume Sequence", "Axial in time", 0.4, "Uneven."),
+    LoadOption(HERE, "“2: Coronal”", "Scalar Volume", "Coronal", 0.5, "", True),
 )
 
 

@@ -14,7 +14,7 @@ from .parts.signals import Signal
 class LoadOption:
     """One way to load something of a series.
 
-    :ivar series: what the series is called.
+    :ivar series: what the series is called; others may be called the same.
     :ivar plugin: what would load it, in the program's words.
     :ivar name: what would come of it.
     :ivar confidence: how sure the plugin is that this is wanted, 0 to 1.
@@ -22,6 +22,7 @@ class LoadOption:
     :ivar chosen: whether the program would load it by itself.
     """
 
+    series_uid: str
     series: str
     plugin: str
     name: str

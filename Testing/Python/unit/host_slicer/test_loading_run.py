@@ -213,8 +213,8 @@ def test_the_options_are_told_and_only_what_is_chosen_is_loaded(desk):
     desk.run()
     name = "“1: Series 1”"
     assert desk.options[0][:2] == (
-        LoadOption(name, "Refusing", "Refused", 0.9, "", True),
-        LoadOption(name, "Scalar Volume", "Series 1", 0.5, "", False),
+        LoadOption(disk.series_uid(1), name, "Refusing", "Refused", 0.9, "", True),
+        LoadOption(disk.series_uid(1), name, "Scalar Volume", "Series 1", 0.5, "", False),
     )
     assert desk.slicer.volumes() == []
     desk.loader.choose([3])

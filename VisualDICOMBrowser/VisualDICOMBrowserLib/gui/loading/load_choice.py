@@ -12,6 +12,8 @@ from ..parts.signals import Signal
 _COLUMNS = ("What", "Plugin", "Confidence", "Warning")
 _HEIGHT = 220
 _LINE = 22
+#: The column that tells the height of a line: its own width is not wanted.
+_PERCENT, _PERCENT_WIDTH = 2, 40
 _GAP, _MOST_WIDTH = 16, 360
 
 
@@ -41,9 +43,9 @@ class LoadChoice(qt.QWidget):
         self._items = []
         groups: dict[str, qt.QTreeWidgetItem] = {}
         for option in options:
-            group = groups.get(option.series) or self._add_group(option.series)
-            groups[option.series] = group
-            self._items.append(_item(option, group))
+            if option.series_uid not in groups:
+                groups[option.series_uid] = self._add_group(option.series)
+            self._items.append(_item(option, groups[option.series_uid]))
         self.tree.expandAll()
         for column in range(len(_COLUMNS) - 1):
             self.tree.resizeColumnToContents(column)
@@ -89,8 +91,9 @@ class LoadChoice(qt.QWidget):
         group = qt.QTreeWidgetItem()
         group.setText(0, series)
         group.setFlags(qt.Qt.ItemIsEnabled)
-        group.setSizeHint(0, qt.QSize(0, _LINE))
+        group.setSizeHint(_PERCENT, qt.QSize(_PERCENT_WIDTH, _LINE))
         self.tree.addTopLevelItem(group)
+        group.setFirstColumnSpanned(True)
         return group
 
     def _ticked(self) -> list[int]:
@@ -108,7 +111,7 @@ def _item(option: LoadOption, group: qt.QTreeWidgetItem) -> qt.QTreeWidgetItem:
     for column, text in enumerate((option.name, option.plugin, f"{option.confidence:.0%}", option.warning)):
         item.setText(column, text)
         item.setToolTip(column, text)
-    item.setSizeHint(0, qt.QSize(0, _LINE))
+    item.setSizeHint(_PERCENT, qt.QSize(_PERCENT_WIDTH, _LINE))
     item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
     item.setCheckState(0, qt.Qt.Checked if option.chosen else qt.Qt.Unchecked)
     group.addChild(item)

@@ -196,6 +196,7 @@ class LoadRun:
 
     def _option(self, candidate: Candidate) -> LoadOption:
         return LoadOption(
+            candidate.series_uid,
             self._name_of(candidate.series_uid),
             candidate.plugin_name,
             candidate.name,
