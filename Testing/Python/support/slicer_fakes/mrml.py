@@ -47,8 +47,9 @@ class Database(StrictFake):
             self._files.setdefault(str(header.SeriesInstanceUID), []).append(str(path))
         return str(header.SeriesInstanceUID)
 
-    def filesForSeries(self, uid: str) -> tuple[str, ...]:
-        return tuple(self._files.get(uid, ()))
+    def filesForSeries(self, uid: str, hits: int = -1) -> tuple[str, ...]:
+        files = tuple(self._files.get(uid, ()))
+        return files if hits < 0 else files[:hits]
 
     def instancesForSeries(self, uid: str) -> tuple[str, ...]:
         return tuple(str(self._headers[path].SOPInstanceUID) for path in self._files.get(uid, ()))

@@ -64,6 +64,7 @@ def test_progress_goes_up(desk):
     fractions = [one.fraction for one in desk.progress if one and one.text.startswith("Looking")]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0.0
+    assert fractions[-1] <= 1.0
 
 
 def test_requests_wait_for_each_other_and_a_series_that_waits_is_loaded_once(desk):
@@ -101,6 +102,41 @@ def test_a_closed_database_has_nothing(desk):
     desk.slicer.database._open = False
     desk.load(uid)
     assert desk.message.text == "Slicer's database has no file of “1: Series 1”."
+
+
+def test_before_slicer_has_a_database_there_is_nothing(desk, monkeypatch):
+    uid = add_volume(desk)
+    monkeypatch.setattr(slicer, "dicomDatabase", None)
+    desk.load(uid)
+    assert desk.message.text == "Slicer's database has no file of “1: Series 1”."
+
+
+def test_an_application_without_io_manager_loads_all_the_same(desk, monkeypatch):
+    monkeypatch.setattr(desk.slicer.app, "ioManager", lambda: None)
+    desk.load(add_volume(desk))
+    assert desk.message.text == "Loaded 1 volume."
+
+
+def test_a_long_warning_is_told_in_the_details(desk):
+    class WaryPlugin(VolumePlugin):
+        def look_at(self, files):
+            (found,) = super().look_at(files)
+            found.warning = "Beware.\n" * 40
+            return [found]
+
+    desk.use(WaryPlugin)
+    desk.load(add_volume(desk))
+    assert desk.message.text == "Loaded 1 volume. There is a warning."
+    assert desk.message.details == ("“1: Series 1”: " + " ".join(["Beware."] * 40),)
+
+
+def test_some_files_that_are_gone_are_told(desk):
+    paths = disk.write_slices(desk.folder / "a", 1, disk.oblique(), range(3))
+    uid = desk.add(*paths)
+    paths[0].unlink()
+    desk.use(RefusingPlugin)
+    desk.load(uid)
+    assert "“1: Series 1”: 1 of 3 files are not on the disk any more." in desk.message.text
 
 
 def test_files_that_are_gone_are_told(desk):
@@ -344,6 +380,18 @@ def test_views_that_are_elsewhere_can_be_brought_to_the_volume(desk):
     assert remedy.label == "Show in slice views"
     remedy.act()
     assert all(abs(view[1]) < 200 for view in views(desk).values())
+
+
+def test_what_the_user_scrolls_to_between_two_volumes_is_kept(desk):
+    desk.load(add_volume(desk, 1))
+    node = desk.slicer.slices["Red"].GetSliceNode()
+    desk.loader.load([add_volume(desk, 2), add_volume(desk, 3)])
+    while len(desk.slicer.volumes()) < 2:
+        desk.turn()
+    node.SetSliceOffset(118.5)
+    desk.run()
+    assert len(desk.slicer.volumes()) == 3
+    assert node.GetSliceOffset() == pytest.approx(118.5)
 
 
 # Marks

@@ -21,6 +21,7 @@ from .words import loaded_words, name_of, several
 #: Between two steps: long enough for the window to be drawn.
 _STEP_MS = 15
 _MOST_DETAILS = 200
+_BRIEF = 160
 
 
 def call_later(act: Callable[[], None]) -> None:
@@ -28,6 +29,13 @@ def call_later(act: Callable[[], None]) -> None:
     import qt  # noqa: PLC0415 - whoever gives the loader another way needs no Qt
 
     qt.QTimer.singleShot(_STEP_MS, act)
+
+
+def _briefly(warnings: Sequence[str]) -> list[str]:
+    """Return one short warning as it is, of others that there are some; the details have them."""
+    if len(warnings) == 1 and len(warnings[0]) <= _BRIEF:
+        return list(warnings)
+    return [("There is a warning." if len(warnings) == 1 else "There are warnings.")] if warnings else []
 
 
 class SlicerLoader:
@@ -158,8 +166,7 @@ class SlicerLoader:
         sentences += report.problems[:1] if len(report.problems) == 1 else []
         if len(report.problems) > 1:
             sentences.append(f"{len(report.problems)} things could not be loaded.")
-        if report.warnings:
-            sentences.append("There are warnings." if len(report.warnings) > 1 else report.warnings[0])
+        sentences += _briefly(report.warnings)
         if report.references:
             names = several([self._name_of(uid) for uid in report.references])
             sentences.append(f"It refers to {names}, here and not loaded.")

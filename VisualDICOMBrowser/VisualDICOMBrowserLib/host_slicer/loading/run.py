@@ -146,8 +146,8 @@ class LoadRun:
 
     def _examine_next(self) -> None:
         if not self._report.cancelled:
-            uid = self._to_examine.popleft()
-            self._examined[uid] = self._examine(uid)
+            found = self._examine(self._to_examine[0])
+            self._examined[self._to_examine.popleft()] = found
         self._go_on_examining()
 
     def _examine(self, uid: str) -> list[Candidate]:
