@@ -16,8 +16,10 @@ from .activity.jobs_panel import JobsPanel
 from .activity.jobs_strip import JobsStrip
 from .drops import accept_files, take_files
 from .elements.metadata_view import MetadataView
-from .host import Host
-from .menus import Entry, is_fetchable, is_local, menu_of
+from .host import Host, LoadOption
+from .loading.load_choice import LoadChoice
+from .loading.load_strip import LoadStrip
+from .menus import Entry, is_fetchable, is_loadable, is_local, menu_of
 from .messages import Tone
 from .missing_packages import MissingPackages
 from .parts.file_choice import choose_files, choose_folder
@@ -47,6 +49,7 @@ class BrowserWidget(qt.QWidget):
         qt.QWidget.__init__(self, parent)
         self._session = session
         self._host = host or Host()
+        self._loader = self._host.loader
         self._actions = Actions(session)
         self._missing = MissingPackages(session, self, self._host)
         self._patient: PatientRow | None = None
@@ -58,12 +61,15 @@ class BrowserWidget(qt.QWidget):
         self._connect_search()
         self._connect_patient()
         self._connect_pages()
+        self._connect_loader()
         self._patients.show_filter(QueryFilter(), Places())
 
     def close_session(self) -> None:
         """End the engine; the widget is of no use afterwards."""
         self._search.close()
         self._missing.close()
+        if self._loader is not None:
+            self._loader.close()
         for widget in self._parts:
             widget.cleanup()
         self._session.close()
@@ -93,7 +99,9 @@ class BrowserWidget(qt.QWidget):
         self._search_bar = SearchBar(session)
         self._messages = MessageBar(session)
         self._patients = PatientList(session)
-        self._page = PatientPage(session)
+        self._page = PatientPage(session, None, self._loader is not None)
+        self._load_strip = LoadStrip()
+        self._load_choice = LoadChoice()
         self._preview = StackPreview(session)
         self._elements = MetadataView(session)
         self._strip = JobsStrip(session)
@@ -150,6 +158,8 @@ class BrowserWidget(qt.QWidget):
             (self._search_bar, 0),
             (self._messages, 0),
             (self._rows, 1),
+            (self._load_choice, 0),
+            (self._load_strip, 0),
             (self._strip, 0),
         ):
             column.addWidget(widget, stretch)
@@ -259,7 +269,10 @@ class BrowserWidget(qt.QWidget):
 
     def _open(self, row: SeriesRow) -> None:
         self._show_detail(row)
-        self._actions.fetch([row])
+        if self._loader is not None:
+            self.load([row])
+        else:
+            self._actions.fetch([row])
 
     def _show_series_menu(self, series: Sequence[SeriesRow], point: Any) -> None:
         menu_of(self.series_entries(list(series)), self).popup(point)
@@ -269,6 +282,7 @@ class BrowserWidget(qt.QWidget):
         here, many = is_local(series), len(series) != 1
         uids = "\n".join(row.uid for row in series)
         return [
+            *self._load_entries(series),
             Entry("Fetch", lambda: self._actions.fetch(series), is_fetchable(series)),
             Entry("Cancel fetching", lambda: self._actions.cancel(series), self._actions.are_under_way(series)),
             Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
@@ -277,6 +291,16 @@ class BrowserWidget(qt.QWidget):
             Entry(f"Copy UID{'s' if many else ''}", lambda: qt.QApplication.clipboard().setText(uids), bool(series)),
             None,
             Entry("Remove from this computer", lambda: self._actions.remove(series), here),
+        ]
+
+    def _load_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
+        if self._loader is None:
+            return []
+        possible = is_loadable(series)
+        return [
+            Entry("Load", lambda: self.load(series), possible),
+            Entry("Load as…", lambda: self.load(series, choose=True), possible),
+            None,
         ]
 
     def _show_patient_menu(self, patient: PatientRow, point: Any) -> None:
@@ -296,6 +320,38 @@ class BrowserWidget(qt.QWidget):
     def export(self, series: Sequence[SeriesRow]) -> None:
         """Ask for a folder, and copy what is here of the series into it."""
         choose_folder(self, "Export to folder", lambda folder: self._actions.export(list(series), folder))
+
+    # Loading into the program around it
+
+    def _connect_loader(self) -> None:
+        loader = self._loader
+        if loader is None:
+            return
+        self._page.load_asked.connect(self.load)
+        self._page.sheet.set_loaded(loader.loaded)
+        loader.loaded_changed.connect(self._page.sheet.set_loaded)
+        loader.progress_changed.connect(self._load_strip.show_progress)
+        loader.choice_asked.connect(self._show_choice)
+        self._load_strip.cancelled.connect(loader.cancel)
+        self._load_choice.chosen.connect(loader.choose)
+
+    def load(self, series: Sequence[SeriesRow], *, choose: bool = False) -> None:
+        """Load series into the program around the window; what is not here is fetched first.
+
+        :param choose: show what could be loaded, to choose from.
+        """
+        uids = [row.uid for row in series if is_loadable([row])]
+        if self._loader is not None and uids:
+            self._loader.load(uids, choose=choose)
+
+    def _show_choice(self, options: Sequence[LoadOption]) -> None:
+        """Show what could be loaded; the keys go there unless the user is typing, and back to the series."""
+        had_keys = self._load_choice.isAncestorOf(qt.QApplication.focusWidget())
+        self._load_choice.show_options(options)
+        if options and self._page.isAncestorOf(qt.QApplication.focusWidget()):
+            self._load_choice.setFocus()
+        elif not options and had_keys:
+            self._page.sheet.setFocus()
 
     # Pages
 

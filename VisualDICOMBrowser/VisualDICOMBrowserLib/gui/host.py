@@ -11,19 +11,68 @@ from ..domain.servers import Server
 from .parts.signals import Signal
 
 
-class SeriesLoader(Protocol):
-    """Loads series that are here into the program, as volumes, segmentations or what else it makes of them.
+@dataclass(frozen=True)
+class LoadOption:
+    """One way to load something of a series.
 
-    :ivar loaded_changed: tells the Series Instance UIDs (``frozenset``) of which something is loaded.
+    :ivar series: what the series is called; others may be called the same.
+    :ivar plugin: what would load it, in the program's words.
+    :ivar name: what would come of it.
+    :ivar confidence: how sure the plugin is that this is wanted, 0 to 1.
+    :ivar warning: what the plugin found to be wary of.
+    :ivar chosen: whether the program would load it by itself.
+    """
+
+    series_uid: str
+    series: str
+    plugin: str
+    name: str
+    confidence: float
+    warning: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """What a loader does now.
+
+    :ivar fraction: how much of it is done, 0 to 1; None if it waits for something.
+    """
+
+    text: str
+    fraction: float | None = None
+
+
+class SeriesLoader(Protocol):
+    """Loads series into the program, as volumes, segmentations or what else it makes of them.
+
+    :ivar loaded_changed: tells the new value of ``loaded``.
+    :ivar progress_changed: tells a :class:`LoadProgress`, or None once there is nothing to do.
+    :ivar choice_asked: tells a tuple of :class:`LoadOption` that :meth:`choose` is to answer; an empty one once there
+        is nothing to answer any more.
     """
 
     loaded_changed: Signal
+    progress_changed: Signal
+    choice_asked: Signal
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """The Series Instance UIDs of which something is loaded."""
 
     def load(self, series_uids: Sequence[str], *, choose: bool = False) -> None:
-        """Load series. Outcome and trouble are told as messages of the session.
+        """Load series, one request after the other; those that are not here are fetched first.
+
+        Outcome and trouble are told as messages of the session.
 
         :param choose: have the user look at what could be loaded first, and choose.
         """
+
+    def choose(self, places: Sequence[int]) -> None:
+        """Load these of the options that ``choice_asked`` told; none of them to load nothing."""
+
+    def cancel(self) -> None:
+        """Stop what is being loaded as soon as possible, and forget what waits for that."""
 
     def close(self) -> None:
         """Hear and tell nothing more."""

@@ -46,6 +46,11 @@ def is_fetchable(series: Sequence[SeriesRow]) -> bool:
     return any(row.servers and not row.complete for row in series)
 
 
+def is_loadable(series: Sequence[SeriesRow]) -> bool:
+    """Tell whether anything of them is on this computer or can be fetched."""
+    return is_local(series) or is_fetchable(series)
+
+
 def is_local(series: Sequence[SeriesRow]) -> bool:
     """Tell whether anything of them is on this computer."""
     return any(row.local_instances for row in series)

@@ -36,6 +36,7 @@ HOST_LIBRARIES = {
     "qt": {"gui", "host_slicer", "host_desktop"},
     "ctk": {"host_slicer"},
     "slicer": {"host_slicer"},
+    "DICOMLib": {"host_slicer"},
     "vtk": {"host_slicer"},
     "PythonQt": {"host_slicer"},
     "PySide6": {"host_desktop"},

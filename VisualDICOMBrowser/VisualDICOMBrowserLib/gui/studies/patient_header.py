@@ -17,22 +17,32 @@ from .sheet_look import ThumbnailSize
 
 _SIZES = tuple(ThumbnailSize)
 _NARROW = 680
+_LOAD_WIDTH = 80
 _GAP = 8
 
 
 class PatientHeader(qt.QWidget):
-    """A name, a line of facts, and buttons; ``fetch``, ``cancel``, ``export``, ``refresh`` and ``menu`` tell of clicks.
+    """A name, a line of facts, and buttons.
+
+    ``load``, ``fetch``, ``cancel``, ``export``, ``refresh`` and ``menu`` tell of clicks.
 
     ``detailed`` tells whether the preview and the elements are wanted, ``sized`` the :class:`ThumbnailSize` that was
     chosen, ``menu`` the global point below its button.
+
+    :param loads: whether series can be loaded into the program around the window.
     """
 
-    def __init__(self, parent: qt.QWidget | None = None) -> None:
+    def __init__(self, parent: qt.QWidget | None = None, loads: bool = False) -> None:
         qt.QWidget.__init__(self, parent)
-        self.fetch, self.cancel, self.export = Signal(), Signal(), Signal()
+        self.load, self.fetch, self.cancel, self.export = Signal(), Signal(), Signal(), Signal()
         self.refresh, self.menu, self.sized, self.detailed = Signal(), Signal(), Signal(), Signal()
         self._name = ElidedLabel("", self, quiet=False)
         self._facts = ElidedLabel("", self)
+        self._load = self._button(
+            "loaded", "Load", "Load the chosen series; what is not on this computer is fetched first"
+        )
+        self._load.setVisible(loads)
+        self._narrow = _NARROW + loads * _LOAD_WIDTH
         self._fetch = self._button("import", "Fetch", "Fetch from the servers what is not on this computer")
         self._cancel = self._button("close", "Cancel", "Stop what is being fetched")
         self._export = self._button("export", "Export…", "Write the files into a folder")
@@ -57,6 +67,8 @@ class PatientHeader(qt.QWidget):
         :param chosen: how many series are chosen; the others count all series if it is 0.
         """
         number = f" ({chosen:,})" if chosen else ""
+        self._load.setText(f"Load{number}")
+        self._load.setEnabled(chosen > 0)
         self._fetch.setText(f"Fetch{number}")
         self._fetch.setEnabled(to_fetch > 0)
         self._cancel.setVisible(to_cancel > 0)
@@ -74,9 +86,9 @@ class PatientHeader(qt.QWidget):
     def resizeEvent(self, event: qt.QResizeEvent) -> None:
         """Leave the name its room: where there is little, the buttons are without words."""
         qt.QWidget.resizeEvent(self, event)
-        narrow = event.size().width() < _NARROW
+        narrow = event.size().width() < self._narrow
         style = qt.Qt.ToolButtonIconOnly if narrow else qt.Qt.ToolButtonTextBesideIcon
-        for button in (self._fetch, self._cancel, self._export):
+        for button in (self._load, self._fetch, self._cancel, self._export):
             button.setToolButtonStyle(style)
 
     def _button(self, glyph: str, text: str, tip: str) -> GlyphButton:
@@ -111,7 +123,7 @@ class PatientHeader(qt.QWidget):
         row.setContentsMargins(14, 8, 10, 8)
         row.setSpacing(4)
         row.addLayout(words, 1)
-        for widget in (self._cancel, self._fetch, self._export):
+        for widget in (self._cancel, self._load, self._fetch, self._export):
             row.addWidget(widget)
         row.addSpacing(_GAP)
         row.addWidget(self._rows)
@@ -123,6 +135,7 @@ class PatientHeader(qt.QWidget):
 
     def _connect(self) -> None:
         for button, signal in (
+            (self._load, self.load),
             (self._fetch, self.fetch),
             (self._cancel, self.cancel),
             (self._export, self.export),

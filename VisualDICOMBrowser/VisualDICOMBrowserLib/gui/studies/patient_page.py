@@ -32,12 +32,14 @@ ASK_MS = 150
 class PatientPage(qt.QWidget):
     """A header above a :class:`StudySheet`; asks the servers for the studies when a patient stays shown.
 
-    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` tells a list of series, and
-    ``detail_asked`` whether the preview and the elements are wanted. The buttons are about the chosen series; if none
-    is chosen, about all that the sheet has.
+    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` and ``load_asked`` tell a list
+    of series, and ``detail_asked`` whether the preview and the elements are wanted. The buttons are about the chosen
+    series; if none is chosen, about all that the sheet has, except for Load, which could fill the memory.
+
+    :param loads: whether series can be loaded into the program around the window.
     """
 
-    def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: qt.QWidget | None = None, loads: bool = False) -> None:
         qt.QWidget.__init__(self, parent)
         self._session = session
         self._patient: PatientRow | None = None
@@ -47,6 +49,7 @@ class PatientPage(qt.QWidget):
         self._has_failed = False
         self.sheet = StudySheet(session, self)
         self.export_asked = Signal()
+        self.load_asked = Signal()
         self.detail_asked = Signal()
         self._told_servers: frozenset[str] = frozenset()
         self.selection_changed, self.opened, self.previewed = (
@@ -60,7 +63,7 @@ class PatientPage(qt.QWidget):
             self.sheet.cancel_asked,
             self.sheet.retry_asked,
         )
-        self._header = PatientHeader(self)
+        self._header = PatientHeader(self, loads)
         self._busy = BusyLine(self)
         self._trouble = TroubleLine(self)
         self._show_deeds = Throttle(_DEEDS_MS, lambda *_: self._show_deeds_now(), self, at_once=False)
@@ -125,6 +128,7 @@ class PatientPage(qt.QWidget):
 
     def _connect(self) -> list[Any]:
         header, sheet = self._header, self.sheet
+        header.load.connect(lambda: self.load_asked.emit(sheet.selected()))
         header.fetch.connect(lambda: self.fetch_asked.emit(self._in(_FETCHABLE)))
         header.cancel.connect(lambda: self.cancel_asked.emit(self._in(_UNDER_WAY)))
         header.export.connect(lambda: self.export_asked.emit(self._local()))
