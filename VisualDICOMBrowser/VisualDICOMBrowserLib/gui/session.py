@@ -71,6 +71,8 @@ class Session:
     ``series_changed``     Series Instance UID    instances of it were stored or removed, or its picture made
     ``catalogue_changed``  none                   a search, import or removal changed what there is
     ``servers_changed``    none                   the configuration changed
+    ``index_wanted``       dict                   files wait for their rows, which whoever runs the engine makes
+    ``removal_wanted``     dict                   rows are to be removed by whoever runs the engine
     ``said``               :class:`.Message`      there is something to tell the user
     ``jobs.changed``       job id or None         see :class:`.JobBook`
     =====================  =====================  =======================================================
@@ -83,6 +85,8 @@ class Session:
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
+        self.index_wanted = Signal()
+        self.removal_wanted = Signal()
         self.said = Signal()
         self.ready = False
         self._make_client = make_client
@@ -203,6 +207,10 @@ class Session:
             self.catalogue_changed.emit()
         elif event.name == "servers-changed":
             self.servers_changed.emit()
+        elif event.name == "index-wanted":
+            self.index_wanted.emit(event.data)
+        elif event.name == "removal-wanted":
+            self.removal_wanted.emit(event.data)
         elif event.name == "events-lost":
             self.ask("jobs", done=self.jobs.replace)
             self.catalogue_changed.emit()
