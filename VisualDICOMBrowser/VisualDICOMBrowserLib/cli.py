@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -22,11 +23,12 @@ from typing import Any
 from . import __version__
 from . import cli_grammar as grammar
 from .cli_grammar import Parser, common_options, filter_of, target_of
-from .cli_text import as_text
+from .cli_text import as_text, printable
 from .domain.cancel import CancelToken
 from .domain.errors import (
     Cancelled,
     FolderInUse,
+    PackageMissing,
     SchemaMismatch,
     UsageError,
     VisualDicomError,
@@ -70,20 +72,23 @@ def _failed(as_json: bool, error: VisualDicomError) -> int:
     _say(f"Error: {error}")
     if as_json:
         print(json.dumps({"error": str(error), "retryable": error.retryable}))  # noqa: T201
-    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, _CannotOpen, _NoWindow))
+    usage = isinstance(error, (UsageError, FolderInUse, SchemaMismatch, PackageMissing, _CannotOpen, _NoWindow))
     return EXIT_USAGE if usage else EXIT_FAILED
 
 
 def _show(options: argparse.Namespace, document: Any) -> None:
-    text = json.dumps(document, ensure_ascii=False) if options.json else as_text(options.command, document)
-    if options.json and sys.stdout.encoding and sys.stdout.encoding.lower().replace("-", "") != "utf8":
-        text = json.dumps(document)  # a console that cannot show every name gets escapes instead
+    text = json.dumps(document, ensure_ascii=False) if options.json else printable(as_text(options.command, document))
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # not every console, file or pipe takes every name
+        text = json.dumps(document) if options.json else text.encode(encoding, "backslashreplace").decode(encoding)
     if text:
         print(text)  # noqa: T201
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _NoWindow(VisualDicomError):
@@ -248,7 +253,7 @@ def _thumbnail(options: argparse.Namespace) -> _Result:
 
 
 def _metadata(options: argparse.Namespace) -> _Result:
-    is_file = Path(options.subject).is_file()
+    is_file = os.path.isfile(options.subject)  # noqa: PTH113  Path.is_file() raises where it may not look
     if not is_file and not is_uid(options.subject):
         raise UsageError("There is no such file, and this is no UID either.")
     document = _file_metadata(options) if is_file else _stored_metadata(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,15 @@ from .domain.people import display_name
 def as_text(command: str, document: Any) -> str:
     """Return a command's document as text; empty if there is nothing to say."""
     return "" if document == {} else _WRITERS.get(command, _plain)(document)
+
+
+def printable(text: str) -> str:
+    """Escape what would move a terminal's cursor, or is no character: names, and servers' comments, hold anything."""
+    return "".join(c if c == "\n" or _is_printable(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_printable(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"  # an ideographic space is
 
 
 def _plain(document: Any) -> str:
@@ -105,8 +115,8 @@ def _metadata(document: Mapping[str, Any]) -> str:
 
 
 def _element(element: Mapping[str, Any]) -> str:
-    """Return one line; what would break it, or move a terminal's cursor, is escaped."""
-    value = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in element["value"])
+    """Return one line."""
+    value = element["value"].replace("\n", r"\n")
     line = f"{'  ' * element['depth']}{element['tag']} {element['vr']:2} {element['name']}"
     return f"{line}: {value}" if value else line
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 import qt
 
+from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.model import Patient, Series
 from VisualDICOMBrowserLib.domain.overview import PatientRow, SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
 from VisualDICOMBrowserLib.gui.studies.sheet_look import ThumbnailSize
+from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Stamp
+from VisualDICOMBrowserLib.jobs.states import JobState
 
 SERVER = Server("PACS", "localhost", 104, "PACS").to_dict()
 REMOTE = SeriesRow(Series("1.1", "1"), instances=4, servers=("PACS",))
@@ -65,6 +71,24 @@ def test_a_search_asks_the_servers_and_shows_the_browser(browser, session):
     assert ask.params["servers"] is None
 
 
+def test_what_was_said_of_a_search_goes_with_the_next_one(browser, session):
+    answer = {"errors": [], "warnings": ["There are more than 1,000."], "complete": False, "servers_asked": ["PACS"]}
+    browser.search()
+    session.asked("search")[-1].answer(answer)
+    assert [message.text for message in browser._messages.shown()] == ["There are more than 1,000."]
+    browser.search()
+    assert browser._messages.shown() == []
+
+
+def test_a_patient_whose_series_cannot_be_read_is_told_of_in_place_of_the_menu(browser, session):
+    def damaged(*_):
+        raise StorageError("The catalogue is damaged.")
+
+    session.reader.studies = damaged
+    browser._show_patient_menu(PatientRow(1, Patient("1", "Doe^Jane"), local=True), qt.QPoint(0, 0))
+    assert [message.text for message in session.messages] == ["The catalogue is damaged."]
+
+
 def test_a_search_by_program_keeps_what_the_user_has_typed(browser, session, qtbot):
     browser._search_bar.focus_field()
     qtbot.keyClicks(browser._search_bar._field, "Yama")
@@ -105,6 +129,11 @@ def test_files_that_are_dropped_are_imported_and_web_addresses_are_not(browser, 
     assert ask.params == {"paths": [str(tmp_path)], "link": False}
 
 
+def failed_job() -> dict[str, Any]:
+    description = JobDescription("failed", JobKind.RETRIEVE, "PACS", {"label": "CT"})
+    return JobRecord(description, JobState.FAILED, Stamp(0, 100.0), reason="The server did not answer.").to_dict()
+
+
 def choose_somebody(browser):
     browser._choose(PatientRow(1, Patient("1", "Doe^Jane"), servers=("PACS",)))
 
@@ -138,6 +167,29 @@ def test_an_arrangement_can_be_taken_over(browser, session):
     assert browser._page.sheet.thumbnail_size() is ThumbnailSize.LARGE
     choose_somebody(browser)
     assert not browser._detail.isVisible()
+
+
+def test_the_list_of_jobs_is_as_high_as_the_user_makes_it_and_choosing_one_moves_nothing(browser, session):
+    tell_servers(session, [SERVER])
+    browser._jobs.setVisible(True)
+    browser._rows.setSizes([400, 300])
+    before = browser._rows.sizes()
+    kept = browser.arrangement()
+    session.jobs.note(failed_job())
+    browser._jobs._watch.look()
+    browser._jobs.choose("failed")
+    assert browser._jobs.details.isVisible()
+    assert browser._rows.sizes() == before
+    browser._rows.setSizes([500, 200])
+    browser.arrange(kept)
+    assert browser._rows.sizes() == before
+
+
+def test_an_arrangement_of_an_earlier_window_is_taken_as_far_as_it_goes(browser, session):
+    kept = json.loads(browser.arrangement())
+    del kept["sizes"]["rows"]
+    browser.arrange(json.dumps({**kept, "detail": False}))
+    assert json.loads(browser.arrangement())["detail"] is False
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"detail": true}', '{"detail": 1, "pictures": 7, "sizes": {}}'])

@@ -12,12 +12,12 @@ from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
 from VisualDICOMBrowserLib.gui.activity.job_rates import JobRates
 from VisualDICOMBrowserLib.gui.activity.job_watch import JobWatch
-from VisualDICOMBrowserLib.gui.activity.job_words import STATE_GLYPHS, STATES, label_of, rate_words, summary_of
+from VisualDICOMBrowserLib.gui.activity.job_words import KINDS, STATE_GLYPHS, STATES, label_of, rate_words, summary_of
 from VisualDICOMBrowserLib.gui.activity.jobs_model import RATE, STATE, WHAT, JobsModel
 from VisualDICOMBrowserLib.gui.activity.jobs_panel import JobsPanel
 from VisualDICOMBrowserLib.gui.activity.jobs_strip import JobsStrip
 from VisualDICOMBrowserLib.gui.parts.glyphs import GLYPHS
-from VisualDICOMBrowserLib.jobs.description import JobRecord
+from VisualDICOMBrowserLib.jobs.description import JobKind, JobRecord
 from VisualDICOMBrowserLib.jobs.states import JobState
 
 
@@ -123,7 +123,8 @@ def test_the_line_says_what_runs_what_waits_and_what_went_wrong_last():
     assert summary_of([record(1, kind="find")]).words(0) == "No jobs under way"
 
 
-def test_every_state_has_a_word_and_a_pictogram():
+def test_every_kind_has_a_word_and_every_state_a_pictogram_too():
+    assert set(KINDS) == set(JobKind)
     assert set(STATES) == set(STATE_GLYPHS) == set(JobState)
     assert set(STATE_GLYPHS.values()) <= set(GLYPHS)
 
@@ -190,6 +191,16 @@ def test_a_selected_job_says_why_in_full_and_can_be_tried_again(panel, session, 
     assert session.asked("retry_job")[0].params == {"job_id": "job-1"}
 
 
+def test_a_job_that_is_chosen_stays_in_sight_when_its_reason_takes_room(panel, session, qtbot):
+    note(session, panel, *(job(number, "failed", reason="The server did not answer. " * 20) for number in range(30)))
+    height, last = panel.height(), panel.view.rowAt(panel.view.viewport().height() - 1) - 1
+    panel.choose(panel.model.record(last).job_id)
+    assert panel.details.isVisible()
+    assert panel.height() == height
+    row = panel.view.visualRect(panel.model.index(last, WHAT))
+    assert panel.view.viewport().rect().contains(row.center())
+
+
 def test_jobs_are_cancelled_and_those_that_ended_taken_off_the_list(panel, session, qtbot):
     note(session, panel, job(1), job(2, "completed"), job(3, "queued"))
     panel.view.selectAll()
@@ -226,7 +237,7 @@ def test_the_strip_shows_the_sum_and_opens_the_list(strip, session, qtbot):
     note(session, strip, job(1, done=3, total=4), job(2, "failed", reason="Refused."))
     assert strip.line.text() == "1 running"
     assert strip.bar.isVisible()
-    assert strip.problem.text() == "Fetch failed: Refused."
+    assert strip.problem.words == "Fetch failed: Refused."
     qtbot.mouseClick(strip.button, Qt.LeftButton)
     assert strip.button.text() == "Hide"
     qtbot.mouseClick(strip.button, Qt.LeftButton)

@@ -209,8 +209,57 @@ def test_a_damaged_file_is_shown_as_far_as_it_goes_with_a_warning(view, session)
     assert view.warning.isVisible()
 
 
+def test_nothing_is_left_of_the_file_before(view, session):
+    shown(session, view)
+    answer_with_warning = {"total": 8, "path": "/data/a.dcm", "rows": ROWS, "warning": "It ends too early."}
+    view.picker.slider.setValue(1)
+    session.asked("elements")[-1].answer(answer_with_warning)
+    assert view.warning.isVisible()
+    assert view.path.isVisible()
+    view.show_series("1.9")
+    assert not view.warning.isVisible()
+    assert not view.path.isVisible()
+
+
+def test_the_elements_are_back_when_the_engine_is(view, session):
+    shown(session, view)
+    session.ready_changed.emit(True, "")
+    session.asked("stack")[-1].fail(StorageError("The engine is gone."))
+    assert view.message.text() == "The engine is gone."
+    session.ready_changed.emit(True, "")
+    session.asked("stack")[-1].answer({"images": [["1.2.3.0", 1]], "frame_time_ms": None, "modality": "CT"})
+    answer(session, ROWS)
+    assert view.pages.currentIndex() == 0
+
+
+def test_an_instance_that_was_awaited_is_not_gone_to_after_another_one_was_chosen(view, session):
+    shown(session, view)
+    view.show_instance("1.2.3.9")
+    view.show_instance("1.2.3.0")
+    session.ready_changed.emit(True, "")
+    images = [[f"1.2.3.{number}", 1] for number in range(10)]
+    session.asked("stack")[-1].answer({"images": images, "frame_time_ms": None, "modality": "CT"})
+    assert view.picker.number.value() == 1
+
+
 def test_objects_without_pixels_have_elements_too(view, session):
     view.show_series(UID)
     session.asked("stack")[-1].answer({"images": [["1.2.3.0", 0]], "frame_time_ms": None, "modality": "SR"})
     answer(session, ROWS)
     assert view.model.rowCount() == 4
+
+
+@pytest.mark.parametrize("width", [370, 499, 900])
+def test_the_columns_fit_into_the_width(view, session, qtbot, width):
+    view.resize(width, 400)
+    shown(session, view, rows=many(80))
+    qtbot.waitUntil(lambda: view.view.header().length() == view.view.viewport().width(), timeout=2000)
+    assert view.view.horizontalScrollBar().maximum() == 0
+
+
+def test_there_is_nothing_to_search_in_where_there_are_no_elements(view, session):
+    assert not view.top.isVisible()
+    shown(session, view)
+    assert view.top.isVisible()
+    view.show_series("")
+    assert not view.top.isVisible()

@@ -134,6 +134,15 @@ def test_a_save_that_fails_keeps_what_was_typed_and_says_why(page, session, qtbo
     assert page.save.isEnabled()
 
 
+def test_a_save_that_fails_is_told_by_name_when_another_server_is_looked_at_meanwhile(page, session, qtbot):
+    type_into(page, qtbot, "host", "10.0.0.7")
+    qtbot.mouseClick(page.save, Qt.LeftButton)
+    page.show_server("Beta")
+    session.asked("save_server")[0].fail(StorageError("No space left."))
+    assert page.outcome.text() == ""
+    assert [message.text for message in session.messages] == ["Alpha: No space left."]
+
+
 def test_a_new_server_begins_on_port_104_without_reproach(page, session, qtbot):
     qtbot.mouseClick(page.add, Qt.LeftButton)
     assert page.form.fields["port"].value() == 104

@@ -287,6 +287,43 @@ def test_the_cine_goes_round_and_waits_for_frames_that_are_not_here(preview, ses
     assert not preview._ticker.isActive()
 
 
+def test_a_cine_ends_when_its_images_are_removed(preview, session, engine, qtbot):
+    preview.show_series(UID)
+    engine.stack(images(3))
+    engine.frames()
+    preview.play()
+    session.series_changed.emit(UID)
+    qtbot.waitUntil(lambda: len(session.asked("stack")) == 2, timeout=2000)
+    engine.stack([])
+    assert not preview._ticker.isActive()
+    assert preview.view._sentence == "No image of this series is on this computer."
+
+
+def test_why_a_series_cannot_be_shown_is_not_overwritten_by_a_wait(preview, session, qtbot):
+    preview.show_series(UID)
+    assert preview._waiting.isActive()
+    session.asked("stack")[0].fail(StorageError("The engine is gone."))
+    assert not preview._waiting.isActive()
+    assert preview.view._detail == "The engine is gone."
+
+
+def test_a_locked_catalogue_leaves_no_picture_of_the_series_before(preview, session, engine, monkeypatch):
+    preview.show_series(UID)
+    engine.stack(images(1))
+    engine.frames()
+    assert preview.view._image is not None
+
+    def locked(*_: Any) -> None:
+        raise StorageError("The catalogue is locked.", retryable=True)
+
+    monkeypatch.setattr(session.reader, "series_by_uid", locked)
+    preview.show_series("1.9")
+    assert preview.view._image is None
+    assert session.asked("stack")[-1].params == {"series_uid": "1.9"}
+    assert session.messages == []
+    assert preview._review._timer.isActive()
+
+
 def test_images_that_arrive_extend_the_stack_without_a_jump(preview, session, engine, qtbot):
     preview.show_series(UID)
     engine.stack([["1.2.3.7", 1]])
@@ -372,8 +409,10 @@ def test_a_series_on_the_server_shows_its_thumbnail_and_can_be_fetched(preview, 
     preview.show_series(UID)
     engine.stack([])
     assert preview.banner.label.text() == "Only a preview image is here."
+    wanted = []
+    preview.fetch_asked.connect(wanted.append)
     qtbot.mouseClick(preview.banner.button, Qt.LeftButton)
-    assert session.asked("retrieve")[0].params == {"target": {"level": "series", "uids": [UID]}, "server": None}
+    assert wanted == [[row]]
 
 
 def test_the_instance_that_is_looked_at_is_told(preview, session, engine):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import pytest
 import qt
 
 from support.fake_session import FakeSession
-from VisualDICOMBrowserLib.host_desktop import theme
+from VisualDICOMBrowserLib.host_desktop import app, theme
 from VisualDICOMBrowserLib.host_desktop.log import MAX_BYTES, except_hook, start_log, stop_log, trim
 from VisualDICOMBrowserLib.host_desktop.main_window import MainWindow
 from VisualDICOMBrowserLib.host_desktop.theme import Group, Role
@@ -53,6 +54,15 @@ def test_the_browser_is_what_the_window_shows(make_window):
     window = make_window()
     assert window.centralWidget() is window.browser
     assert window.windowTitle() == "Visual DICOM Browser"
+
+
+def test_a_signal_closes_the_window_but_not_in_the_middle_of_what_it_does(make_window, qtbot):
+    window = make_window()
+    window.show()
+    with app._closed_by_signals(window):
+        signal.raise_signal(signal.SIGTERM)
+        assert window.isVisible()
+        qtbot.waitUntil(lambda: not window.isVisible())
 
 
 def test_closing_begins_the_end_and_finishing_completes_it(make_window):
@@ -176,8 +186,9 @@ class FakeApplication:
     def setStyle(self, name):
         self.style = name
 
-    def setPalette(self, palette):
-        self.palettes.append(palette.color(Role.Base).name())
+    def setPalette(self, palette, kind=""):
+        if not kind:
+            self.palettes.append(palette.color(Role.Base).name())
 
     def setStyleSheet(self, text):
         self.style_sheet = text
@@ -202,6 +213,27 @@ def test_colours_that_were_chosen_stay():
     theme.apply(app, "light")
     assert app.palettes == [BASE["light"]]
     assert app.hints.listeners == []
+
+
+@pytest.fixture
+def plain(qapp):
+    before = qapp.palette()
+    yield qapp
+    qapp.setStyleSheet("")
+    qapp.setPalette(before)
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+@pytest.mark.parametrize("kind", [qt.QCheckBox, qt.QSpinBox, qt.QComboBox, qt.QListWidget])
+def test_what_fusion_outlines_can_be_seen_on_the_window(plain, qtbot, name, kind):
+    theme.apply(plain, name)
+    widget = kind()
+    qtbot.addWidget(widget)
+    widget.ensurePolished()
+    outline = widget.palette().color(Role.Window).darker(140)  # as Fusion does
+    window = plain.palette().color(Role.Window)
+    assert window.name() == theme.PALETTES[name][Role.Window]
+    assert abs(outline.lightness() - window.lightness()) >= 40
 
 
 # The log

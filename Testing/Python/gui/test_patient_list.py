@@ -184,6 +184,15 @@ def test_an_empty_catalogue_says_how_to_begin(people, session):
     assert people._empty.words == "Nothing here yet."
 
 
+def test_an_empty_list_says_that_a_server_has_not_answered(people, session):
+    session.reader.people = []
+    people.show_filter(QueryFilter(), Places())
+    people.show_errors([("PACS", "It cannot be reached.")])
+    assert people._empty.words == "Nothing found."
+    people.show_errors([])
+    assert people._empty.words == "Nothing here yet."
+
+
 def test_servers_that_failed_have_a_line_with_a_retry(people, qtbot):
     retried = []
     people.retry_asked.connect(retried.append)

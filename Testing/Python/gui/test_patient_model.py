@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import qt
 
+from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Patient
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places
@@ -148,3 +149,29 @@ def test_after_cleanup_nothing_is_read(model, session, qtbot):
     session.catalogue_changed.emit()
     qtbot.wait(300)
     assert len(session.reader.asked) == before
+
+
+@pytest.mark.parametrize("method", ["patient_rows", "patients"])
+def test_a_catalogue_that_is_locked_is_read_again_soon(model, session, qtbot, monkeypatch, method):
+    def locked(*_):
+        raise StorageError("The catalogue is locked.", retryable=True)
+
+    session.reader.people[0] = person(1, "New^Name")
+    with monkeypatch.context() as patched:
+        patched.setattr(session.reader, method, locked)
+        model.refresh()
+        assert shown(model, 0) is None
+        qtbot.waitUntil(model._refresh_soon._timer.isActive)
+    assert model.rowCount() == 1000
+    qtbot.waitUntil(lambda: shown(model, 0) == "New, Name")
+    assert session.messages == []
+
+
+def test_a_catalogue_that_is_damaged_is_told(model, session):
+    def damaged(*_):
+        raise StorageError("The catalogue is damaged.")
+
+    session.reader.patient_rows = damaged
+    model.refresh()
+    assert [message.text for message in session.messages] == ["The catalogue is damaged."]
+    assert model.rowCount() == 1000

@@ -10,7 +10,7 @@ import qt
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.gui.search.search_bar import NARROW_MS, SearchBar
-from VisualDICOMBrowserLib.gui.search.search_terms import HERE, Days
+from VisualDICOMBrowserLib.gui.search.search_terms import HERE, Days, PlaceChoice
 
 TODAY = date(2026, 3, 2)
 
@@ -245,3 +245,9 @@ def test_servers_are_asked_for_when_the_engine_comes_up(session, qtbot):
     session.ready_changed.emit(True, "")
     session.servers_changed.emit()
     assert len(session.asked("servers")) == 1
+
+
+def test_an_ampersand_in_the_name_of_a_server_is_no_mnemonic(bar):
+    bar._set_choice(PlaceChoice(("A & B", "C"), frozenset({HERE, "C"})))
+    assert bar._where.text() == "A && B"
+    assert bar._place_panel.box("A & B").text() == "A && B"

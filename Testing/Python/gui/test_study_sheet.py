@@ -397,6 +397,23 @@ def test_a_catalogue_that_is_locked_leaves_what_is_shown_and_is_read_again_soon(
     assert session.messages == []
 
 
+def test_the_studies_of_another_patient_come_when_the_catalogue_is_not_locked_any_more(driver, session, monkeypatch):
+    def locked(*_):
+        raise StorageError("The catalogue is locked.", retryable=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session.reader, "studies", locked)
+        driver.sheet.show_patient(samples.person())
+    assert driver.sheet.content.studies == []
+    driver.qtbot.waitUntil(lambda: len(driver.sheet.content.studies) == 3)
+
+
+def test_no_picture_is_read_after_cleanup(driver):
+    driver.sheet._store.want([("/nowhere.png", 128)])
+    driver.sheet.cleanup()
+    assert not driver.sheet._store._timer.isActive()
+
+
 def test_a_catalogue_that_is_damaged_is_told(driver, session):
     def damaged(*_):
         raise StorageError("The catalogue is damaged.")
@@ -406,3 +423,47 @@ def test_a_catalogue_that_is_damaged_is_told(driver, session):
     driver.qtbot.waitUntil(lambda: session.messages != [])
     assert session.messages[0].text == "The catalogue is damaged."
     assert driver.sheet.content.find("1.1.2") is not None
+
+
+def spoken(driver) -> str:
+    return driver.canvas.accessibleName()
+
+
+def test_a_screen_reader_hears_where_the_keys_are(driver):
+    assert spoken(driver) == "Studies"
+    driver.press(qt.Qt.Key_Home)
+    assert spoken(driver) == "Study 2026-01-04, CT thorax and abdomen with contrast, 9 series, unfolded"
+    assert "Accession number A1.1" in driver.canvas.accessibleDescription()
+    driver.press(qt.Qt.Key_Down)
+    assert spoken(driver) == "CT, Scout, 2 images, on this computer, selected"
+    assert driver.canvas.accessibleDescription() == "On this computer, Hospital PACS"
+    driver.press(qt.Qt.Key_Space, CTRL)
+    assert spoken(driver) == "CT, Scout, 2 images, on this computer"
+    driver.press(qt.Qt.Key_Space)
+    driver.press(qt.Qt.Key_Up)
+    assert spoken(driver).endswith("unfolded, partly selected")
+    driver.press(qt.Qt.Key_Left)
+    assert spoken(driver).endswith(" folded, partly selected")
+    driver.sheet.show_patient(None)
+    assert spoken(driver) == "Studies"
+
+
+def test_a_screen_reader_hears_how_a_series_stands_but_not_each_image_that_arrives(driver, session):
+    driver.sheet.select(["1.1.3"])
+    assert spoken(driver) == "CT, Queued one, 120 images, queued, selected"
+    heard = []
+    announce = driver.canvas.setAccessibleName
+    driver.canvas.setAccessibleName = lambda words: (heard.append(words), announce(words))
+    for here in range(1, 40):
+        rows = session.reader.series_of["1.1"]
+        rows[2] = replace(rows[2], local_instances=here)
+        session.jobs.note(samples.job("q", JobState.RUNNING, ["1.1.3"]))
+        session.series_changed.emit("1.1.3")
+        driver.sheet._on_series_due()
+    assert heard == ["CT, Queued one, arriving, selected"]
+
+
+def test_a_screen_reader_hears_why_there_is_nothing(driver):
+    driver.sheet.show_patient(None)
+    driver.sheet.set_notice("Choose a patient on the left.")
+    assert driver.canvas.accessibleDescription() == "Choose a patient on the left."

@@ -81,7 +81,7 @@ def test_a_fetch_that_the_server_refuses_says_why_and_is_made_by_retry(before_ar
     reason = hands.sheet.content.state(hands.shown_row(uid)).reason
     assert "AE title" in reason
     assert is_plain(reason)
-    hands.wait(lambda: reason in hands.browser._strip._problem, "the problem in the strip")
+    hands.wait(lambda: reason in hands.browser._strip.problem.words, "the problem in the strip")
     proxy.target = archive.peer.address
     hands.click_chip(uid)
     hands.wait_for_state(uid, "here")

@@ -38,5 +38,6 @@ def test_metadata_of_a_cut_file_warns_and_shows_the_rest(bench, tmp_path: Path):
 def test_metadata_of_nothing_is_wrong_usage(bench, tmp_path: Path):
     assert bench.run("metadata", "no such file").code == 2
     assert bench.run("metadata", "1.2.3.4").code == 2
+    assert bench.run("metadata", "x" * 5000).code == 2
     (tmp_path / "text").write_text("no DICOM")
     assert bench.run("metadata", tmp_path / "text").code == 1

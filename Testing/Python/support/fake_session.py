@@ -92,8 +92,10 @@ class FakeSession:
         self.index_wanted = Signal()
         self.removal_wanted = Signal()
         self.said = Signal()
+        self.package_missing = Signal()
         self.ready = True
         self.asks: list[Ask] = []
+        self.restarts = 0
         self.messages: list[Message] = []
         self.said.connect(self.messages.append)
 
@@ -113,6 +115,9 @@ class FakeSession:
 
     def say(self, text: str, tone: Tone = Tone.NOTE, about: str = "") -> None:
         self.said.emit(Message(text, tone, about))
+
+    def restart(self) -> None:
+        self.restarts += 1
 
     def begin_close(self) -> None:
         return None

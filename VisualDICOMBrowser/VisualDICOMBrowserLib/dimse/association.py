@@ -18,7 +18,8 @@ from ..domain.servers import Server
 from . import pdu
 from .command import MAX_COMMAND_LENGTH, Command, decode_command, encode_command
 from .contexts import Proposal
-from .negotiation import AcceptedContext, associate_request, read_accept, rejection
+from .library import require_pynetdicom
+from .negotiation import AcceptedContext, read_accept, rejection
 from .transport import Connection, Timers
 
 #: Longest data set of a message that is kept in memory (identifiers; a list of failed UIDs may be long), in bytes.
@@ -76,23 +77,25 @@ class Association:
         :raises PeerError: not reachable, rejected, stalled, or not DICOM.
         :raises NoCommonContext: nothing of ``proposals`` was accepted.
         :raises Cancelled: the token was raised.
+        :raises PackageMissing: pynetdicom is not installed.
         """
         timers = timers or timers_for(server)
+        request = _request(server, proposals)
         with (
             closing(Connection.open(server.host, server.port, timers, token)) as connection,
             token.calling(connection.shutdown),
         ):
             association = cls(connection)
             try:
-                association._negotiate(server, proposals, timers)
+                association._negotiate(server, request, proposals, timers)
                 yield association
             except BaseException as error:
                 association._give_up(error)
                 raise
             association._release(timers.release)
 
-    def _negotiate(self, server: Server, proposals: Sequence[Proposal], timers: Timers) -> None:
-        self._connection.write(associate_request(server.calling_aet, server.called_aet, proposals))
+    def _negotiate(self, server: Server, request: bytes, proposals: Sequence[Proposal], timers: Timers) -> None:
+        self._connection.write(request)
         try:
             with self.within(timers.association):
                 kind, body = self._reader.next()
@@ -248,6 +251,13 @@ class Association:
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
             self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _LAST_WORD_S)
+
+
+def _request(server: Server, proposals: Sequence[Proposal]) -> bytes:
+    require_pynetdicom()
+    from .request import associate_request  # noqa: PLC0415
+
+    return associate_request(server.calling_aet, server.called_aet, proposals)
 
 
 class _Memory:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pydicom.uid import AllTransferSyntaxes, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..domain.uids import is_standard_uid
-from .quiet import silence_pynetdicom
+from .library import require_pynetdicom
 
 #: PS3.8 9.3.2.2: context identifiers are odd numbers from 1 to 255.
 MAX_CONTEXTS = 128
@@ -155,8 +155,11 @@ def compressed_syntaxes() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def all_storage_classes() -> tuple[str, ...]:
-    """Every storage SOP class that pynetdicom knows (PS3.4, table B.5-1), common ones first."""
-    silence_pynetdicom()
+    """Every storage SOP class that pynetdicom knows (PS3.4, table B.5-1), common ones first.
+
+    :raises PackageMissing: it is not installed.
+    """
+    require_pynetdicom()
     from pynetdicom import AllStoragePresentationContexts  # noqa: PLC0415
 
     common = (c for classes in _BY_MODALITY.values() for c in classes)

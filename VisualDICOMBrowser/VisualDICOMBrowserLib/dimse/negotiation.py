@@ -1,8 +1,8 @@
-"""Association negotiation (PS3.7 annex D, PS3.8 9.3.2–9.3.4).
+"""What a peer answers to an association request (PS3.8 9.3.3, 9.3.4; PS3.7 annex D).
 
-What we say is built with pynetdicom's negotiation items. What a stranger answers is read here: pynetdicom's reader
-refuses whole answers for what PS3.8 9.3.1 tells to ignore (unknown items, an odd implementation version),
-quotes the peer in warnings and logs, and takes seconds over hostile ones.
+What a stranger answers is not read by pynetdicom: its reader refuses whole answers for what PS3.8 9.3.1 tells to
+ignore (unknown items, an odd implementation version), quotes the peer in warnings and logs, and takes seconds over
+hostile ones.
 """
 
 from __future__ import annotations
@@ -10,25 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-)
-from pynetdicom.presentation import PresentationContext, build_context
 
 from ..domain.errors import AssociationRejected, ProtocolViolation
-from ..domain.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from ..domain.uids import clean_uid
-from .contexts import MAX_CONTEXTS, Proposal
-from .pdu import MAX_PDU_LENGTH
+from .contexts import Proposal
 
-_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 _ACCEPTED = 0
 
 # Items of the answer (PS3.8 9.3.3) and of its user information (PS3.8 D.1).
@@ -46,50 +32,6 @@ class AcceptedContext:
     context_id: int
     abstract_syntax: str
     transfer_syntax: str
-
-
-def associate_request(calling_aet: str, called_aet: str, proposals: Sequence[Proposal]) -> bytes:
-    """Return the A-ASSOCIATE-RQ PDU; context ids are 1, 3, 5 … in the order of ``proposals``.
-
-    :raises ValueError: no or more than 128 contexts, a bug of the caller. UIDs that are not to the letter of the
-        standard make pynetdicom warn and log: they are not to be proposed.
-    """
-    if not 1 <= len(proposals) <= MAX_CONTEXTS:
-        raise ValueError(f"{len(proposals)} presentation contexts")
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = _APPLICATION_CONTEXT
-    primitive.calling_ae_title = calling_aet
-    primitive.called_ae_title = called_aet
-    primitive.presentation_context_definition_list = [_context(*numbered) for numbered in enumerate(proposals)]
-    primitive.user_information = _user_information(proposals)
-    pdu = A_ASSOCIATE_RQ()
-    pdu.from_primitive(primitive)
-    return pdu.encode()
-
-
-def _context(index: int, proposal: Proposal) -> PresentationContext:
-    context = build_context(proposal.abstract_syntax, list(proposal.transfer_syntaxes))
-    context.context_id = 2 * index + 1
-    return context
-
-
-def _user_information(proposals: Sequence[Proposal]) -> list[Any]:
-    length = MaximumLengthNotification()
-    length.maximum_length_received = MAX_PDU_LENGTH
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION
-    roles = dict.fromkeys(p.abstract_syntax for p in proposals if p.as_scp)
-    return [length, implementation, *map(_scp_role, roles), version]
-
-
-def _scp_role(sop_class: str) -> SCP_SCU_RoleSelectionNegotiation:
-    role = SCP_SCU_RoleSelectionNegotiation()
-    role.sop_class_uid = sop_class
-    role.scu_role = False
-    role.scp_role = True
-    return role
 
 
 def read_accept(body: bytes | memoryview, proposals: Sequence[Proposal]) -> tuple[dict[int, AcceptedContext], int]:

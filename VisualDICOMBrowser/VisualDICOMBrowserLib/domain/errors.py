@@ -15,7 +15,8 @@
     │   ├── UsageError          wrong words, wrong configuration (exit code 2)
     │   ├── FolderInUse         another engine holds the folder (exit code 2)
     │   ├── SchemaMismatch      a database of another version (exit code 2)
-    │   └── StorageError        disk full, folder not readable
+    │   ├── StorageError        disk full, folder not readable
+    │   └── PackageMissing      a Python package is not installed (exit code 2)
     ├── BadData                 a file or data set that is not what it says
     ├── Cancelled               the user wanted it to stop
     └── InternalError           a bug of ours
@@ -102,6 +103,10 @@ class SchemaMismatch(LocalError):
 
 class StorageError(LocalError):
     """Reading or writing files failed: disk full, no permission, folder gone."""
+
+
+class PackageMissing(LocalError):
+    """The work needs a Python package that is not installed; the sentence names it, and what it is for."""
 
 
 class BadData(VisualDicomError):

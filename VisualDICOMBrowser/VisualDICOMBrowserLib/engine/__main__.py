@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def make_engine() -> HostedEngine:
         from .engine import Engine  # noqa: PLC0415  only once the watch over the parent has begun
 
-        engine: HostedEngine = Engine(options.database, options.config)
+        engine: HostedEngine = Engine(options.database, options.config, rows_by_host=options.rows_by_host)
         return engine
 
     return run_host(make_engine, stdin_fd, stdout_fd, options.parent_pid, database=str(options.database))
@@ -37,6 +37,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="VisualDICOMBrowserLib.engine", description="The engine process.")
     parser.add_argument("--database", type=Path, required=True, help="the database folder")
     parser.add_argument("--config", type=Path, help="the configuration file")
+    parser.add_argument("--rows-by-host", action="store_true", help="the client keeps the rows of the database")
     parser.add_argument("--log", type=Path, help="where messages go instead of standard error")
     parser.add_argument("--parent-pid", type=int, default=os.getppid(), help="end when this process does")
     return parser.parse_args(arguments)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from ..dimse.library import require_pynetdicom
 from ..domain.errors import PeerError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
@@ -14,10 +15,12 @@ from ..jobs.description import JobKind
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from .core import Core
-from .fetching import attempt, sources_of_series
+from .fetching import outcome_of, sources_of_series
 from .job_targets import job_params
 from .plan import CountedBy
 from .retrieve import Retrieval
+from .runner import Unfinished
+from .seen import when_seen
 
 
 class BackgroundFetching:
@@ -33,6 +36,7 @@ class BackgroundFetching:
         nowhere = [uid for uid, sources in wanted if not sources]
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
+        require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
         return [self._begin(uid, sources) for uid, sources in wanted]
 
     def _begin(self, series_uid: str, sources: Sequence[Server]) -> str:
@@ -43,19 +47,28 @@ class BackgroundFetching:
         params = job_params(self._core.store.catalogue, target)
         return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].name, params=params).job_id
 
-    def _fetch(self, retrieval: Retrieval, others: Sequence[Server], context: JobContext) -> Outcome:
+    def _fetch(self, retrieval: Retrieval, others: Sequence[Server], context: JobContext) -> Outcome | Unfinished:
+        problem = ""
         try:
-            outcome = _attempt_at_something(retrieval, context)
+            retrieval.attempt(context.token, context.progress)
         except PeerError as error:
             if not others:
                 raise
-            outcome = context.incomplete(None, str(error))
+            problem = str(error)
+        return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, problem))
+
+    def _end(self, retrieval: Retrieval, others: Sequence[Server], problem: str) -> Outcome:
+        """Return what a try came to, and have the next server asked for the rest.
+
+        :param problem: why it broke off, or empty.
+        """
+        outcome = Outcome(None, JobState.INCOMPLETE, problem) if problem else _outcome_of_something(retrieval)
         if outcome.state is JobState.COMPLETED:
             self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
         self._begin(retrieval.target.uids[0], others)
-        return context.incomplete(outcome.result, f"{outcome.reason} {others[0].name} is asked next.")
+        return Outcome(outcome.result, JobState.INCOMPLETE, f"{outcome.reason} {others[0].name} is asked next.")
 
     def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:
         """Note how many instances a series has where only the transfer told: else it would never count as whole."""
@@ -65,9 +78,10 @@ class BackgroundFetching:
             self._core.store.catalogue.note_found(retrieval.server.name, series=[series])
 
 
-def _attempt_at_something(retrieval: Retrieval, context: JobContext) -> Outcome:
-    """Retrieve; nothing at all is no success."""
-    outcome = attempt(retrieval, context)
+def _outcome_of_something(retrieval: Retrieval) -> Outcome:
+    """Return what a try came to; nothing at all is no success."""
+    outcome = outcome_of(retrieval)
     if outcome.state is JobState.COMPLETED and not outcome.result.complete:
-        return context.incomplete(outcome.result, f"{retrieval.server.name} lists no image of this series.")
+        reason = f"{retrieval.server.name} lists no image of this series."
+        return Outcome(outcome.result, JobState.INCOMPLETE, reason)
     return outcome

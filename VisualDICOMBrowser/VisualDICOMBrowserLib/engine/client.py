@@ -251,9 +251,11 @@ class EngineClient:
         return f"{sentence}\nIts last messages:\n{tail}" if tail else sentence
 
 
-def engine_command(python: str, database: Path, config: Path | None = None) -> list[str]:
-    """Return the command that starts an engine whose end is tied to this process."""
+def engine_command(python: str, database: Path, config: Path | None = None, *, rows_by_host: bool = False) -> list[str]:
+    """Return the command that starts an engine whose end is tied to this process; the rest as for :class:`.Engine`."""
     command = [python, "-m", __package__ or "", "--database", str(database), "--parent-pid", str(os.getpid())]
+    if rows_by_host:
+        command.append("--rows-by-host")
     return command if config is None else [*command, "--config", str(config)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..domain.errors import UsageError
+from ..domain.errors import PackageMissing, UsageError
 from ..domain.servers import Server
 
 _VERSION = 1
@@ -19,17 +19,29 @@ _APPLICATION = "visual-dicom-browser"
 
 
 def default_configuration_file() -> Path:
-    """Return the file in the user's own configuration folder."""
-    import platformdirs  # noqa: PLC0415 - not in Slicer, which names its own file
+    """Return the file in the user's own configuration folder.
 
-    return Path(platformdirs.user_config_dir(_APPLICATION, appauthor=False)) / "config.json"
+    :raises PackageMissing: platformdirs is not installed.
+    """
+    return Path(_platformdirs().user_config_dir(_APPLICATION, appauthor=False)) / "config.json"
 
 
 def default_database_folder() -> Path:
-    """Return the database folder in the user's own data folder."""
-    import platformdirs  # noqa: PLC0415
+    """Return the database folder in the user's own data folder.
 
-    return Path(platformdirs.user_data_dir(_APPLICATION, appauthor=False)) / "database"
+    :raises PackageMissing: platformdirs is not installed.
+    """
+    return Path(_platformdirs().user_data_dir(_APPLICATION, appauthor=False)) / "database"
+
+
+def _platformdirs() -> Any:
+    try:
+        import platformdirs  # noqa: PLC0415 - not in Slicer, which names its own files
+    except ImportError as error:
+        raise PackageMissing(
+            "Without --database and --config, the Python package platformdirs is needed to find the user's folders."
+        ) from error
+    return platformdirs
 
 
 class Configuration:

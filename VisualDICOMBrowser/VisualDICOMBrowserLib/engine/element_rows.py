@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..domain.filters import fold
 from ..store.files import storage_error
 
 _TAG = re.compile(r"\(?([0-9a-f]{4}),?([0-9a-f]{4})\)?")
@@ -98,11 +98,3 @@ def matches(row: Sequence[Any], folded: str) -> bool:
     if asked and tag == f"({asked[1]},{asked[2]})":
         return True
     return any(folded in text for text in (tag, fold(row[3]), fold(row[5]), fold(row[7])))
-
-
-def fold(text: str) -> str:
-    """Return a text without case and accents."""
-    if text.isascii():
-        return text.casefold()
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(part for part in parts if not unicodedata.combining(part))

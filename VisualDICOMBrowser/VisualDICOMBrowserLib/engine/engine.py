@@ -15,6 +15,8 @@ Threads: every method may be called from any thread and blocks until its work is
 on the engine's own threads. ``token`` cancels it from elsewhere. Callbacks given to :meth:`Engine.subscribe`
 run on the engine's threads and must return at once.
 
+Whatever asks a server raises :class:`.PackageMissing` where pynetdicom is not installed; all else does without it.
+
 Events, as ``callback(name, subject, data)``:
 
 =====================  ===================  =========================================================================
@@ -27,6 +29,8 @@ name                   subject              data
 ``catalogue-changed``  ``catalogue``        ``{}``, when there is more or less to show: a server answered, an import, a
                                             removal, series that are here for the first time
 ``servers-changed``    ``servers``          ``{}``, when the configuration changed
+``index-wanted``       ``index``            ``{"files", "urgent"}``: files wait for rows: :meth:`.Engine.index_batch`
+``removal-wanted``     ``removal``          ``{"series"}``: rows are in the way: :meth:`.Engine.series_to_remove`
 =====================  ===================  =========================================================================
 """
 
@@ -35,8 +39,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from ..dimse.quiet import silence_pynetdicom
 from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..domain.filters import QueryFilter
@@ -61,16 +65,21 @@ from ..jobs.job import JobTransition
 from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
 from ..jobs.retry import RetryStrategy
+from ..store.host_link import HostPlan
+from ..store.index_queue import IndexBatch, IndexOutcome
 from ..store.local import LocalStore
+from ..store.rows import LocalRows
 from .background import BackgroundFetching
 from .configuration import Configuration, default_configuration_file
 from .core import Core, Events, Subscriber
 from .fetching import Fetching
 from .finding import Finding
+from .hosted_rows import HostedRows
 from .job_queue import CatalogueJobQueue
 from .local_actions import LocalActions
 from .runner import JobRunner
 from .server_setup import ServerSetup, server_limits
+from .thumbnails import drop_outdated
 from .viewing import Viewer
 
 
@@ -81,6 +90,9 @@ class Engine:
     :param config: the configuration file; the user's own if None.
     :param read_only: do not write in the folder. It is read-only as well if another engine holds it.
     :param retry: whether and when what failed is tried again.
+    :param rows_by_host: whoever runs the engine keeps the rows of the ctkDICOM database, as Slicer does: it follows the
+        events ``index-wanted`` and ``removal-wanted``. The engine then only reads the database.
+    :param rows: where these rows are read then, if not in the file.
     :raises SchemaMismatch: the folder holds a database of another version.
     :raises StorageError: the folder cannot be used.
     """
@@ -92,11 +104,22 @@ class Engine:
         *,
         read_only: bool = False,
         retry: RetryStrategy | None = None,
+        rows_by_host: bool = False,
+        rows: LocalRows | None = None,
     ) -> None:
-        silence_pynetdicom()
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
-        self._store = LocalStore.open(Path(database), read_only=read_only)
+        host = HostPlan(self._tell_host, rows) if rows_by_host else None
+        self._store = LocalStore.open(Path(database), read_only=read_only, host=host)
+        try:
+            self._assemble(retry)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _assemble(self, retry: RetryStrategy | None) -> None:
+        if not self.read_only:
+            drop_outdated(self._store)
         self._viewer = Viewer(self._store)
         self._queue = self._job_store()
         self._jobs = JobRunner(
@@ -113,6 +136,8 @@ class Engine:
         self._fetching = Fetching(self._core)
         self._background = BackgroundFetching(self._core)
         self._actions = LocalActions(self._core)
+        self._hosted = HostedRows(self._core)
+        self._actions.finish_removals()
 
     def _job_store(self) -> JobQueueStore:
         return InMemoryJobQueueStore() if self.read_only else CatalogueJobQueue(self._store.catalogue)
@@ -120,6 +145,9 @@ class Engine:
     def _on_transition(self, step: JobTransition) -> None:
         data = {**step.job.to_dict(), "old": step.old.value if step.old else None}
         self._events.emit("job", step.job.job_id, data)
+
+    def _tell_host(self, name: str, data: dict[str, Any]) -> None:
+        self._events.emit(name, name.partition("-")[0], data)
 
     def close(self) -> None:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
@@ -363,6 +391,44 @@ class Engine:
         :raises StorageError: the folder cannot be written, or has not enough room.
         """
         return self._actions.export(target, folder, token)
+
+    # For the program that keeps the rows
+
+    def index_batch(self, limit: int = 5000) -> IndexBatch:
+        """Return files to be taken into the database; none while a batch is under way.
+
+        :raises UsageError: the engine keeps the rows itself.
+        """
+        return self._hosted.index_batch(limit)
+
+    def index_done(self, batch: int) -> IndexOutcome:
+        """Look for the rows of a batch; what is missing will be in another one, three times in all.
+
+        :raises UsageError: the engine keeps the rows itself.
+        :raises StorageError: the rows cannot be read now; all of the batch will be in another one.
+        """
+        return self._hosted.index_done(batch)
+
+    def series_to_remove(self) -> dict[str, Any]:
+        """Return ``{"removal", "series"}``: series whose rows are to be removed; no file that stays is in the way.
+
+        :raises UsageError: the engine keeps the rows itself.
+        """
+        return self._hosted.series_to_remove()
+
+    def series_removed(self, removal: str) -> None:
+        """Look whether the rows of a removal are gone.
+
+        :raises UsageError: the engine keeps the rows itself.
+        """
+        self._hosted.series_removed(removal)
+
+    def refresh_local(self) -> dict[str, Any]:
+        """Take over what other programs changed in the database; return ``{"changed"}``.
+
+        :raises StorageError: the database cannot be read now.
+        """
+        return self._hosted.refresh()
 
     def verify(self, *, token: CancelToken | None = None) -> VerifyResult:
         """Check that every row has a readable file, and every file a row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ..dimse.library import require_pynetdicom
 from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
@@ -12,10 +13,13 @@ from ..domain.results import RetrieveResult, ThumbnailResult
 from ..domain.servers import Server
 from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext, Outcome
+from ..jobs.states import JobState
+from ..store.index_queue import REFUSED
 from .core import Core
 from .job_targets import job_params, target_of
 from .retrieve import Retrieval, can_get, require_get, result_of
-from .runner import Task
+from .runner import Task, Unfinished
+from .seen import when_seen
 from .thumbnails import fetch_middle, local_thumbnail
 
 
@@ -24,7 +28,7 @@ class Fetching:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        core.jobs.learn(JobKind.RETRIEVE, self._retry)
+        core.jobs.learn(JobKind.RETRIEVE, self._retry, require_pynetdicom)
 
     def retrieve(self, target: Target, server: str | None, token: CancelToken | None) -> RetrieveResult:
         """See :meth:`.Engine.retrieve`."""
@@ -117,7 +121,9 @@ class Fetching:
         core = self._core
         made: ThumbnailResult | None = core.jobs.do(
             JobKind.THUMBNAIL,
-            lambda _: local_thumbnail(core.store, core.decoder, series_uid, lambda: core.tell_series([series_uid])),
+            lambda context: local_thumbnail(
+                core.store, core.decoder, series_uid, context.token, lambda: core.tell_series([series_uid])
+            ),
             params=_about(series_uid),
             token=token,
         )
@@ -141,10 +147,17 @@ def sources_of_series(core: Core, series_uid: str) -> list[Server]:
     return usable
 
 
-def attempt(retrieval: Retrieval, context: JobContext) -> Outcome:
+def attempt(retrieval: Retrieval, context: JobContext) -> Outcome | Unfinished:
     """Do one try of a retrieve, as the work of a job."""
     retrieval.attempt(context.token, context.progress)
+    return when_seen(retrieval.store, retrieval.unseen(), partial(outcome_of, retrieval))
+
+
+def outcome_of(retrieval: Retrieval) -> Outcome:
+    """Return what a try came to."""
+    refused = retrieval.store.refused(retrieval.unseen())
+    retrieval.reasons.update(dict.fromkeys(refused, REFUSED))
     result = result_of([retrieval])
     if result.complete or not result.requested:
         return Outcome(result)
-    return context.incomplete(result, f"{result.requested - result.verified} instances are missing.")
+    return Outcome(result, JobState.INCOMPLETE, f"{result.requested - result.verified} instances are missing.")

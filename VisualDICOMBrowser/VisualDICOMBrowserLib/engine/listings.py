@@ -66,16 +66,25 @@ class Listings:
         except BaseException:
             made.unlink(missing_ok=True)
             raise
-        self._keep(key, made, rows)
-        return rows
+        return self._keep(key, made, rows)
 
-    def _keep(self, key: Identity, made: Path, rows: ElementRows) -> None:
+    def _keep(self, key: Identity, made: Path, rows: ElementRows) -> ElementRows:
+        """Keep a listing, unless another thread made one meanwhile; return the one that is kept."""
         with self._lock:
+            known = self._kept.get(key)
+            if known is not None and known[0].exists():
+                _discard(made)
+                return known[1]
             self._kept[key] = (made, rows)
             while len(self._kept) > KEPT:
                 _, (old, _) = self._kept.popitem(last=False)
-                with contextlib.suppress(OSError):  # somebody reads it on Windows; the folder goes in the end
-                    old.unlink()
+                _discard(old)
+        return rows
+
+
+def _discard(listing: Path) -> None:
+    with contextlib.suppress(OSError):  # somebody reads it on Windows; the folder goes in the end
+        listing.unlink()
 
 
 def identity(path: Path) -> Identity:

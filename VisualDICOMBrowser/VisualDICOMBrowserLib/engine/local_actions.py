@@ -13,10 +13,11 @@ from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResul
 from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext
 from ..store.exporter import Exporter
-from ..store.importer import Importer
+from ..store.importer import Importer, exists
 from .core import Core
 from .job_targets import Overlap, job_params
-from .runner import Task
+from .runner import Task, Unfinished
+from .seen import when_seen
 
 
 class LocalActions:
@@ -30,7 +31,7 @@ class LocalActions:
         """See :meth:`.Engine.import_paths`."""
         self._core.store.require_writable()
         for path in paths:
-            if not path.exists():
+            if not exists(path):
                 raise UsageError(f"There is no file or folder {path}.")
 
         params = {"paths": [str(path) for path in paths], "link": link}
@@ -38,12 +39,14 @@ class LocalActions:
         result: ImportResult = self._core.jobs.do(JobKind.IMPORT, work, params=params, token=token)
         return result
 
-    def _import(self, paths: Sequence[Path], link: bool, context: JobContext) -> ImportResult:
-        importer = Importer(self._core.store, link=link, token=context.token, progress=context.progress)
+    def _import(self, paths: Sequence[Path], link: bool, context: JobContext) -> ImportResult | Unfinished:
+        store = self._core.store
+        importer = Importer(store, link=link, token=context.token, progress=context.progress)
         try:
-            return importer.run(paths)
+            result = importer.run(paths)
         finally:
             self._core.tell_catalogue()
+        return when_seen(store, store.unseen(importer.stored), lambda: importer.without_refused(result))
 
     def _retry_import(self, job: JobDescription) -> Task:
         """Begin an import anew; what is here already is not copied again."""
@@ -55,15 +58,26 @@ class LocalActions:
         core.store.require_writable()
         core.jobs.stop(Overlap(core.store.catalogue, target))  # else what is removed would come back at once
 
-        def work(_: JobContext) -> RemoveResult:
+        def work(context: JobContext) -> RemoveResult:
             series_uids = core.store.catalogue.series_uids_of(target.level, target.uids)
             try:
-                return core.store.remove(target, undoable=undoable)
+                return core.store.remove(target, undoable=undoable, token=context.token)
             finally:
                 core.tell_removed(series_uids)
 
         result: RemoveResult = core.jobs.do(JobKind.REMOVE, work, params=job_params(core.store.catalogue, target))
         return result
+
+    def finish_removals(self) -> None:
+        """Have removals finished that another program had still to do when the last engine ended."""
+        core = self._core
+        if core.store.has_open_removals:
+
+            def work(context: JobContext) -> None:
+                core.store.finish_removals(context.token)
+                core.tell_catalogue()
+
+            core.jobs.submit(JobKind.REMOVE, work)
 
     def undo_remove(self, trash: str) -> UndoResult:
         """See :meth:`.Engine.undo_remove`."""

@@ -107,6 +107,16 @@ class Retrieval:
         known = self.known(series)
         return self.store.readable(known - self.elsewhere(series, known))
 
+    def verified(self, series: SeriesPlan) -> set[str]:
+        """Return those of :meth:`here` that can be read through rows of the database."""
+        here = self.here(series)
+        return here - self.store.unseen(here)
+
+    def unseen(self) -> set[str]:
+        """Return what is here of the whole plan but has no row yet."""
+        series = self.plan.series if self.plan is not None else ()
+        return self.store.unseen(uid for one in series for uid in self.known(one))
+
     def elsewhere(self, series: SeriesPlan, sop_uids: Iterable[str]) -> set[str]:
         """Return instances that are here, but in another series: their UIDs were given out twice."""
         files = self.store.catalogue.local_files(Level.IMAGE, sop_uids)
@@ -191,7 +201,7 @@ def _tallies(retrievals: Sequence[Retrieval]) -> list[_Tally]:
             tally = tallies.setdefault((plan.series.study_uid, plan.series.series_uid), _Tally())
             tally.known.update(dict.fromkeys(plan.instances or sorted(retrieval.known(plan))))
             tally.listed &= bool(plan.instances)
-            tally.here |= retrieval.here(plan)
+            tally.here |= retrieval.verified(plan)
             tally.count = max(tally.count, retrieval.requested(plan))
     return list(tallies.values())
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, InternalError, UsageError
+from ..jobs.attempt import end_of
 from ..jobs.description import JobDescription, JobKind, JobRecord
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
 from ..jobs.lanes import Limits
@@ -22,6 +24,19 @@ from ..jobs.states import IllegalTransition, JobState
 _LOOK_UP_S = 0.5
 
 Task = Callable[[JobContext], Any]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a task returns whose files are safe, but whose rows another program has still to write.
+
+    :ivar wait: calls back once, from any thread, when nothing is waited for any more.
+    :ivar finish: looks at what came of it, as the end of the task.
+    """
+
+    wait: Callable[[Callable[[], None]], None]
+    finish: Callable[[], Any]
+
 
 #: Makes the task of a job anew from its description alone, for a retry long after whoever asked for it is gone.
 Recipe = Callable[[JobDescription], Task]
@@ -46,7 +61,10 @@ class JobRunner:
     ) -> None:
         self._listener = listener
         self._tasks: dict[str, Task] = {}
+        self._unfinished: dict[str, Unfinished] = {}
+        self._finishing = ThreadPoolExecutor(1, "vdb-finish")
         self._recipes: dict[JobKind, Recipe] = {}
+        self._needs: dict[JobKind, Callable[[], None]] = {}
         workers = dict.fromkeys(JobKind, self._work)
         self._scheduler = Scheduler(
             workers, limits, retry, listener=self._on_transition, on_progress=on_progress, store=store
@@ -56,9 +74,13 @@ class JobRunner:
         """Return the jobs that are remembered, oldest first."""
         return self._scheduler.records()
 
-    def learn(self, kind: JobKind, recipe: Recipe) -> None:
-        """Make jobs of a kind retriable."""
+    def learn(self, kind: JobKind, recipe: Recipe, need: Callable[[], None] = lambda: None) -> None:
+        """Make jobs of a kind retriable.
+
+        :param need: raises an error where a retry would be in vain; whoever asks for one gets it.
+        """
         self._recipes[kind] = recipe
+        self._needs[kind] = need
 
     def cancel(self, job_id: str) -> bool:
         """Ask a job to stop, which it does within the cancel grace; False if it had ended.
@@ -71,12 +93,14 @@ class JobRunner:
         """Queue a job again that ended short of its aim, under the same id; its task is made anew.
 
         :raises UsageError: there is no such job, or nothing to retry about it.
+        :raises VisualDicomError: it would be in vain.
         """
         record = self._scheduler.record(job_id)
         if record.description.kind not in self._recipes:
             raise UsageError("Work of this kind is not retried; ask for it again.")
         if record.state not in _RETRIABLE:
             raise UsageError("Only what failed, fell short or was cancelled can be retried.")
+        self._needs[record.description.kind]()
         self._tasks.pop(job_id, None)
         try:
             self._scheduler.retry(job_id)
@@ -110,6 +134,7 @@ class JobRunner:
     def close(self, grace_s: float) -> None:
         """Cancel what runs, and wait for it up to ``grace_s`` seconds."""
         self._scheduler.close(grace_s)
+        self._finishing.shutdown(wait=False, cancel_futures=True)
 
     def submit(
         self, kind: JobKind, task: Task, *, server: str | None = None, params: Mapping[str, Any] | None = None
@@ -168,9 +193,25 @@ class JobRunner:
         task = self._tasks.get(description.job_id)
         if task is None:
             task = self._recipes[description.kind](description)
-        return task(context)
+        returned = task(context)
+        if isinstance(returned, Unfinished):
+            self._unfinished[description.job_id] = returned
+            return Outcome(state=JobState.INDEXING, reason="All files are safe; the database takes them in.")
+        return returned
 
     def _on_transition(self, step: JobTransition) -> None:
         if step.new.terminal:
             self._tasks.pop(step.job.job_id, None)
         self._listener(step)
+        unfinished = self._unfinished.pop(step.job.job_id, None)
+        if unfinished is not None and step.new is JobState.INDEXING:
+            unfinished.wait(lambda: self._finish_soon(step.job.job_id, unfinished))
+
+    def _finish_soon(self, job_id: str, unfinished: Unfinished) -> None:
+        with suppress(RuntimeError):  # the program closes; the job is taken up again at the next start
+            self._finishing.submit(self._finish, job_id, unfinished)
+
+    def _finish(self, job_id: str, unfinished: Unfinished) -> None:
+        outcome = end_of(unfinished.finish)
+        with suppress(UsageError, IllegalTransition):  # it was cancelled meanwhile
+            self._scheduler.index_done(job_id, outcome)

@@ -66,15 +66,17 @@ class _ServerSearch:
 
     def patients(self) -> Findings:
         found: dict[Patient, None] = {}
+        studies: dict[str, Study] = {}
 
         def ask(query: QueryFilter) -> None:
             if query.needs_study_level:
-                self._found.studies = list(self._spelled_studies(query).values())
-                found.update(dict.fromkeys(study.patient for study in self._found.studies))
+                studies.update(self._spelled_studies(query))
             else:
                 found.update(dict.fromkeys(self._spelled_patients(query)))
 
         self._in_each_meaning(ask)
+        found.update(dict.fromkeys(study.patient for study in studies.values()))
+        self._found.studies = list(studies.values())
         self._found.patients = list(found)[: self._query.limit]
         self._found.truncated |= len(found) > self._query.limit
         return self._found

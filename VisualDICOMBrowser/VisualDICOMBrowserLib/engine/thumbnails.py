@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +30,10 @@ from ..domain.model import Instance, Level, Series, Study, Target
 from ..domain.results import ThumbnailResult
 from ..domain.servers import Server
 from ..imaging.children import Decoder
+from ..imaging.libraries import is_outdated
 from ..imaging.order import InstanceGeometry, middle_index
 from ..store.catalogue import LocalFile
-from ..store.files import replace_with_retry
+from ..store.files import make_folder, replace_with_retry
 from ..store.headers import Header, read_header
 from ..store.local import LocalStore
 from ..store.receive import Receiver
@@ -46,12 +49,17 @@ _STORAGE_CONTEXTS = 60
 
 
 def local_thumbnail(
-    store: LocalStore, decoder: Decoder, series_uid: str, on_made: Callable[[], None] = lambda: None
+    store: LocalStore,
+    decoder: Decoder,
+    series_uid: str,
+    token: CancelToken | None = None,
+    on_made: Callable[[], None] = lambda: None,
 ) -> ThumbnailResult | None:
     """Return the thumbnail of what is here of a series, made if need be; None if nothing is here.
 
     :param on_made: called if it was.
     :raises StorageError: the picture cannot be written.
+    :raises Cancelled: on request, as before the series is removed; no picture is left then.
     """
     files = store.catalogue.local_files(Level.SERIES, [series_uid])
     headers = [(file, header) for file in files if (header := _header(store, file)) is not None]
@@ -61,9 +69,17 @@ def local_thumbnail(
     existing = _existing(store, file)
     if existing is not None:
         return existing
-    made = _make(store, decoder, file, header)
+    made = _make(store, decoder, file, header, token or CancelToken())
     on_made()
     return made
+
+
+def drop_outdated(store: LocalStore) -> None:
+    """Forget the placeholders of pictures that could not be made for want of a package which is here now."""
+    for name in store.catalogue.drop_placeholders(is_outdated):
+        path = store.folder.find(name)
+        if path is not None:
+            path.unlink(missing_ok=True)
 
 
 def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: CancelToken) -> None:
@@ -172,18 +188,26 @@ def _existing(store: LocalStore, file: LocalFile) -> ThumbnailResult | None:
         return None
     sop_uid, stored, placeholder, reason = known
     path = store.folder.find(stored)
-    if path is None or path.stat().st_mtime_ns < store.path_of(file).stat().st_mtime_ns:
-        return None
+    try:
+        if path is None or path.stat().st_mtime_ns < store.path_of(file).stat().st_mtime_ns:
+            return None
+    except OSError:
+        return None  # gone in this moment
     return ThumbnailResult(file.instance.series_uid, sop_uid, str(path), placeholder, reason)
 
 
-def _make(store: LocalStore, decoder: Decoder, file: LocalFile, header: Header) -> ThumbnailResult:
+def _make(store: LocalStore, decoder: Decoder, file: LocalFile, header: Header, token: CancelToken) -> ThumbnailResult:
     final = store.folder.thumbnail_path(header.study_uid, header.series_uid, header.sop_uid)
-    made = store.folder.incoming_folder / f"{final.name}.part"
-    made.parent.mkdir(parents=True, exist_ok=True)
-    outcome = decoder.render(store.path_of(file), made, header.modality)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    replace_with_retry(made, final)
+    made = store.folder.incoming_folder / f"{uuid.uuid4().hex}.png.part"  # two may be at it
+    make_folder(made.parent)
+    try:
+        outcome = decoder.render(store.path_of(file), made, header.modality)
+        token.check()
+        make_folder(final.parent)
+        replace_with_retry(made, final)
+    finally:
+        with suppress(OSError):  # swept at the next start
+            made.unlink(missing_ok=True)
     stored = store.folder.stored_name(final)
     store.catalogue.set_thumbnail(header.series_uid, header.sop_uid, stored, outcome.placeholder, outcome.reason)
     return ThumbnailResult(header.series_uid, header.sop_uid, str(Path(final)), outcome.placeholder, outcome.reason)

@@ -125,9 +125,10 @@ class Viewer:
     def _placeholder(self, reason: str) -> FrameView:
         with self._lock:
             if self._grey is None or not self._grey.exists():
-                self._grey = self._folder.new_path(".raw")
+                made = self._folder.new_path(".raw")
                 try:
-                    self._grey.write_bytes(_GREY)
+                    made.write_bytes(_GREY)
                 except OSError as error:
                     raise storage_error(error, "write the picture") from error
+                self._grey = made
         return FrameView(str(self._grey), _GREY_SIDE, _GREY_SIDE, GRAY16, placeholder=True, reason=reason)

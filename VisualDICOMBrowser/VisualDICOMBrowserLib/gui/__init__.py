@@ -11,7 +11,7 @@ Slicer. The ten most important rules:
  4. Call a virtual of Qt's by its class, ``qt.QWidget.paintEvent(self, event)``; ``super()`` does not find it.
  5. Never name an attribute or method like a member of the Qt class (``width``, ``layout``, ``name``, ``update``):
     use ``self._width``. No new attributes on plain Qt objects.
- 6. Our own signals are :class:`.signals.Signal`, never ``qt.Signal``. A slot is a plain method or a lambda: no
+ 6. Our own signals are :class:`.parts.signals.Signal`, never ``qt.Signal``. A slot is a plain method or a lambda: no
     ``functools.partial``, no decorated method, no ``sender()``, no queued connection.
  7. Keep a reference to, or give a parent to, every model, delegate, timer and window: views own nothing.
  8. Copy inside the handler what an event hands out: ``qt.QPoint(event.pos())``; never keep event, option or painter.

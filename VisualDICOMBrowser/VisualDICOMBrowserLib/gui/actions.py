@@ -12,11 +12,9 @@ from typing import Any
 from ..domain.errors import VisualDicomError
 from ..domain.overview import SeriesRow
 from ..jobs.description import JobRecord
-from ..jobs.states import JobState
+from .activity.job_words import RETRIED
 from .messages import Message, Remedy, Tone
 from .session import Session
-
-_RETRIABLE = (JobState.FAILED, JobState.INCOMPLETE, JobState.CANCELLED)
 
 
 class Actions:
@@ -98,7 +96,7 @@ class Actions:
 
     def _stopped(self, row: SeriesRow) -> JobRecord | None:
         job = self._session.jobs.retrieve_of(row)
-        return job if job is not None and job.state in _RETRIABLE and not row.complete else None
+        return job if job is not None and job.state in RETRIED and not row.complete else None
 
     def _removed(self, result: dict[str, Any]) -> None:
         count = result["instances"]

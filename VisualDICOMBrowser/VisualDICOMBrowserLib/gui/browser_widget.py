@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 
+from ..domain.errors import StorageError
 from ..domain.filters import QueryFilter
 from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
@@ -17,6 +18,8 @@ from .drops import accept_files, take_files
 from .elements.metadata_view import MetadataView
 from .host import Host
 from .menus import Entry, is_fetchable, is_local, menu_of
+from .messages import Tone
+from .missing_packages import MissingPackages
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
 from .patients.patient_list import PatientList
@@ -45,8 +48,8 @@ class BrowserWidget(qt.QWidget):
         self._session = session
         self._host = host or Host()
         self._actions = Actions(session)
+        self._missing = MissingPackages(session, self, self._host)
         self._patient: PatientRow | None = None
-        self._selected: list[SeriesRow] = []
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
         self.setAcceptDrops(True)
@@ -60,6 +63,7 @@ class BrowserWidget(qt.QWidget):
     def close_session(self) -> None:
         """End the engine; the widget is of no use afterwards."""
         self._search.close()
+        self._missing.close()
         for widget in self._parts:
             widget.cleanup()
         self._session.close()
@@ -120,7 +124,18 @@ class BrowserWidget(qt.QWidget):
         self._columns = qt.QSplitter(qt.Qt.Horizontal)
         self._columns.addWidget(self._patients)
         self._columns.addWidget(self._right)
-        for splitter, first, second in ((self._detail, 2, 3), (self._right, 3, 2), (self._columns, 1, 4)):
+        self._stack = qt.QStackedWidget()
+        for page in (self._columns, self._welcome, self._settings):
+            self._stack.addWidget(page)
+        self._rows = qt.QSplitter(qt.Qt.Vertical)
+        self._rows.addWidget(self._stack)
+        self._rows.addWidget(self._jobs)
+        for splitter, first, second in (
+            (self._detail, 2, 3),
+            (self._right, 3, 2),
+            (self._columns, 1, 4),
+            (self._rows, 1, 0),
+        ):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(_HANDLE)
             splitter.setStretchFactor(0, first)
@@ -128,17 +143,13 @@ class BrowserWidget(qt.QWidget):
         self._patients.setMinimumWidth(_LEAST_PATIENTS)
         self._columns.setSizes([280, 1000])
         self._right.setSizes([480, 340])
-        self._stack = qt.QStackedWidget()
-        for page in (self._columns, self._welcome, self._settings):
-            self._stack.addWidget(page)
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         for widget, stretch in (
             (self._search_bar, 0),
             (self._messages, 0),
-            (self._stack, 1),
-            (self._jobs, 0),
+            (self._rows, 1),
             (self._strip, 0),
         ):
             column.addWidget(widget, stretch)
@@ -165,8 +176,8 @@ class BrowserWidget(qt.QWidget):
         try:
             kept = json.loads(text)
             wants_detail, size = bool(kept["detail"]), ThumbnailSize(kept["pictures"])
-            sizes = {name: [int(one) for one in kept["sizes"][name]] for name in self._splitters()}
-        except (ValueError, TypeError, KeyError):
+            sizes = {name: [int(one) for one in kept["sizes"].get(name, ())] for name in self._splitters()}
+        except (ValueError, TypeError, KeyError, AttributeError):
             return
         self.show_detail(wants_detail)
         self._page.sheet.set_thumbnail_size(size)
@@ -175,7 +186,7 @@ class BrowserWidget(qt.QWidget):
                 splitter.setSizes(sizes[name])
 
     def _splitters(self) -> dict[str, qt.QSplitter]:
-        return {"detail": self._detail, "right": self._right, "columns": self._columns}
+        return {"detail": self._detail, "right": self._right, "columns": self._columns, "rows": self._rows}
 
     # Searching
 
@@ -213,6 +224,7 @@ class BrowserWidget(qt.QWidget):
 
     def _run_search(self, filter: QueryFilter, places: Places) -> None:
         self._narrow(filter, places)
+        self._messages.close_about("search")  # of the search before
         self._search.start(filter, places.servers)
 
     # The chosen patient
@@ -221,7 +233,6 @@ class BrowserWidget(qt.QWidget):
         self._patients.chosen.connect(self._choose)
         self._patients.menu_asked.connect(self._show_patient_menu)
         page = self._page
-        page.selection_changed.connect(self._select)
         page.previewed.connect(self._show_detail)
         page.opened.connect(self._open)
         page.menu_asked.connect(self._show_series_menu)
@@ -232,6 +243,7 @@ class BrowserWidget(qt.QWidget):
         page.detail_asked.connect(self.show_detail)
         page.set_detailed(self._wants_detail)
         self._preview.instance_changed.connect(self._elements.show_instance)
+        self._preview.fetch_asked.connect(self._actions.retry)
         self._elements.instance_changed.connect(self._preview.show_instance)
 
     def _choose(self, patient: PatientRow | None) -> None:
@@ -239,9 +251,6 @@ class BrowserWidget(qt.QWidget):
         self._page.show_patient(patient)
         self.show_detail(self._wants_detail)
         self._show_detail(None)
-
-    def _select(self, series: Sequence[SeriesRow]) -> None:
-        self._selected = list(series)
 
     def _show_detail(self, row: SeriesRow | None) -> None:
         uid = row.uid if row is not None else ""
@@ -271,7 +280,11 @@ class BrowserWidget(qt.QWidget):
         ]
 
     def _show_patient_menu(self, patient: PatientRow, point: Any) -> None:
-        series = self._series_of(patient)
+        try:
+            series = self._series_of(patient)
+        except StorageError as error:
+            self._session.say(str(error), Tone.PROBLEM, "catalogue")
+            return
         menu_of(self.series_entries(series), self).popup(point)
 
     def _series_of(self, patient: PatientRow) -> list[SeriesRow]:

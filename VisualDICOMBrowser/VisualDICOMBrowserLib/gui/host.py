@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ..domain.servers import Server
@@ -36,6 +37,7 @@ class Host:
     :ivar read_servers: returns the servers of the program's own settings.
     :ivar install: asks the user to install Python packages that the engine named as missing, and does it; tells
         whether they are there now.
+    :ivar install_from: does the same from a folder of wheels, for computers without internet.
     :ivar show_log: opens the engine's log file for the user to read.
     """
 
@@ -43,4 +45,5 @@ class Host:
     loader: SeriesLoader | None = None
     read_servers: Callable[[], list[Server]] | None = None
     install: Callable[[], bool] | None = None
+    install_from: Callable[[Path], bool] | None = None
     show_log: Callable[[], None] | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from ..domain.errors import BadData, Cancelled, VisualDicomError
+from ..domain.errors import BadData, Cancelled, PackageMissing, VisualDicomError
 from ..engine.client import EngineCall, EngineClient
 from ..engine.messages import Event
 from ..store.reader import CatalogueReader
@@ -71,9 +71,11 @@ class Session:
     ``series_changed``     Series Instance UID    instances of it were stored or removed, or its picture made
     ``catalogue_changed``  none                   a search, import or removal changed what there is
     ``servers_changed``    none                   the configuration changed
-    ``index_wanted``       dict                   files wait for their rows, which whoever runs the engine makes
-    ``removal_wanted``     dict                   rows are to be removed by whoever runs the engine
+    ``index_wanted``       data of the event,     files wait for rows that this program keeps
+                           or empty
+    ``removal_wanted``     the same               rows that this program keeps are to be removed
     ``said``               :class:`.Message`      there is something to tell the user
+    ``package_missing``    sentence, method       a call failed by it, or was answered with a placeholder
     ``jobs.changed``       job id or None         see :class:`.JobBook`
     =====================  =====================  =======================================================
     """
@@ -88,6 +90,7 @@ class Session:
         self.index_wanted = Signal()
         self.removal_wanted = Signal()
         self.said = Signal()
+        self.package_missing = Signal()
         self.ready = False
         self._make_client = make_client
         self._client = make_client()
@@ -95,6 +98,7 @@ class Session:
         self._early: list[_SessionCall] = []
         self._closed = False
         self._started = False
+        self._again = False  # an engine was up before
         self._end = ""  # why there is no engine
 
     def start(self) -> None:
@@ -115,6 +119,12 @@ class Session:
             return
         started.add_done_callback(self._on_started)
 
+    def restart(self) -> None:
+        """End the engine and start another, which has packages that were installed meanwhile; open calls fail."""
+        if self.ready and not self._closed:
+            self._set_ready(False, "")
+        self.start()
+
     def ask(
         self,
         method: str,
@@ -124,10 +134,11 @@ class Session:
     ) -> Call:
         """Call the engine. ``done`` gets the result, ``failed`` the error; without it, the error becomes a message.
 
-        While the engine starts, calls wait for it; if it cannot, they fail with the reason.
+        While the engine starts, calls wait for it; if it cannot, they fail with the reason. A missing package is told
+        by ``package_missing`` in any case: ``failed`` need not tell it.
         """
         call = _SessionCall(lambda: self._client.call_async(method, params))
-        call.on_end = lambda future: self._settle(future, done, failed)
+        call.on_end = lambda future: self._settle(method, future, done, failed)
         if self._starting:
             self._early.append(call)
         else:
@@ -157,6 +168,9 @@ class Session:
             self._set_ready(False, str(error))
             return
         self._set_ready(True, "")
+        if self._again:
+            self.catalogue_changed.emit()  # an engine puts the catalogue in order when it starts
+        self._again = True
         self.ask("jobs", done=self.jobs.replace)
 
     def _set_ready(self, ready: bool, sentence: str) -> None:
@@ -175,7 +189,7 @@ class Session:
         again = Remedy("Start again", self.start)
         self.said.emit(Message(text, Tone.PROBLEM, "engine", (again,), tuple(details)))
 
-    def _settle(self, future: Future[Any], done: Done | None, failed: Failed | None) -> None:
+    def _settle(self, method: str, future: Future[Any], done: Done | None, failed: Failed | None) -> None:
         if self._closed:
             return
         error = future.exception()
@@ -185,12 +199,14 @@ class Session:
         elif not isinstance(error, VisualDicomError):
             raise error
         else:
+            if isinstance(error, PackageMissing):
+                self.package_missing.emit(str(error), method)
             self._tell_failure(error, failed)
 
     def _tell_failure(self, error: VisualDicomError, failed: Failed | None) -> None:
         if failed is not None:
             failed(error)
-        elif self.ready and not isinstance(error, Cancelled):
+        elif self.ready and not isinstance(error, (Cancelled, PackageMissing)):
             self.say(str(error), Tone.PROBLEM)
         if self._end:
             self._tell_end()  # again: who closed the message needs its button
@@ -213,4 +229,6 @@ class Session:
             self.removal_wanted.emit(event.data)
         elif event.name == "events-lost":
             self.ask("jobs", done=self.jobs.replace)
+            self.index_wanted.emit({})
+            self.removal_wanted.emit({})
             self.catalogue_changed.emit()

@@ -129,8 +129,13 @@ def _closed_by_signals(window: MainWindow) -> Iterator[None]:
     """Close the window on Ctrl-C in the terminal and on SIGTERM.
 
     Python handles signals between its own instructions, of which there are none while Qt waits: a timer makes some.
+    It may just as well be in the middle of painting: the window is closed in the event loop's next turn.
     """
-    before = [(number, signal.signal(number, lambda *_: window.close())) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def close_soon(*_: object) -> None:
+        QtCore.QTimer.singleShot(0, window.close)
+
+    before = [(number, signal.signal(number, close_soon)) for number in (signal.SIGINT, signal.SIGTERM)]
     timer = QtCore.QTimer()
     timer.timeout.connect(lambda: None)
     timer.start(_SIGNALS_MS)

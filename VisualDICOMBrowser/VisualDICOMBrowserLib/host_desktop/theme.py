@@ -57,7 +57,10 @@ DARK: Mapping[Role, str] = {
 PALETTES: Mapping[str, Mapping[Role, str]] = {"light": LIGHT, "dark": DARK}
 #: Text of what cannot be used, which may be fainter.
 _DISABLED_TEXT = {"light": "#8a909b", "dark": "#737b87"}
-
+#: What has its outline from Fusion, which takes a shade of the window darker than it: on a dark one, none to be seen.
+_OUTLINED = ("QAbstractSpinBox", "QComboBox", "QCheckBox", "QListWidget")
+#: How much darker, in percent.
+_OUTLINE_SHADE = 140
 
 #: What Fusion draws too heavily; ``<...>`` stands for a colour of :func:`style_sheet`.
 _SHEET = """
@@ -80,6 +83,7 @@ QScrollBar::handle { background: <mid>; border-radius: 4px; margin: 2px; }
 QScrollBar::handle:vertical { min-height: 28px; }
 QScrollBar::handle:horizontal { min-width: 28px; }
 QScrollBar::handle:hover { background: <dark-handle>; }
+QAbstractScrollArea::corner { border: 0; background: transparent; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QHeaderView::section {
@@ -108,6 +112,13 @@ def palette(name: str) -> QtGui.QPalette:
     return made
 
 
+def outlined_palette(name: str) -> QtGui.QPalette:
+    """Return the palette ``light`` or ``dark`` of widgets that have their outline from Fusion."""
+    made = palette(name)
+    made.setColor(Role.Window, QtGui.QColor(PALETTES[name][Role.Mid]).lighter(_OUTLINE_SHADE))
+    return made
+
+
 def apply(app: QtWidgets.QApplication, name: str | None = None) -> None:
     """Give the application its style and colours: those named, or those that the system has, also when it changes."""
     app.setStyle("Fusion")
@@ -121,6 +132,8 @@ def apply(app: QtWidgets.QApplication, name: str | None = None) -> None:
 
 def _colour(app: QtWidgets.QApplication, name: str) -> None:
     app.setPalette(palette(name))
+    for widget in _OUTLINED:  # PySide takes text, whatever its stub says
+        app.setPalette(outlined_palette(name), widget)  # type: ignore[arg-type]
     app.setStyleSheet(style_sheet(name))
 
 

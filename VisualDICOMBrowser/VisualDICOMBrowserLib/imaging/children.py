@@ -1,7 +1,7 @@
 """Child processes that make pictures, and what happens when one of them breaks.
 
 A child serves one request at a time. One that crashes, hangs or talks nonsense is killed, the next request starts
-another, and the file that did it gets a placeholder that says so.
+another, and the file that did it is said to be to blame: a thumbnail becomes a placeholder with the reason.
 """
 
 from __future__ import annotations
@@ -125,25 +125,25 @@ class DecodeChild:
             process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
             process.stdin.flush()
         except (OSError, ValueError) as error:  # ValueError: close() closed the pipe
-            raise ChildFailed("The picture could not be made: the decoder ended.") from error
+            raise ChildFailed("The file could not be read: the decoder ended.") from error
         reply = self._receive(process, timeout)
         if reply.get("id") != request["id"]:
-            raise ChildFailed("The picture could not be made: the decoder lost its way.")
+            raise ChildFailed("The file could not be read: the decoder lost its way.")
         return reply
 
     def _receive(self, process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any]:
         try:
             line = self._answers.get(timeout=timeout)
         except queue.Empty:
-            raise ChildFailed("The picture could not be made: the decoder ran out of time.") from None
+            raise ChildFailed("The file could not be read: the decoder ran out of time.") from None
         if not line:
-            raise ChildFailed(f"The picture could not be made: the decoder {_obituary(process)}.")
+            raise ChildFailed(f"The file could not be read: the decoder {_obituary(process)}.")
         try:
             reply = json.loads(line)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
-            raise ChildFailed("The picture could not be made: the decoder lost its way.")
+            raise ChildFailed("The file could not be read: the decoder lost its way.")
         return reply
 
     def _kill(self) -> None:
@@ -255,7 +255,7 @@ def _outcome(reply: dict[str, Any]) -> ThumbnailOutcome:
             bool(reply["placeholder"]), str(reply["reason"]), int(reply["width"]), int(reply["height"])
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ChildFailed("The picture could not be made: the decoder lost its way.") from error
+        raise ChildFailed("The file could not be read: the decoder lost its way.") from error
 
 
 def _launch(command: Sequence[str]) -> subprocess.Popen[bytes]:

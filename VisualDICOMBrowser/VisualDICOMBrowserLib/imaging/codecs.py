@@ -13,7 +13,7 @@ import contextlib
 import importlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..domain.errors import BadData
 from .codestream import Coding, StreamHeader, read_stream_header
 from .fragments import read_compressed
 from .layout import NotShowable, PixelLayout
+from .libraries import CHARLS, GDCM, LIBRARIES, OPENJPEG, Library, lack_of
 from .samples import extend_sign, stored_values
 from .source import DicomImage, distrust
 
@@ -41,22 +42,9 @@ STREAM_SYNTAXES: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class _Library:
-    """A library that decodes: its module and the package that brings it."""
-
-    module: str
-    package: str
-
-
-_GDCM = _Library("gdcm", "python-gdcm")
-_CHARLS = _Library("jpeg_ls", "pyjpegls")
-_OPENJPEG = _Library("openjpeg", "pylibjpeg-openjpeg")
-
-
 def preload() -> None:
     """Import the libraries that are here, so that the first picture does not wait for it."""
-    for library in (_GDCM, _CHARLS, _OPENJPEG):
+    for library in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(library.module)
 
@@ -120,11 +108,11 @@ def _is_ybr(head: StreamHeader, layout: PixelLayout) -> bool:
 # --- the libraries ----------------------------------------------------------------------------------------------
 
 
-def _load(library: _Library, coding: Coding) -> Any:
+def _load(library: Library, coding: Coding) -> Any:
     try:
         return importlib.import_module(library.module)
     except ImportError as error:
-        raise NotShowable(f"{coding.value} images need the package {library.package}.") from error
+        raise NotShowable(lack_of(library, coding.value)) from error
 
 
 def _cells(data: bytes | bytearray, head: StreamHeader) -> NDArray[Any]:
@@ -157,7 +145,7 @@ def _with_adobe_segment(data: bytes, head: StreamHeader, ybr: bool) -> bytes:
 
 def _decode_gdcm(data: bytes, head: StreamHeader, _ybr: bool) -> NDArray[Any]:
     """Decode 12-bit and lossless JPEG without any conversion of colours: GDCM leaves alone what is called RGB."""
-    gdcm = _load(_GDCM, head.coding)
+    gdcm = _load(GDCM, head.coding)
     gdcm.Trace.WarningOff()
     gdcm.Trace.ErrorOff()
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
@@ -183,7 +171,7 @@ def _decode_gdcm(data: bytes, head: StreamHeader, _ybr: bool) -> NDArray[Any]:
 
 
 def _decode_charls(data: bytes, head: StreamHeader, _ybr: bool) -> NDArray[Any]:
-    pixels, info = _load(_CHARLS, head.coding).decode_pixel_data(data)
+    pixels, info = _load(CHARLS, head.coding).decode_pixel_data(data)
     cells = _cells(pixels, head)
     if head.components == 3 and info["interleave_mode"] == 0:  # plane after plane
         cells = cells.reshape(3, -1).T
@@ -191,7 +179,7 @@ def _decode_charls(data: bytes, head: StreamHeader, _ybr: bool) -> NDArray[Any]:
 
 
 def _decode_openjpeg(data: bytes, head: StreamHeader, _ybr: bool) -> NDArray[Any]:
-    pixels = _load(_OPENJPEG, head.coding).decode_pixel_data(data[head.begin :], version=2)
+    pixels = _load(OPENJPEG, head.coding).decode_pixel_data(data[head.begin :], version=2)
     return _cells(pixels, head)
 
 

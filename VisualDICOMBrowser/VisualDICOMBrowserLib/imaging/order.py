@@ -76,9 +76,8 @@ def _normals(instances: Sequence[InstanceGeometry]) -> dict[int, Vector]:
     return normals if 2 * len(normals) >= len(instances) else {}
 
 
-def _key(instance: InstanceGeometry, place: float | None, index: int) -> tuple[int, bool, int, int]:
-    slot = 0 if place is None else round(place / _SAME_PLACE)
-    return slot, instance.number is None, instance.number or 0, index
+def _key(instance: InstanceGeometry, place: float | None, index: int) -> tuple[int, tuple[bool, int, int]]:
+    return 0 if place is None else round(place / _SAME_PLACE), _by_number(instance, index)
 
 
 def _places(instances: Sequence[InstanceGeometry]) -> dict[int, float]:

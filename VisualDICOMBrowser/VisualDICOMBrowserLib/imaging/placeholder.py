@@ -110,16 +110,17 @@ def draw_placeholder(
     return ThumbnailOutcome(True, reason, size, size)
 
 
-def write_png(picture: Image.Image, destination: Path) -> None:
+def write_png(picture: Image.Image, destination: Path, *, small: bool = False) -> None:
     """Write a PNG so that ``destination`` is either the old file or the complete new one.
 
+    :param small: take more time for fewer bytes.
     :raises StorageError: it cannot be written.
     """
     part = destination.with_name(destination.name + ".part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:
-            picture.save(part, "PNG")
+            picture.save(part, "PNG", optimize=small)
             part.replace(destination)
         finally:
             part.unlink(missing_ok=True)

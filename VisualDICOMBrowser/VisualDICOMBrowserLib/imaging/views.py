@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from ..domain.errors import BadData, StorageError
 from .layout import first_value
 from .luts import sequence_table
-from .pixels import Frame, decode_frame
+from .pixels import Frame, decode_frame, representative_frame
 from .source import DicomImage, distrust, open_image, reopen_image
 from .thumbnail import pixel_aspect
 from .window import Window, colour_picture, default_window, modality_values, object_window, padding_mask
@@ -74,7 +74,7 @@ class FrameViewer:
         with self._opened(source) as image:
             frame = decode_frame(image, index)
             with distrust("The picture is damaged."), np.errstate(all="ignore"):
-                pixels, view = self._coloured(frame) if frame.coloured else self._grey(frame)
+                pixels, view = self._coloured(frame) if frame.coloured else self._grey(frame, image)
         _write(pixels, destination)
         return view
 
@@ -95,9 +95,9 @@ class FrameViewer:
         height, width = pixels.shape[:2]
         return pixels, View(width, height, RGB8, aspect=pixel_aspect(frame) * stretch)
 
-    def _grey(self, frame: Frame) -> tuple[NDArray[Any], View]:
+    def _grey(self, frame: Frame, image: DicomImage) -> tuple[NDArray[Any], View]:
         modality = str(first_value(frame.header, "Modality") or "").strip()
-        window, note = self._window_of(frame, modality)
+        window, note = self._window_of(frame, image, modality)
         pixels, slope, intercept = _modality_integers(frame)
         stored, scale, offset = _unsigned(pixels)
         height, width = stored.shape
@@ -116,7 +116,7 @@ class FrameViewer:
         height, width = reduced.shape
         return reduced, replace(view, width=width, height=height, aspect=pixel_aspect(frame) * stretch)
 
-    def _window_of(self, frame: Frame, modality: str) -> tuple[Window, str]:
+    def _window_of(self, frame: Frame, image: DicomImage, modality: str) -> tuple[Window, str]:
         found = object_window(frame.group("FrameVOILUTSequence"))
         if found is not None:
             return found, _SIGMOID_NOTE if found.function == "SIGMOID" else ""
@@ -124,12 +124,21 @@ class FrameViewer:
         if found is not None:
             return found, _TABLE_NOTE
         if self._window is None:  # the same for all frames of a file, or a film would flicker
-            self._window = default_window(modality_values(frame), modality, padding_mask(frame))
+            typical = _typical_frame(image, frame)
+            self._window = default_window(modality_values(typical), modality, padding_mask(typical))
         return self._window, ""
 
 
 _SIGMOID_NOTE = "The object asks for an S-shaped curve; it is shown with a straight one."
 _TABLE_NOTE = "The object brings its own grey scale table; it is shown with a straight line that comes near."
+
+
+def _typical_frame(image: DicomImage, frame: Frame) -> Frame:
+    """Return the frame that stands for all, whichever is asked for first: every child must come to the same window."""
+    if frame.index != representative_frame(image.header, frame.layout.frames):
+        with suppress(BadData):  # damaged, unlike the one that was asked for
+            return decode_frame(image)
+    return frame
 
 
 def _identity(source: Path) -> tuple[Path, int, int]:
@@ -221,7 +230,7 @@ def check_view(answer: dict[str, Any]) -> View:
         numbers = (view.slope, view.intercept, view.center, view.width_of_window, view.aspect)
         sound = all(math.isfinite(number) for number in numbers) and view.format in (GRAY16, RGB8)
     except (TypeError, ValueError) as error:
-        raise BadData("The picture could not be made: the decoder lost its way.") from error
+        raise BadData("The file could not be read: the decoder lost its way.") from error
     if not sound:
         raise BadData("The picture's grey scale is damaged.")
     return view

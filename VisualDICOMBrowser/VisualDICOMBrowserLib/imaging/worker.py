@@ -36,7 +36,7 @@ from .views import FrameViewer
 
 #: Address space of a worker, in bytes, where the system can limit it.
 MEMORY_LIMIT = 3 << 30
-OUT_OF_MEMORY = "The picture could not be made: it needs too much memory."
+OUT_OF_MEMORY = "The file could not be read: it needs too much memory."
 
 _viewer = FrameViewer()
 

@@ -20,18 +20,34 @@ Worker = Callable[[JobDescription, JobContext], Any]
 
 def attempt(worker: Worker, description: JobDescription, context: JobContext) -> Outcome:
     """Run a worker. Never raises, for the thread outlives its jobs."""
-    try:
+
+    def work() -> Any:
         context.token.check()
-        returned = worker(description, context)
+        return worker(description, context)
+
+    outcome = end_of(work, f"Job {description.job_id} ({description.kind.value})")
+    if outcome.state is JobState.FAILED and context.token.cancelled:
+        # Whatever broke after a cancellation, broke because of it.
+        return Outcome(state=JobState.CANCELLED, reason="Cancelled.")
+    return outcome
+
+
+def end_of(work: Callable[[], Any], name: str = "A job") -> Outcome:
+    """Run some work, and turn whatever comes out of it into an outcome. Never raises.
+
+    :param name: for the log, in case of a bug.
+    """
+    try:
+        returned = work()
         return _checked(returned) if isinstance(returned, Outcome) else Outcome(returned)
     except Cancelled as error:
         return Outcome(state=JobState.CANCELLED, reason=str(error))
     except VisualDicomError as error:
-        return _failed(error, context)
+        return _failed(error)
     except BaseException as error:
         place = where(error)
-        _log.error("Job %s (%s) failed: %s", description.job_id, description.kind.value, place)
-        return _failed(InternalError(f"Something went wrong inside the program ({place})."), context)
+        _log.error("%s failed: %s", name, place)
+        return _failed(InternalError(f"Something went wrong inside the program ({place})."))
 
 
 def where(error: BaseException) -> str:
@@ -47,8 +63,5 @@ def _checked(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _failed(error: VisualDicomError, context: JobContext) -> Outcome:
-    """Return the outcome for an error; after a cancellation, whatever broke, broke because of it."""
-    if context.token.cancelled:
-        return Outcome(state=JobState.CANCELLED, reason="Cancelled.")
+def _failed(error: VisualDicomError) -> Outcome:
     return Outcome(state=JobState.FAILED, reason=str(error), error=error)

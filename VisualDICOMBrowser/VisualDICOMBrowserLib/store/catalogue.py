@@ -7,7 +7,7 @@ here alone and never goes there. One connection, guarded by a lock; statements a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,21 +125,28 @@ class Catalogue(CatalogueConnection):
         with self._using():
             return find_patient(self._connection, row)
 
-    def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None) -> None:
-        """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``."""
+    def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None, *, settled: bool = True) -> None:
+        """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``.
+
+        :param settled: False if their rows are still to come: then the intents stay.
+        """
         sop_uids = [item.instance.sop_uid for item in items]
         series_uids = {item.series.series_uid for item in items}
         with self._writing() as db:
             with recounting(db, series=series_uids, instances=sop_uids):
                 add_local(db, items)
-            clear_intents(db, sop_uids, "receive")
+            if settled:
+                clear_intents(db, sop_uids, "receive")
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
 
     def replace_local(self, items: Sequence[LocalInstance], stamp: str) -> None:
-        """Mirror the local content anew: what is not in ``items`` is not local."""
+        """Mirror the local content anew: what is not in ``items`` is not local, unless its row is still to come."""
         with self._writing(scrub=True) as db:
-            db.execute("UPDATE instances SET file = NULL WHERE file IS NOT NULL")
+            db.execute(
+                "UPDATE instances SET file = NULL WHERE file IS NOT NULL"
+                " AND sop_uid NOT IN (SELECT sop_uid FROM intents WHERE kind = 'receive')"
+            )
             add_local(db, items)
             drop_unknown(db)
             recount(db)
@@ -343,6 +350,17 @@ class Catalogue(CatalogueConnection):
                 "INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?, ?)",
                 (series_uid, sop_uid, file, int(placeholder), reason),
             )
+
+    def drop_placeholders(self, outdated: Callable[[str], bool]) -> list[str]:
+        """Forget the placeholders whose reason is outdated, and return the stored names of their files."""
+        reasons = [row[0] for row in self._rows("SELECT DISTINCT reason FROM thumbnails WHERE placeholder = 1")]
+        dropped: list[str] = []
+        for reason in filter(outdated, reasons):
+            which = "FROM thumbnails WHERE placeholder = 1 AND reason = ?"
+            dropped += [row[0] for row in self._rows(f"SELECT file {which}", (reason,))]
+            with self._writing() as db:
+                db.execute(f"DELETE {which}", (reason,))
+        return dropped
 
     def thumbnail(self, series_uid: str) -> tuple[str, str, bool, str] | None:
         """Return (SOP Instance UID, stored name, placeholder, reason) of a series' thumbnail."""

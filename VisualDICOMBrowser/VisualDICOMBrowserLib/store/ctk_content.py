@@ -30,6 +30,10 @@ _IMAGES = (
     "SELECT rowid, SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"
     " WHERE rowid > ? AND Filename <> '' ORDER BY rowid LIMIT ?"
 )
+_IMAGES_OF = (
+    "SELECT SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"  # noqa: S608 - a constant
+    f" WHERE Filename <> '' AND {{}} IN {LIST}"
+)
 _TAGS = f"SELECT SOPInstanceUID, Tag, Value FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
 
 
@@ -98,6 +102,15 @@ def read_content(connection: sqlite3.Connection) -> CtkContent:
     wanted_patients = {study.patient_uid for study in studies}
     patients = [found for found in map(_patient, _pages(connection, _PATIENTS)) if found.uid in wanted_patients]
     return _connected(patients, studies, series, images)
+
+
+def read_images(
+    connection: sqlite3.Connection, *, sop_uids: Iterable[str] = (), series_uids: Iterable[str] = ()
+) -> list[CtkImage]:
+    """Read the local rows of single images, and those of series."""
+    rows = fetch_in(connection, _IMAGES_OF.format("SOPInstanceUID"), sop_uids)
+    rows += fetch_in(connection, _IMAGES_OF.format("SeriesInstanceUID"), series_uids)
+    return [CtkImage(*map(text_of, row)) for row in rows]
 
 
 def _connected(

@@ -13,7 +13,7 @@ from typing import ClassVar
 from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_schema
 from .ctk_changes import RemovedRows, add_instances, forget_files, local_images, remove_images
-from .ctk_content import CtkContent, read_content, read_tags
+from .ctk_content import CtkContent, CtkImage, read_content, read_images, read_tags
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
 from .layout import DatabaseFolder
@@ -111,6 +111,11 @@ class CtkDatabase:
         """Return those of the instances that have a row with a file."""
         with self._lock, storage_errors():
             return local_images(self._main, sop_uids)
+
+    def images(self, *, sop_uids: Iterable[str] = (), series_uids: Iterable[str] = ()) -> list[CtkImage]:
+        """Return the rows with a file of images, and of series."""
+        with self._lock, storage_errors():
+            return read_images(self._main, sop_uids=sop_uids, series_uids=series_uids)
 
     def forget_tags(self, sop_uids: Iterable[str]) -> None:
         """Take instances that are not local out of the tag cache: what :meth:`insert` leaves there if it fails."""

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from ..domain.model import Series, Study, Target, readable_date
 from ..domain.people import display_name
 from ..domain.results import ExportResult, Failure
 from .catalogue import Catalogue, LocalFile
-from .files import storage_error, unlink_with_retry
+from .files import make_folder, storage_error, unlink_with_retry
 from .headers import read_header
 from .layout import DatabaseFolder
 from .safe_names import safe_name
@@ -83,7 +83,8 @@ class Exporter:
         root = self._prepared(folder)
         self._total = len(files)
         self._require_room(files, root)
-        for series_uid, group in groupby(files, key=lambda file: file.instance.series_uid):
+        files.sort(key=_series_of)  # of many instances, the catalogue gives a series in several parts
+        for series_uid, group in groupby(files, key=_series_of):
             self._export_series(series_uid, list(group), root)
         return ExportResult(str(root), self._files, tuple(self._failed), time.monotonic() - started)
 
@@ -118,18 +119,23 @@ class Exporter:
 
     def _export_series(self, series_uid: str, files: Sequence[LocalFile], root: Path) -> None:
         known = self._store.catalogue.find_series(series_uid)
+        if known is None:
+            for file in files:
+                self._miss(file.instance.sop_uid, "It was removed meanwhile.")
+            return
         copies = self._copies(files)
-        if known is None or not copies:
-            return  # removed meanwhile, which is in the failures
+        if not copies:
+            return  # all of them are in the failures
         folder = self._folder_for(root, *known, copies)
         for copy in copies:
             self._token.check()
             try:
                 self._copy(copy, folder / copy.name)
-                self._files += 1
             except _Unreadable as error:
-                self._failed.append(Failure(copy.sop_uid, str(error)))
-            self._tell()
+                self._miss(copy.sop_uid, str(error))
+            else:
+                self._files += 1
+                self._tell()
 
     def _copies(self, files: Sequence[LocalFile]) -> list[_Copy]:
         """Return the files of a series in the order of its instances; those that are gone are failures."""
@@ -142,9 +148,12 @@ class Exporter:
                 number = read_header(path).instance_number
                 found.append((number if number is not None else 0, sop_uid, path))
             except (BadData, StorageError) as error:
-                self._failed.append(Failure(sop_uid, str(error)))
-                self._tell()
+                self._miss(sop_uid, str(error))
         return [_Copy(uid, path, f"{n:05d}.dcm") for n, (_, uid, path) in enumerate(sorted(found), 1)]
+
+    def _miss(self, sop_uid: str, reason: str) -> None:
+        self._failed.append(Failure(sop_uid, reason))
+        self._tell()
 
     def _tell(self) -> None:
         self._done += 1
@@ -163,23 +172,18 @@ class Exporter:
         for key, text, fallback in parts:
             is_fine = _always if fallback != "series" else lambda path: _takes(path, copies)
             folder = self._claim(folder, safe_name(text, fallback), f"{fallback}\0{key}", is_fine)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, "create the folder") from error
+        make_folder(folder)
         return folder
 
     def _claim(self, parent: Path, name: str, owner: str, is_fine: Callable[[Path], bool]) -> Path:
         """Return a folder for one patient, study or series: the named one, or a numbered one if that is another's."""
-        for number in count(1):
-            if number > _MAX_FOLDERS:
-                raise StorageError("There are too many folders of the same name.")
+        for number in range(1, _MAX_FOLDERS + 1):
             path = parent / (name if number == 1 else f"{name} ({number})")
             # Without regard to case, as Windows and macOS compare.
             if self._taken.get(str(path).casefold(), owner) == owner and is_fine(path):
                 self._taken[str(path).casefold()] = owner
                 return path
-        raise AssertionError
+        raise StorageError("There are too many folders of the same name.")
 
     def _copy(self, copy: _Copy, final: Path) -> None:
         if _exists(final):
@@ -195,6 +199,10 @@ class Exporter:
 
 class _Unreadable(StorageError):
     """The source, not the destination, is what cannot be read."""
+
+
+def _series_of(file: LocalFile) -> str:
+    return file.instance.series_uid
 
 
 def _always(_: Path) -> bool:
@@ -230,8 +238,11 @@ def _copy_bytes(source: Path, part: Path, token: CancelToken) -> int:
             writing = part.open("xb")
         except OSError as error:
             raise storage_error(error, "create the file") from error
-        with writing:
-            return _pump(reading.read, writing.write, token)
+        try:
+            with writing:
+                return _pump(reading.read, writing.write, token)
+        except OSError as error:  # also when closing writes the rest
+            raise storage_error(error, "write the file") from error
 
 
 def _pump(read: Callable[[int], bytes], write: Callable[[bytes], int], token: CancelToken) -> int:
@@ -244,10 +255,7 @@ def _pump(read: Callable[[int], bytes], write: Callable[[bytes], int], token: Ca
             raise _Unreadable(str(storage_error(error, "read the file"))) from error
         if not chunk:
             return size
-        try:
-            write(chunk)
-        except OSError as error:
-            raise storage_error(error, "write the file") from error
+        write(chunk)
         size += len(chunk)
 
 

@@ -186,6 +186,17 @@ class PartFile:
             raise storage_error(error, "write the file") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    :raises StorageError: it failed.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, "create the folder") from error
+
+
 def replace_with_retry(source: Path, target: Path) -> None:
     """Rename ``source`` over ``target``, waiting up to 1.6 s for programs that hold it open (Windows only).
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..domain.cancel import CancelToken
@@ -13,6 +14,7 @@ from ..domain.errors import BadData, StorageError, UsageError
 from ..domain.results import Failure, ImportResult
 from .files import PartFile, storage_error
 from .headers import Header, read_header
+from .index_queue import REFUSED
 from .local import LocalStore
 from .writer import Batch, Pending
 
@@ -45,7 +47,7 @@ class Importer:
         """
         started = time.monotonic()
         for path in paths:
-            if not _exists(path):
+            if not exists(path):
                 raise UsageError(f"There is no file or folder {_shown(path)}.")
         files = 0
         try:
@@ -64,6 +66,17 @@ class Importer:
             rejected=(*self._rejected, *failed),
             seconds=time.monotonic() - started,
         )
+
+    @property
+    def stored(self) -> list[str]:
+        """The SOP Instance UIDs of what was imported."""
+        return self._batch.stored
+
+    def without_refused(self, result: ImportResult) -> ImportResult:
+        """Return the result of :meth:`run` as it is when the program that keeps the rows has refused some files."""
+        refused = sorted(self._store.refused(self.stored))
+        failures = [Failure(_shown(self._paths[uid]), REFUSED) for uid in refused]
+        return replace(result, imported=result.imported - len(refused), rejected=(*result.rejected, *failures))
 
     def _files(self, paths: Sequence[Path]) -> Iterator[Path]:
         for path in paths:
@@ -117,7 +130,8 @@ class Importer:
         return Pending(header, part, final, "import")
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Tell whether there is such a file or folder, whatever its name is like."""
     try:
         return path.exists()
     except OSError:  # a name that is too long, a folder that may not be looked into

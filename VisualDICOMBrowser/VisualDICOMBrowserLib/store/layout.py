@@ -23,9 +23,11 @@ class DatabaseFolder:
     """The names in one database folder; nothing is created.
 
     :ivar root: absolute, symbolic links resolved.
+    :ivar owns_all: whether all files inside belong to the database, as Slicer has it; else our own folders only.
     """
 
     root: Path
+    owns_all: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root).resolve())
@@ -117,10 +119,14 @@ class DatabaseFolder:
     def owns(self, path: Path) -> bool:
         """Tell whether ``path`` is a copy of ours: no other file is ever deleted.
 
-        It lies below ``dicom/`` or ``thumbs/`` once all symbolic links are followed.
+        It lies below ``dicom/`` or ``thumbs/`` once all symbolic links are followed; see also :attr:`owns_all`.
         """
         inside = self._inside(path)
-        return inside is not None and not {self.dicom_folder, self.thumbs_folder}.isdisjoint(inside.parents)
+        if inside is None:
+            return False
+        if self.owns_all:
+            return self.trash_folder not in inside.parents and not self.is_database(inside)
+        return not {self.dicom_folder, self.thumbs_folder}.isdisjoint(inside.parents)
 
     def find(self, stored: str) -> Path | None:
         """Return the file that a stored name means, or None if there is none, or the name is not to be trusted."""

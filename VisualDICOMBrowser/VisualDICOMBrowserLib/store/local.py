@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, FolderInUse, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RemoveResult, UndoResult, VerifyResult
@@ -15,12 +17,19 @@ from . import catalogue_schema, mirror, recovery
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
 from .files import PART_SUFFIX
+from .host_link import HostLink, HostPlan
+from .host_removal import Cleared, HostRemoval
+from .host_rows import HostRows
 from .layout import DatabaseFolder
+from .local_records import header_of
 from .lock import FolderLock
+from .rows import LocalRows, OwnRows, RowKeeper
 from .sqlite import DamagedDatabase
 from .trash import Trash, forget, removals
 from .undo import bring_back
-from .writer import StoreWriter, header_of
+from .writer import StoreWriter
+
+_log = logging.getLogger(__name__)
 
 _INTENTS = ("receive", "remove", "unlink")
 _SECOND_LOOKS = 2
@@ -36,30 +45,43 @@ class LocalStore:
     """
 
     def __init__(
-        self, folder: DatabaseFolder, lock: FolderLock, ctk: CtkDatabase, catalogue: Catalogue, held_by: str
+        self,
+        folder: DatabaseFolder,
+        lock: FolderLock,
+        rows: LocalRows,
+        catalogue: Catalogue,
+        held_by: str,
+        keeper: RowKeeper | None,
+        host: HostLink | None = None,
     ) -> None:
         self.folder = folder
         self.catalogue = catalogue
         self.held_by = held_by
         self.read_only = not lock.held
+        self.host = host
         self._lock = lock
-        self._ctk = ctk
+        self._rows = rows
         # Held by whoever changes rows and files, or mirrors them: a commit, a removal, a refresh.
         self._change = threading.RLock()
         self._undoing = threading.Lock()
         self._outdated: list[Catalogue] = []
-        self._writer = StoreWriter(folder, catalogue, ctk, self._tell, self._change) if lock.held else None
+        self._keeper = keeper
+        self._writer = (
+            StoreWriter(folder, catalogue, rows, keeper, self._tell, self._change) if keeper is not None else None
+        )
+        self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
         #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
         self.on_stored: Callable[[frozenset[str]], None] | None = None
 
     @classmethod
-    def open(cls, root: Path, *, read_only: bool = False) -> LocalStore:
+    def open(cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None) -> LocalStore:
         """Open a folder, made if need be; where another engine holds it, for reading only.
 
+        :param host: given if another program keeps the rows.
         :raises SchemaMismatch: a database of another version or program.
         :raises StorageError: the folder cannot be used.
         """
-        folder = DatabaseFolder(root)
+        folder = DatabaseFolder(root, owns_all=host is not None)
         lock = FolderLock(folder)
         held_by = ""
         if not read_only:
@@ -68,39 +90,44 @@ class LocalStore:
             except FolderInUse as error:
                 held_by = str(error)
         try:
-            return cls._opened(folder, lock, held_by)
+            return cls._opened(folder, lock, held_by, host)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _opened(cls, folder: DatabaseFolder, lock: FolderLock, held_by: str) -> LocalStore:
+    def _opened(cls, folder: DatabaseFolder, lock: FolderLock, held_by: str, host: HostPlan | None) -> LocalStore:
         with ExitStack() as opened:
-            ctk = CtkDatabase.open(folder, read_only=not lock.held)
-            opened.callback(ctk.close)
-            if lock.held:
-                recovery.sweep(folder.incoming_folder)
-                catalogue = _catalogue_in_agreement(folder, ctk)
-            else:
+            ctk, rows = _rows_of(folder, lock.held, host)
+            opened.callback(rows.close)
+            if not lock.held:
                 catalogue = Catalogue.open(folder.catalogue, read_only=True)
-            opened.callback(catalogue.close)
-            store = cls(folder, lock, ctk, catalogue, held_by)
-            if lock.held:
-                store._settle_trash(closing=False)
-            else:
+                opened.callback(catalogue.close)
+                store = cls(folder, lock, rows, catalogue, held_by, None)
                 store.refresh()
+            else:
+                recovery.sweep(folder.incoming_folder)
+                catalogue, keeper, link = _catalogue_in_agreement(folder, ctk, rows, host)
+                opened.callback(catalogue.close)
+                store = cls(folder, lock, rows, catalogue, held_by, keeper, link)
+                store._begin()
             opened.pop_all()
             return store
+
+    def _begin(self) -> None:
+        self._left_over = list(removals(self.folder))
+        if not self.has_open_removals:
+            self._settle_trash(self._left_over, closing=False)
 
     def close(self) -> None:
         """Commit what is under way, close the files and give the folder back."""
         if self._writer is not None:
             self._writer.close()
-            self._settle_trash(closing=True)
+            self._settle_trash(removals(self.folder), closing=True)
         with self._change:
             for catalogue in (*self._outdated, self.catalogue):
                 catalogue.close()
-            self._ctk.close()
+            self._rows.close()
             self._lock.release()
 
     def __enter__(self) -> LocalStore:
@@ -140,11 +167,11 @@ class LocalStore:
         """
         with self._change:
             if not self.catalogue.writable:
-                if self.held_by or not mirror.is_stale(self.catalogue, self._ctk):
+                if self.held_by or not mirror.is_stale(self.catalogue, self._rows):
                     return False
                 self._outdated.append(self.catalogue)  # another thread may be reading it
                 self.catalogue = self.catalogue.detached()
-            return mirror.refresh(self.catalogue, self._ctk)
+            return mirror.refresh(self.catalogue, self._rows)
 
     def path_of(self, file: LocalFile) -> Path:
         """Return where the file of a local instance lies.
@@ -158,12 +185,22 @@ class LocalStore:
         files = self.catalogue.local_files(Level.IMAGE, sop_uids)
         return {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
 
-    def remove(self, target: Target, *, undoable: bool = False) -> RemoveResult:
+    def unseen(self, sop_uids: Iterable[str]) -> set[str]:
+        """Return those of the instances that are here, but whose rows another program has still to write."""
+        return self.host.queue.unseen(sop_uids) if self.host is not None else set()
+
+    def refused(self, sop_uids: Iterable[str]) -> set[str]:
+        """Return those of the instances whose rows the other program would not write, so far."""
+        return self.host.queue.refused(sop_uids) if self.host is not None else set()
+
+    def remove(self, target: Target, *, undoable: bool = False, token: CancelToken | None = None) -> RemoveResult:
         """Remove what a target names: rows, files inside the folder, thumbnails. Linked files are never touched.
 
         :param undoable: keep the files for :meth:`undo_remove` until the store is closed.
+        :param token: ends the waiting for another program that keeps the rows; the removal goes on later.
         :raises FolderInUse: the folder is open for reading only.
-        :raises StorageError: files could not be deleted; they are tried again at the next start.
+        :raises StorageError: files could not be deleted, and are tried again at the next start; or the program that
+            keeps the rows did not let go of them, and nothing was removed.
         """
         self.require_writable()
         with self._change:
@@ -171,15 +208,75 @@ class LocalStore:
             files = self.catalogue.local_files(target.level, target.uids)
             before = self.catalogue.local_totals()
             trash = None
-            if undoable and files:
+            if files and (undoable or self.host is not None):
                 trash = Trash.make(self.folder, [(file.instance.sop_uid, file.file) for file in files])
             self.catalogue.add_intents("remove", self._removals(files))
-            deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._ctk, trash)
-            after = self.catalogue.local_totals()
+            cleared = self._clear(files, trash)
+            if cleared is None:
+                return self._removed(before, trash if undoable else None)
+        assert trash is not None
+        self._ask_host(cleared, trash, token or CancelToken())
+        self._bring_back(cleared.staying)
+        with self._change:
+            result = self._removed(before, trash if undoable else None, cleared.moved)
+        if not undoable:
+            forget(self.folder, trash.trash_id)
+        return result
+
+    def _clear(self, files: Sequence[LocalFile], trash: Trash | None) -> Cleared | None:
+        if self._removal is None or self.host is None or trash is None:
+            return None
+        sop_uids = [file.instance.sop_uid for file in files]
+        self.host.queue.withdraw(sop_uids)
+        self.catalogue.clear_intents("receive", sop_uids)
+        return self._removal.clear(files, trash)
+
+    def _ask_host(self, cleared: Cleared, trash: Trash, token: CancelToken) -> None:
+        assert self._removal is not None
+        try:
+            self._removal.ask(cleared, token)
+        except StorageError:
+            trash.mark()
+            self.catalogue.clear_intents("remove", cleared.sop_uids)
+            self._bring_back((trash, *cleared.staying))
+            raise
+
+    def _bring_back(self, trashes: Iterable[Trash]) -> None:
+        for trash in trashes:
+            with self._undoing:
+                bring_back(trash, self)
+
+    def _removed(self, before: tuple[int, int, int, int], trash: Trash | None, moved: int = 0) -> RemoveResult:
+        deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._rows, self._keeping, trash)
+        after = self.catalogue.local_totals()
         if kept:
             raise StorageError(f"{kept} files could not be deleted; another program may use them.")
         patients, studies, series, instances = (b - a for b, a in zip(before, after, strict=True))
-        return RemoveResult(patients, studies, series, instances, deleted, trash.trash_id if trash is not None else "")
+        trash_id = trash.trash_id if trash is not None else ""
+        return RemoveResult(patients, studies, series, instances, moved + deleted, trash_id)
+
+    @property
+    def has_open_removals(self) -> bool:
+        """Whether another program is still to remove rows that were being removed when this one ended."""
+        return self.host is not None and bool(self.catalogue.intents("remove"))
+
+    def finish_removals(self, token: CancelToken) -> None:
+        """Finish what :attr:`has_open_removals` tells of.
+
+        :raises StorageError: rows are still there; tried again at the next start.
+        :raises Cancelled: nobody waits any more.
+        """
+        assert self._removal is not None
+        cleared = self._removal.clear_again()
+        self._removal.ask(cleared, token)
+        with self._change:
+            recovery.finish_removing(self.folder, self.catalogue, self._rows, self._keeping)
+        self._settle_trash([*self._left_over, *(trash.trash_id for trash in cleared.staying)], closing=False)
+
+    @property
+    def _keeping(self) -> RowKeeper:
+        assert self._keeper is not None
+        return self._keeper
 
     def undo_remove(self, trash_id: str) -> UndoResult:
         """Bring back what :meth:`remove` removed, rows and files. What is here again meanwhile is kept as it is.
@@ -190,15 +287,18 @@ class LocalStore:
         with self._undoing:
             return bring_back(Trash.open(self.folder, trash_id), self)
 
-    def _settle_trash(self, *, closing: bool) -> None:
+    def _settle_trash(self, trash_ids: Iterable[str], *, closing: bool) -> None:
         """Finish what was being undone when the program died, and delete the rest for good."""
-        for trash_id in removals(self.folder):
+        for trash_id in trash_ids:
             try:
                 marked = Trash.open(self.folder, trash_id).is_marked
                 if marked and not closing:
                     self.undo_remove(trash_id)
             except (BadData, UsageError):  # without a manifest, nothing was put there
                 marked = False
+            except StorageError as error:  # a full disk, perhaps: the next start tries again
+                _log.warning("What was removed cannot be brought back yet: %s", error)
+                continue
             if not marked and not self.catalogue.has_files_below(self.folder.trash_folder / trash_id, self.folder.root):
                 forget(self.folder, trash_id)
 
@@ -218,7 +318,7 @@ class LocalStore:
         if not self.read_only:
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             with self._change:
-                recovery.recover(self.folder, self.catalogue, self._ctk)
+                recovery.recover(self.folder, self.catalogue, self._rows, self._keeping)
                 self.refresh()
         files = [p for p in recovery.files_below(self.folder.dicom_folder) if not p.name.endswith(PART_SUFFIX)]
         rows, missing, orphans = self._look(files)
@@ -236,7 +336,7 @@ class LocalStore:
         """
         # In this order, a file that is being stored is still in the intents, or has its row already.
         known = {self._resolved(file) for kind in _INTENTS for _, file, _ in self.catalogue.intents(kind)}
-        images = self._ctk.snapshot().images
+        images = self._rows.snapshot().images
         known.update(self._resolved(image.filename) for image in images)
         suspects = [image for image in images if among is None or image.sop_uid in among]
         missing = [i.sop_uid for i in suspects if header_of(self.folder, i.sop_uid, i.filename) is None]
@@ -248,22 +348,40 @@ class LocalStore:
         return path.resolve() if path is not None else None
 
 
-def _catalogue_in_agreement(folder: DatabaseFolder, ctk: CtkDatabase) -> Catalogue:
+def _rows_of(folder: DatabaseFolder, held: bool, host: HostPlan | None) -> tuple[CtkDatabase | None, LocalRows]:
+    if host is not None and host.rows is not None:
+        return None, host.rows
+    ctk = CtkDatabase.open(folder, read_only=not held or host is not None)
+    return ctk, ctk
+
+
+def _catalogue_in_agreement(
+    folder: DatabaseFolder, ctk: CtkDatabase | None, rows: LocalRows, host: HostPlan | None
+) -> tuple[Catalogue, RowKeeper, HostLink | None]:
     """Open the catalogue and bring it up to date; one that turns out to be damaged on the way is made anew."""
     catalogue = Catalogue.open(folder.catalogue)
     try:
-        return _agreeing(catalogue, folder, ctk)
+        return _agreeing(catalogue, folder, ctk, rows, host)
     except DamagedDatabase:
         if not catalogue_schema.is_damaged(folder.catalogue):
             raise
-    return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk)
+    return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk, rows, host)
 
 
-def _agreeing(catalogue: Catalogue, folder: DatabaseFolder, ctk: CtkDatabase) -> Catalogue:
+def _agreeing(
+    catalogue: Catalogue, folder: DatabaseFolder, ctk: CtkDatabase | None, rows: LocalRows, host: HostPlan | None
+) -> tuple[Catalogue, RowKeeper, HostLink | None]:
+    link = HostLink.make(host, folder, catalogue, rows) if host is not None else None
+    keeper: RowKeeper
+    if link is not None:
+        keeper = HostRows(folder, catalogue, link.queue)
+    else:
+        assert ctk is not None
+        keeper = OwnRows(folder, catalogue, ctk)
     try:
-        recovery.recover(folder, catalogue, ctk)
-        mirror.refresh(catalogue, ctk)
+        recovery.recover(folder, catalogue, rows, keeper)
+        mirror.refresh(catalogue, rows)
     except BaseException:
         catalogue.close()
         raise
-    return catalogue
+    return catalogue, keeper, link

@@ -9,31 +9,31 @@ from types import MappingProxyType
 from ..domain.model import Instance, Patient, Series, Study
 from .catalogue import Catalogue, LocalInstance
 from .ctk_content import CtkContent
-from .ctk_database import CtkDatabase
+from .rows import LocalRows
 
 _TRIES = 5
 _INTEGER = re.compile("[+-]?[0-9]{1,11}")
 _CLASS, _NUMBER = "0008,0016", "0020,0013"
 
 
-def refresh(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
+def refresh(catalogue: Catalogue, rows: LocalRows) -> bool:
     """Mirror the database again if anybody changed it since the last time; tell whether it was."""
-    if not is_stale(catalogue, ctk):
+    if not is_stale(catalogue, rows):
         return False
     for _ in range(_TRIES):
-        stamp, content = ctk.change_stamp(), ctk.snapshot()
-        if ctk.change_stamp() == stamp:
+        stamp, content = rows.change_stamp(), rows.snapshot()
+        if rows.change_stamp() == stamp:
             break
         # Changed while it was read, page by page. With the older stamp, the next refresh looks again.
     # A catalogue that was never mirrored may be one made anew; another has numbers and SOP classes already.
-    tags = {} if catalogue.ctk_stamp else ctk.tags_for((image.sop_uid for image in content.images), (_NUMBER, _CLASS))
+    tags = {} if catalogue.ctk_stamp else rows.tags_for((image.sop_uid for image in content.images), (_NUMBER, _CLASS))
     catalogue.replace_local(list(local_content(content, tags)), str(stamp))
     return True
 
 
-def is_stale(catalogue: Catalogue, ctk: CtkDatabase) -> bool:
+def is_stale(catalogue: Catalogue, rows: LocalRows) -> bool:
     """Tell whether the database was changed since it was mirrored."""
-    return str(ctk.change_stamp()) != catalogue.ctk_stamp
+    return str(rows.change_stamp()) != catalogue.ctk_stamp
 
 
 def local_content(

@@ -11,23 +11,23 @@ from pathlib import Path
 
 from ..domain.errors import StorageError
 from .catalogue import Catalogue
-from .ctk_database import CtkDatabase
 from .ctk_rows import StoredInstance
 from .files import PART_SUFFIX, PartFile, unlink_with_retry
 from .layout import DatabaseFolder
+from .local_records import header_of
+from .rows import LocalRows, RowKeeper
 from .trash import Trash
-from .writer import header_of, local_instance
 
 _log = logging.getLogger(__name__)
 
 
-def recover(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
+def recover(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows, keeper: RowKeeper) -> None:
     """Bring files, rows and intents into agreement after a crash; nothing happens after an orderly end.
 
     :raises StorageError: the disk is in the way; open intents stay open.
     """
-    finish_receiving(folder, catalogue, ctk)
-    finish_removing(folder, catalogue, ctk)
+    finish_receiving(folder, catalogue, keeper)
+    finish_removing(folder, catalogue, rows, keeper)
 
 
 def sweep(root: Path, suffix: str = PART_SUFFIX) -> int:
@@ -51,7 +51,7 @@ def files_below(root: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
+def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, keeper: RowKeeper) -> None:
     """Give rows to files that have their names; what has none never arrived."""
     arrived, undone = [], []
     for sop_uid, file, _ in catalogue.intents("receive"):
@@ -61,41 +61,34 @@ def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatab
         else:
             arrived.append(StoredInstance(header, folder.absolute(file)))
     if arrived:
-        ctk.insert(arrived, replaced=[item.header.sop_uid for item in arrived])
-        catalogue.add_local([local_instance(item.header, folder.stored_name(item.path)) for item in arrived])
+        keeper.take_in(arrived)
     if undone:
-        ctk.forget_tags(undone)
+        keeper.forget(undone)
         catalogue.clear_intents("receive", undone)
 
 
 def finish_removing(
-    folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase, trash: Trash | None = None
+    folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows, keeper: RowKeeper, trash: Trash | None = None
 ) -> tuple[int, int]:
     """Take rows and then files of all removal intents away; a linked file stays where it is.
 
     :param trash: where files go that have a place in it; the others are deleted.
     :returns: number of deleted files, and of the folder's own files that could not be deleted.
     """
-    sop_uids = [sop_uid for sop_uid, _, _ in catalogue.intents("remove")]
-    if sop_uids:
-        before = ctk.change_stamp()
-        ctk.remove(sop_uids)
-        after = ctk.change_stamp()
-        ours = str(before) == catalogue.ctk_stamp and after[0] - before[0] <= 1
-        catalogue.remove_local(sop_uids, str(after) if ours else None)
+    keeper.finish_removing()
     files = catalogue.intents("unlink")
-    return _delete_files(folder, catalogue, ctk, files, trash) if files else (0, 0)
+    return _delete_files(folder, catalogue, rows, files, trash) if files else (0, 0)
 
 
 def _delete_files(
     folder: DatabaseFolder,
     catalogue: Catalogue,
-    ctk: CtkDatabase,
+    rows: LocalRows,
     files: Sequence[tuple[str, str, str]],
     trash: Trash | None,
 ) -> tuple[int, int]:
     # Another program may have brought one back since.
-    wanted = ctk.is_local(sop_uid for sop_uid, _, _ in files)
+    wanted = rows.is_local(sop_uid for sop_uid, _, _ in files)
     deleted, done = 0, []
     for sop_uid, file, thumbnail in files:
         try:

@@ -23,7 +23,7 @@ def safe_name(text: str, fallback: str) -> str:
     """
     # Normalized first: what looks like a full-width stroke stays one, but a letter and its accent become one.
     characters = [_safe(character) for character in unicodedata.normalize("NFC", text)]
-    name = _shortened(" ".join("".join(characters).split()).lstrip(". ").rstrip(". "))
+    name = _shortened(" ".join("".join(characters).split()).strip(". "))
     if not name.strip("_. "):
         return fallback
     return f"_{name}" if name.split(".")[0].rstrip(" ").upper() in _RESERVED else name

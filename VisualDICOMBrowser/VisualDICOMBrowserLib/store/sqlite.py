@@ -101,9 +101,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def fetch_in(connection: sqlite3.Connection, statement: str, values: Iterable[str | int]) -> _Rows:
-    """Run a statement whose :data:`LIST` stands for the values, in chunks; return all rows of all chunks."""
+    """Run a statement whose :data:`LIST` stands for the values, in chunks; return all rows of all chunks.
+
+    Values that come twice count once, as in the statement itself.
+    """
     rows: _Rows = []
-    for chunk in chunks(values, CHUNK):
+    for chunk in chunks(dict.fromkeys(values), CHUNK):
         marks = ", ".join("?" * len(chunk))
         rows += connection.execute(statement.replace(LIST, f"({marks})"), chunk).fetchall()
     return rows

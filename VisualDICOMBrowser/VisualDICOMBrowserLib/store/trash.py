@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..domain.errors import BadData, UsageError
-from .files import PartFile, fsync_folder, replace_with_retry, storage_error
+from .files import PartFile, fsync_folder, make_folder, replace_with_retry, storage_error
 from .layout import DatabaseFolder
 
 _MANIFEST = "manifest.json"
@@ -133,10 +133,7 @@ class TrashedFile:
 
     def commit(self) -> Path:
         """Give the file its old name."""
-        try:
-            self._final.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, "create the folder") from error
+        make_folder(self._final.parent)
         if self._place != self._final:
             replace_with_retry(self._place, self._final)
         return self._final

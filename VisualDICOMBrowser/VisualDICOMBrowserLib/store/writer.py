@@ -1,7 +1,7 @@
 """The one thread that makes files and rows agree: it commits what came in, group by group.
 
-For each group, in this order: intents → every file synced and given its name → tag cache and rows of the ctkDICOM
-database → catalogue, which also strikes off the intents. A crash in between leaves a ``.part`` file, or an
+For each group, in this order: intents → every file synced and given its name → whatever keeps the rows of the ctkDICOM
+database (:mod:`.rows`), which also tells the catalogue. A crash in between leaves a ``.part`` file, or an
 intent that the next start finishes or undoes (:mod:`.recovery`). What fails on the way is undone at once, or left
 to the next start in the same manner.
 """
@@ -18,14 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..domain.errors import BadData, InternalError, StorageError, VisualDicomError
-from ..domain.model import Instance, Level, Patient, Series, Study
-from .catalogue import Catalogue, LocalInstance
-from .ctk_database import CtkDatabase
+from ..domain.errors import InternalError, StorageError, VisualDicomError
+from ..domain.model import Level
+from .catalogue import Catalogue
 from .ctk_rows import StoredInstance
 from .files import fsync_folder
-from .headers import Header, read_header
+from .headers import Header
 from .layout import DatabaseFolder
+from .local_records import header_of
+from .rows import LocalRows, RowKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -135,14 +136,16 @@ class StoreWriter:
         self,
         folder: DatabaseFolder,
         catalogue: Catalogue,
-        ctk: CtkDatabase,
+        rows: LocalRows,
+        keeper: RowKeeper,
         on_stored: Callable[[frozenset[str]], None],
         lock: AbstractContextManager[bool] | None = None,
     ) -> None:
         self._on_stored = on_stored
         self._folder = folder
         self._catalogue = catalogue
-        self._ctk = ctk
+        self._rows = rows
+        self._keeper = keeper
         self._commit_lock = lock or threading.RLock()
         self._waiting: deque[_Entry] = deque()
         self._changed = threading.Condition()
@@ -260,19 +263,13 @@ class StoreWriter:
 
     def _add_rows(self, placed: Sequence[_Entry]) -> None:
         items = [StoredInstance(entry.pending.header, entry.pending.path) for entry in placed]
-        before = self._ctk.change_stamp()
         try:
             for folder in self._folders(placed):
                 fsync_folder(folder)
-            self._ctk.insert(items, replaced=[entry.sop_uid for entry in placed])
+            self._keeper.take_in(items)
         except BaseException:
             self._take_back(placed)
             raise
-        after = self._ctk.change_stamp()
-        # One transaction more is ours alone; if there are others, the mirror has to look.
-        ours = str(before) == self._catalogue.ctk_stamp and after[0] - before[0] <= 1
-        local = [local_instance(item.header, self._folder.stored_name(item.path)) for item in items]
-        self._catalogue.add_local(local, str(after) if ours else None)
 
     def _folders(self, placed: Iterable[_Entry]) -> set[Path]:
         """Return the folders that got new names, up to ``dicom/``."""
@@ -282,12 +279,12 @@ class StoreWriter:
     def _take_back(self, placed: Sequence[_Entry]) -> None:
         """Undo what has no row; where that fails too, the open intents tell the next start."""
         try:
-            local = self._ctk.is_local([entry.sop_uid for entry in placed])
+            local = self._rows.is_local([entry.sop_uid for entry in placed])
             undone = [entry for entry in placed if entry.sop_uid not in local]
             for entry in undone:
                 if entry.pending.part is not None:
                     entry.pending.part.take_back()
-            self._ctk.forget_tags([entry.sop_uid for entry in undone])
+            self._keeper.forget([entry.sop_uid for entry in undone])
         except StorageError as error:
             _log.info("What could not be stored is taken back at the next start: %s", error)
         else:
@@ -310,45 +307,6 @@ def _where(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__))
 
 
-def header_of(folder: DatabaseFolder, sop_uid: str, file: str) -> Header | None:
-    """Return the header of a local instance's file, or None if it is not there, not whole, or another instance.
-
-    :param file: its stored name.
-    """
-    try:
-        header = read_header(folder.absolute(file))
-    except (BadData, StorageError):
-        return None
-    return header if header.sop_uid == sop_uid else None
-
-
 def _discard(pending: Pending) -> None:
     if pending.part is not None:
         pending.part.discard()
-
-
-def local_instance(header: Header, file: str) -> LocalInstance:
-    """Return what the catalogue keeps of an instance.
-
-    :param file: stored name of its file.
-    """
-    patient = Patient(header.patient_id, header.patient_name, header.birth_date, header.sex, header.issuer)
-    study = Study(
-        study_uid=header.study_uid,
-        patient=patient,
-        date=header.study_date,
-        time=header.study_time,
-        description=header.study_description,
-        accession_number=header.accession_number,
-        study_id=header.study_id,
-    )
-    series = Series(
-        series_uid=header.series_uid,
-        study_uid=header.study_uid,
-        number=header.series_number,
-        modality=header.modality,
-        description=header.series_description,
-        body_part=header.body_part,
-    )
-    instance = Instance(header.sop_uid, header.series_uid, header.study_uid, header.instance_number, header.sop_class)
-    return LocalInstance(study, series, instance, file)

@@ -18,8 +18,9 @@ from pynetdicom.presentation import build_context, negotiate_as_acceptor
 
 from support import pdu as kit
 from VisualDICOMBrowserLib.dimse.contexts import UNCOMPRESSED, Proposal, storage_batches
-from VisualDICOMBrowserLib.dimse.negotiation import AcceptedContext, associate_request, read_accept, rejection
+from VisualDICOMBrowserLib.dimse.negotiation import AcceptedContext, read_accept, rejection
 from VisualDICOMBrowserLib.dimse.pdu import MAX_PDU_LENGTH
+from VisualDICOMBrowserLib.dimse.request import associate_request
 from VisualDICOMBrowserLib.domain.errors import ProtocolViolation
 from VisualDICOMBrowserLib.domain.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from VisualDICOMBrowserLib.domain.errors import StorageError
-from VisualDICOMBrowserLib.engine.element_rows import ElementRows, fold
+from VisualDICOMBrowserLib.engine.element_rows import ElementRows
 
 ROWS = [
     [0, "(0008,0060)", "CS", "Modality", 2, "CT", -1, "Modality"],
@@ -77,7 +77,3 @@ def test_a_listing_that_is_gone_is_a_storage_error(listing, tmp_path):
             listing.page(0, 1, search)
     with pytest.raises(StorageError):
         ElementRows(tmp_path / "rows", "")
-
-
-def test_folding_takes_case_and_accents_away():
-    assert fold("ÀÉî Straße") == "aei strasse"

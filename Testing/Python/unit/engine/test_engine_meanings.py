@@ -118,6 +118,15 @@ def test_who_is_found_by_accession_number_comes_with_the_study(finder):
     assert found.patients == [study.patient]
 
 
+def test_the_studies_of_all_spellings_of_an_accession_number_are_found(finder):
+    studies = {text: Study(f"1.{n}", Patient("1", "Doe"), accession_number=text) for n, text in enumerate(("a7", "A7"))}
+    finder.answer_studies = lambda keys: [studies[keys["AccessionNumber"]]]
+    found = search(QueryFilter(text="a7"))
+
+    assert found.studies == list(studies.values())
+    assert found.patients == [Patient("1", "Doe")]
+
+
 def test_a_server_may_refuse_one_of_the_questions(finder):
     def answer(keys):
         if "*" in keys.get("PatientID", ""):

@@ -8,6 +8,7 @@ import pytest
 
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
+from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import BadData, PeerError, UsageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
@@ -237,3 +238,12 @@ def test_neighbours_do_not_overlap(store, uids):
     assert not overlap(about(store, "series", uids["second"]))
     assert overlap(about(store, "image", uids["image"]))
     assert not overlap(JobDescription("x", JobKind.RETRIEVE, None, {}))
+
+
+def test_an_engine_that_cannot_be_made_gives_the_folder_back(tmp_path, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr("VisualDICOMBrowserLib.engine.engine.Viewer", lambda _: pytest.fail("no viewer"))
+        with pytest.raises(pytest.fail.Exception):
+            Engine(tmp_path / "database", tmp_path / "config.json")
+    with Engine(tmp_path / "database", tmp_path / "config.json") as engine:
+        assert not engine.read_only

@@ -10,6 +10,7 @@ import pytest
 
 from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
+from VisualDICOMBrowserLib.domain.errors import Cancelled
 from VisualDICOMBrowserLib.engine.thumbnails import local_thumbnail
 from VisualDICOMBrowserLib.store.importer import Importer
 from VisualDICOMBrowserLib.store.local import LocalStore
@@ -88,6 +89,42 @@ def test_a_deleted_picture_is_drawn_again(store, decoder, tmp_path):
 
     assert local_thumbnail(store, decoder, file.series_uid) == first
     assert Path(first.path).exists()
+
+
+def test_a_picture_that_is_cancelled_while_it_is_drawn_leaves_nothing(store, decoder, tmp_path):
+    (file,) = make_ct_series(tmp_path / "ct", 1, 200)
+    bring(store, [file.path])
+    token = CancelToken()
+    render = decoder.render
+
+    def cancelled(source: Path, target: Path, modality: str) -> Outcome:
+        token.cancel()
+        return render(source, target, modality)
+
+    decoder.render = cancelled
+    with pytest.raises(Cancelled):
+        local_thumbnail(store, decoder, file.series_uid, token)
+    assert store.catalogue.thumbnail(file.series_uid) is None
+    assert not list(store.folder.thumbs_folder.rglob("*.png"))
+    assert list(store.folder.incoming_folder.glob("*")) == []
+
+
+def test_two_who_draw_the_same_picture_do_not_take_it_from_each_other(store, decoder, tmp_path):
+    (file,) = make_ct_series(tmp_path / "ct", 1, 200)
+    bring(store, [file.path])
+    other = FakeDecoder()
+    render = decoder.render
+
+    def overtaken(source: Path, target: Path, modality: str) -> Outcome:
+        outcome = render(source, target, modality)
+        local_thumbnail(store, other, file.series_uid)
+        return outcome
+
+    decoder.render = overtaken
+    made = local_thumbnail(store, decoder, file.series_uid)
+    assert len(other.rendered) == 1
+    assert made is not None
+    assert Path(made.path).is_file()
 
 
 def test_a_damaged_file_leaves_the_picture_to_the_others(store, decoder, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -234,6 +237,22 @@ def test_trouble_of_this_computer_is_no_fault_of_the_file(store, viewer, decoder
     assert not viewer.frame(file.sop_uid, 0, TOKEN).placeholder
 
 
+def test_a_grey_that_could_not_be_written_is_written_the_next_time(store, viewer, tmp_path, monkeypatch):
+    (file,) = make_ct_series(tmp_path / "ct", 1, 200)
+    bring(store, file.path)
+
+    def half(path: Path, _content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", half)
+        with pytest.raises(StorageError, match="disk is full"):
+            viewer.frame(file.sop_uid, 7, TOKEN)
+    view = viewer.frame(file.sop_uid, 7, TOKEN)
+    assert Path(view.path).stat().st_size == view.width * view.height * 2
+
+
 def test_what_is_not_here_is_wrong_usage(viewer):
     with pytest.raises(UsageError, match="not on this computer"):
         viewer.frame("1.2.3", 0, TOKEN)
@@ -259,6 +278,30 @@ def test_elements_come_in_pages_and_are_read_once(store, viewer, decoder, tmp_pa
     assert viewer.elements(file.sop_uid, 5000, 7, "", TOKEN).rows == ()
     with pytest.raises(UsageError):
         viewer.elements(file.sop_uid, 0, 1001, "", TOKEN)
+
+
+def test_two_who_want_a_listing_at_once_leave_one_file(store, viewer, decoder, tmp_path, monkeypatch):
+    (file,) = make_ct_series(tmp_path / "ct", 1, 200)
+    bring(store, file.path)
+    both = threading.Barrier(2, timeout=10)
+
+    def listed(kind: str, source: Path, destination: Path, timeout: float, *, token: CancelToken) -> dict[str, Any]:
+        destination.write_text(json.dumps([0, "(0008,0060)", "CS", "Modality", 2, "CT", -1, "Modality"]) + "\n")
+        both.wait()
+        return {"warning": ""}
+
+    monkeypatch.setattr(decoder, "ask", listed)
+    pages: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: pages.append(viewer.elements(file.sop_uid, 0, 10, "", TOKEN).total))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert pages == [1, 1]
+    assert len(list((tmp_path / "temp").rglob("*.jsonl"))) == 1
 
 
 def test_a_damaged_file_gives_what_could_be_read_and_a_warning(store, viewer, tmp_path):

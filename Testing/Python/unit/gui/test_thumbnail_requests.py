@@ -94,6 +94,18 @@ def test_without_an_engine_nothing_is_asked_until_it_is_there(fake, requests):
     assert asked(fake) == ["a"]
 
 
+def test_what_an_engine_that_went_away_failed_is_asked_of_the_next_one(fake, requests):
+    requests.answered.connect(lambda _: requests.want(["a", "b"]))
+    requests.want(["a", "b"])
+    fake.ready = False
+    for ask in list(fake.asks):
+        ask.fail(PeerError("The engine is gone."))
+    assert len(fake.asks) == 2
+    fake.ready = True
+    fake.ready_changed.emit(True, "")
+    assert asked(fake) == ["a", "b", "a", "b"]
+
+
 def test_after_close_everything_open_is_stopped(fake, requests):
     requests.want(["a"])
     requests.close()

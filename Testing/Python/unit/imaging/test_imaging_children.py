@@ -183,7 +183,7 @@ def test_a_child_that_hangs_is_killed_and_replaced(decoder, png):
     assert one.render(Path("good"), png) == ThumbnailOutcome(False, "", 1, 2)
     (pid,) = one.pids
     outcome = one.render(Path("bad"), png, "CT", timeout=0.3)
-    assert outcome == ThumbnailOutcome(True, "The picture could not be made: the decoder ran out of time.", 256, 256)
+    assert outcome == ThumbnailOutcome(True, "The file could not be read: the decoder ran out of time.", 256, 256)
     _assert_placeholder(png)
     assert _gone(pid)
     assert one.render(Path("good"), png) == ThumbnailOutcome(False, "", 1, 2)
@@ -194,7 +194,7 @@ def test_a_child_that_hangs_is_killed_and_replaced(decoder, png):
 def test_a_child_that_crashes_is_replaced(decoder, png):
     one = decoder(FAKE, "'bad' in request['source'] and os.kill(os.getpid(), signal.SIGSEGV)")
     outcome = one.render(Path("bad"), png, "CT")
-    assert outcome.reason == "The picture could not be made: the decoder crashed (SIGSEGV)."
+    assert outcome.reason == "The file could not be read: the decoder crashed (SIGSEGV)."
     _assert_placeholder(png)
     assert not one.render(Path("good"), png).placeholder
 
@@ -214,7 +214,7 @@ def test_a_child_that_crashes_is_replaced(decoder, png):
 def test_a_child_that_talks_nonsense_gives_a_placeholder(decoder, png, behaviour, reason):
     outcome = decoder(FAKE, behaviour).render(Path("x"), png, "CT")
     assert outcome.placeholder
-    assert outcome.reason == f"The picture could not be made: the decoder {reason}."
+    assert outcome.reason == f"The file could not be read: the decoder {reason}."
     _assert_placeholder(png)
 
 
@@ -222,7 +222,7 @@ def test_a_child_that_talks_nonsense_gives_a_placeholder(decoder, png, behaviour
 def test_a_picture_that_needs_too_much_memory_gives_a_placeholder(decoder, png):
     one = decoder(REAL, "'bad' in str(source) and bytearray(4 << 30)")
     outcome = one.render(Path("bad"), png, "CT")
-    assert outcome.reason == "The picture could not be made: it needs too much memory."
+    assert outcome.reason == "The file could not be read: it needs too much memory."
     _assert_placeholder(png)
     assert one.render(Path("good"), png).reason == "made"
 

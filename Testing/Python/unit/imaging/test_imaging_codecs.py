@@ -15,6 +15,7 @@ from support import peers, streams
 from VisualDICOMBrowserLib.domain.errors import BadData
 from VisualDICOMBrowserLib.imaging import codecs
 from VisualDICOMBrowserLib.imaging.layout import NotShowable
+from VisualDICOMBrowserLib.imaging.libraries import is_outdated, lacking
 from VisualDICOMBrowserLib.imaging.pixels import read_frame
 
 DOWN, ACROSS = np.mgrid[0:40, 0:34]
@@ -259,6 +260,16 @@ def test_an_absent_library_is_named(compressed, monkeypatch, library, stream, sy
     with pytest.raises(NotShowable) as caught:
         read_frame(path)
     assert str(caught.value) == reason
+    absent = lacking(reason)
+    assert absent is not None
+    assert absent.module == library
+    monkeypatch.undo()
+    assert is_outdated(reason)
+
+
+def test_other_reasons_name_no_library():
+    assert lacking("JPEG-LS images need the package of cards.") is None
+    assert not is_outdated("The picture is damaged.")
 
 
 def test_jpeg_and_rle_need_no_further_library(compressed, monkeypatch):

@@ -117,5 +117,5 @@ def test_a_jpeg_2000_stream_of_one_huge_tile_has_an_outcome(fuzzed, compressed):
 def test_a_decoder_that_takes_too_long_is_stopped_and_the_next_file_is_shown(compressed, write):
     with Decoder() as one:
         large = write(np.zeros((3000, 3000), np.uint16))
-        assert outcome_of(one, large, 0.001).reason == "The picture could not be made: the decoder ran out of time."
+        assert outcome_of(one, large, 0.001).reason == "The file could not be read: the decoder ran out of time."
         assert not outcome_of(one, compressed(*KINDS["JPEG-LS"])).placeholder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from VisualDICOMBrowserLib.imaging import contact_sheet as sheets
 from VisualDICOMBrowserLib.imaging.contact_sheet import SheetCell, SheetSection, contact_sheet, display_name
@@ -45,7 +45,7 @@ def test_cells_stand_in_rows_and_columns(thumbnail, tmp_path):
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == size
         centres = [(28 + 104 + column * 224, 28 + 8 + 96 + row * 266) for row in range(3) for column in range(3)]
-        red = [sheet.getpixel(centre) == (255, 0, 0) for centre in centres]
+        red = [sheet.convert("RGB").getpixel(centre) == (255, 0, 0) for centre in centres]
     assert red == [True] * 7 + [False] * 2
 
 
@@ -82,6 +82,19 @@ def test_missing_and_damaged_thumbnails_leave_an_empty_well(tmp_path, thumbnail)
     text.write_text("no picture at all")
     cells = [SheetCell(path, ("x",)) for path in (tmp_path / "none.png", broken, text, thumbnail)]
     assert contact_sheet(cells, tmp_path / "s.png", columns=4)[0] == 4 * 208 + 3 * 16 + 2 * 28
+
+
+def test_a_sheet_of_many_greys_stays_small_and_keeps_a_rare_colour(tmp_path):
+    picture = Image.effect_noise((192, 192), 60).convert("RGB")
+    picture.paste((0, 200, 30), (90, 90, 96, 96))
+    picture.save(tmp_path / "noise.png")
+    contact_sheet([SheetCell(tmp_path / "noise.png")], tmp_path / "s.png")
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.mode == "P"
+        shown = sheet.convert("RGB").crop((36, 36, 228, 228))
+    worst = max(high for _, high in ImageChops.difference(shown, picture).getextrema())
+    assert worst <= 12
+    assert (tmp_path / "s.png").stat().st_size < (tmp_path / "noise.png").stat().st_size
 
 
 def test_a_sheet_of_nothing_is_still_a_picture(tmp_path):

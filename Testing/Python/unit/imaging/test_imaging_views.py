@@ -92,9 +92,16 @@ def test_without_a_window_the_values_that_are_no_padding_decide(write):
 def test_the_frames_of_a_film_share_their_default_window(write):
     frames = np.concatenate([np.full((4, 4), 10, "<u2"), np.arange(1000, 1016, dtype="<u2").reshape(4, 4)])
     path = write(frames, Rows=4, NumberOfFrames=2, Modality="US")
-    viewer = FrameViewer()
-    first, second = show(path, 0, viewer)[0], show(path, 1, viewer)[0]
-    assert (first.center, first.width_of_window) == (second.center, second.width_of_window)
+    for viewers in ([FrameViewer()] * 2, [FrameViewer(), FrameViewer()]):  # one child, or two at once
+        first, second = (show(path, index, viewer)[0] for index, viewer in enumerate(viewers))
+        assert (first.center, first.width_of_window) == (second.center, second.width_of_window)
+
+
+def test_a_film_whose_middle_is_damaged_is_shown_up_to_there(write):
+    frames = np.arange(1000, 1016, dtype="<u2").reshape(4, 4)
+    view, values = show(write(frames, Rows=4, NumberOfFrames=4, Modality="US"))
+    assert values.tolist() == frames.tolist()
+    assert view.center == pytest.approx(1007.5, abs=0.1)
 
 
 def test_monochrome1_is_inverted_and_so_is_pet(write):

@@ -107,7 +107,7 @@ def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False) ->
 
 
 def local_uids(store: LocalStore) -> set[str]:
-    return {image.sop_uid for image in store._ctk.snapshot().images}
+    return {image.sop_uid for image in store._rows.snapshot().images}
 
 
 def part_files(folder: DatabaseFolder) -> list[Path]:

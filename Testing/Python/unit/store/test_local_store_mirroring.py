@@ -220,18 +220,18 @@ def test_the_second_one_in_a_process_reads_along_and_says_who_holds_the_folder(f
 
 def test_the_locks_of_the_first_survive_the_end_of_the_second(folder):
     with LocalStore.open(folder.root) as first:
-        first._ctk._main.execute("BEGIN EXCLUSIVE")
+        first._rows._main.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError, match="locked"):
             _open_impatiently(folder)
-        first._ctk._main.execute("ROLLBACK")
+        first._rows._main.execute("ROLLBACK")
         second = LocalStore.open(folder.root)
-        first._ctk._main.execute("BEGIN EXCLUSIVE")
+        first._rows._main.execute("BEGIN EXCLUSIVE")
         second.close()
         code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM Images')"
         process = subprocess.run(
             [sys.executable, "-c", code, folder.ctk_database], capture_output=True, check=False, timeout=30
         )
-        first._ctk._main.execute("ROLLBACK")
+        first._rows._main.execute("ROLLBACK")
         assert b"locked" in process.stderr
 
 

@@ -69,7 +69,7 @@ def test_counts_rows_files_thumbnails_and_empty_folders(store, target, counts):
         assert store.catalogue.intents(kind) == []
     left = local_uids(store)
     assert len(left) == 7 - counts[3]
-    assert {u for (u,) in store._ctk._tags.execute("SELECT DISTINCT SOPInstanceUID FROM TagCache").fetchall()} == left
+    assert {u for (u,) in store._rows._tags.execute("SELECT DISTINCT SOPInstanceUID FROM TagCache").fetchall()} == left
     assert store.verify().ok
     assert not store.refresh()
     assert _counts(store.remove(target)) == (0, 0, 0, 0, 0)
@@ -213,7 +213,7 @@ def test_a_linked_file_in_the_folder_but_not_among_the_copies_is_not_deleted(fol
     (path,) = write_files(folder.root / "my-images", [Sample()])
     with LocalStore.open(folder.root) as store:
         assert bring_in(store, [path], link=True).imported == 1
-        assert [image.filename for image in store._ctk.snapshot().images] == ["my-images/1.2.1.1.1.dcm"]
+        assert [image.filename for image in store._rows.snapshot().images] == ["my-images/1.2.1.1.1.dcm"]
         assert store.remove(Target(Level.STUDY, ("1.2.1",))).files == 0
     assert path.is_file()
 

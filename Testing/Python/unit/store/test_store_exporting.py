@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import shutil
 from collections import namedtuple
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,6 +17,7 @@ from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError, UsageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store import exporter as module
+from VisualDICOMBrowserLib.store import sqlite
 from VisualDICOMBrowserLib.store.exporter import Exporter
 from VisualDICOMBrowserLib.store.safe_names import MAX_BYTES, MAX_CHARACTERS, safe_name
 
@@ -144,6 +147,42 @@ def test_a_full_disk_leaves_no_half_file(store, tmp_path, monkeypatch):
     with pytest.raises(StorageError, match="full"):
         export(store, tmp_path / "out")
     assert tree(tmp_path / "out") == {}
+
+
+def test_a_disk_that_is_full_when_a_file_is_closed_is_told(store, tmp_path, monkeypatch):
+    receive(store, samples(1))
+
+    class Full(io.BytesIO):
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode, **how: Full() if mode == "xb" else opened(path, mode, **how))
+    with pytest.raises(StorageError, match="disk is full"):
+        export(store, tmp_path / "out")
+
+
+def test_many_instances_of_a_series_lie_in_one_folder(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "CHUNK", 2)
+    receive(store, [*samples(3), *samples(3, series=2)])
+    uids = [f"1.2.1.{series}.{number}" for number in (1, 2, 3) for series in (1, 2)]
+    result = export(store, tmp_path, Target(Level.IMAGE, (*uids, uids[0])))
+
+    assert result.files == 6
+    assert {path.parent.name for path in tmp_path.rglob("0000[123].dcm") if "dicom" not in path.parts} == {
+        "1 CT",
+        "2 CT",
+    }
+
+
+def test_a_series_that_is_removed_meanwhile_is_named(store, tmp_path, monkeypatch):
+    receive(store, samples(2))
+    monkeypatch.setattr(store.catalogue, "find_series", lambda _: None)
+    result = export(store, tmp_path / "out")
+
+    assert result.files == 0
+    assert [failure.subject for failure in result.failed] == ["1.2.1.1.1", "1.2.1.1.2"]
 
 
 def test_where_there_are_no_links_files_are_renamed(store, tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def test_links_stay_where_they_are_and_removing_does_not_touch_them(store, tmp_p
     paths = write_files(tmp_path / "source", samples(5))
     assert bring_in(store, [tmp_path / "source"], link=True).imported == 5
     assert dicom_files(store.folder) == []
-    assert {image.filename for image in store._ctk.snapshot().images} == {path.as_posix() for path in paths}
+    assert {image.filename for image in store._rows.snapshot().images} == {path.as_posix() for path in paths}
     assert store.verify().ok
     removed = store.remove(Target(Level.PATIENT, ("4711",)))
     assert (removed.instances, removed.files) == (5, 0)
@@ -75,7 +75,7 @@ def test_relative_names_are_linked_by_absolute_ones(store, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert bring_in(store, [Path("source")], link=True).imported == 2
     monkeypatch.chdir("/")
-    assert all(Path(image.filename).is_absolute() for image in store._ctk.snapshot().images)
+    assert all(Path(image.filename).is_absolute() for image in store._rows.snapshot().images)
     assert store.verify().ok
 
 
@@ -247,14 +247,14 @@ def test_importing_the_database_folder_itself_changes_nothing_and_harms_nothing(
 def test_importing_the_databases_by_another_name_keeps_their_locks(store, tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "innocent.dcm").symlink_to(store.folder.ctk_database)
-    store._ctk._main.execute("BEGIN EXCLUSIVE")
+    store._rows._main.execute("BEGIN EXCLUSIVE")
     try:
         result = bring_in(store, [tmp_path / "source"])
         code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM Images')"
         with child(code, store.folder.ctk_database) as other:
             assert other.wait(30) == 1  # locked, as it must be
     finally:
-        store._ctk._main.execute("ROLLBACK")
+        store._rows._main.execute("ROLLBACK")
     assert _reasons(result) == {"innocent.dcm": "This is a file of the database itself."}
 
 

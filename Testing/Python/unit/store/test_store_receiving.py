@@ -387,7 +387,7 @@ def test_a_file_that_cannot_be_renamed_fails_alone(store, monkeypatch):
 def test_a_database_that_is_full_undoes_the_group(store, database):
     receive(store, samples(1, series=9))
     before = {path: path.read_bytes() for path in dicom_files(store.folder)}
-    connection = getattr(store._ctk, database)
+    connection = getattr(store._rows, database)
     pages = connection.execute("PRAGMA page_count").fetchall()[0][0]
     connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
     items = [Sample(number=n, name="Long^" + "Name" * 10, pixels=b"ab") for n in range(1, 200)]
@@ -435,7 +435,7 @@ def _raise(error: BaseException):
 
 @pytest.mark.expects_log("The store writer failed: ZeroDivisionError")
 def test_a_fault_of_the_program_is_said_and_the_rest_goes_on(store, monkeypatch):
-    monkeypatch.setattr(store._ctk, "insert", _raise(ZeroDivisionError("Doe^Jane")))
+    monkeypatch.setattr(store._rows, "insert", _raise(ZeroDivisionError("Doe^Jane")))
     batch = receive(store, samples(3))
     assert {type(error) for _, error in batch.failed} == {InternalError}
     assert "Doe" not in str(batch.failed[0][1])
@@ -449,7 +449,7 @@ def test_a_fault_is_logged_without_its_text(store, monkeypatch, caplog):
     caplog.set_level("CRITICAL", "VisualDICOMBrowserLib")
     logged: list[str] = []
     monkeypatch.setattr(store_writer._log, "error", lambda text, *args: logged.append(text % args))
-    monkeypatch.setattr(store._ctk, "insert", _raise(ZeroDivisionError("Doe^Jane")))
+    monkeypatch.setattr(store._rows, "insert", _raise(ZeroDivisionError("Doe^Jane")))
     receive(store, samples(1))
     assert len(logged) == 1
     assert "_add_rows" in logged[0]
@@ -460,7 +460,7 @@ def test_one_that_fails_and_then_its_group_is_settled_once(store, monkeypatch):
     monkeypatch.setattr(
         store_files, "replace_with_retry", _fail_once(StorageError("No."), store_files.replace_with_retry)
     )
-    monkeypatch.setattr(store._ctk, "insert", _raise(StorageError("The disk is full.")))
+    monkeypatch.setattr(store._rows, "insert", _raise(StorageError("The disk is full.")))
     batch = Batch()
     with store._change:
         receiver = _receiver(store, batch)
@@ -524,7 +524,7 @@ def test_while_another_program_reads_nothing_fails(folder):
 
 def test_rows_are_synced_although_ctk_itself_does_not(store):
     # CTK sets synchronous = OFF. A killed process harms no database even so, but a power cut may.
-    for connection in (store._ctk._main, store._ctk._tags):
+    for connection in (store._rows._main, store._rows._tags):
         assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
         assert connection.execute("PRAGMA journal_mode").fetchall() == [("delete",)]
 
@@ -532,8 +532,8 @@ def test_rows_are_synced_although_ctk_itself_does_not(store):
 def test_the_folder_is_synced_up_to_its_top_before_rows_are_written(store, monkeypatch):
     steps: list[object] = []
     monkeypatch.setattr(store_writer, "fsync_folder", steps.append)
-    original = store._ctk.insert
-    monkeypatch.setattr(store._ctk, "insert", lambda *a, **o: (steps.append("rows"), original(*a, **o))[1])
+    original = store._rows.insert
+    monkeypatch.setattr(store._rows, "insert", lambda *a, **o: (steps.append("rows"), original(*a, **o))[1])
     receive(store, [ONE])
     path = store.folder.instance_path(ONE.study_uid, ONE.series_uid, ONE.sop_uid)
     assert steps[-1] == "rows"
@@ -556,7 +556,7 @@ def test_one_series_in_two_studies_is_kept_and_removed_all_the_same(store):
 def test_the_stamp_follows_our_own_commits_but_hides_no_others(store):
     receive(store, samples(1))
     assert not store.refresh()
-    original = store._ctk.insert
+    original = store._rows.insert
 
     def insert(*args: object, **options: object) -> int:
         with sqlite3.connect(store.folder.ctk_database) as other:  # SQLite's own connections share their locks
@@ -564,9 +564,9 @@ def test_the_stamp_follows_our_own_commits_but_hides_no_others(store):
         other.close()
         return original(*args, **options)
 
-    store._ctk.insert = insert
+    store._rows.insert = insert
     receive(store, samples(2))
-    store._ctk.insert = original
+    store._rows.insert = original
     assert store.refresh()
     assert [study.patient.name for study in store.catalogue.local_studies()] == ["Changed^Name"]
     assert not store.refresh()

@@ -234,7 +234,7 @@ def test_an_undo_that_the_disk_hinders_is_taken_back_and_can_be_tried_again(stor
         raise StorageError("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store._ctk, "insert", full)
+        patched.setattr(store._rows, "insert", full)
         undone = store.undo_remove(trash)
         assert undone.instances == 0
         assert len(undone.failed) == 3
@@ -251,7 +251,7 @@ def test_an_undo_that_was_hindered_is_finished_by_the_next_start(folder, monkeyp
         def full(*_: object, **__: object) -> None:
             raise StorageError("The disk is full.")
 
-        monkeypatch.setattr(store._ctk, "insert", full)
+        monkeypatch.setattr(store._rows, "insert", full)
         store.undo_remove(trash)
     assert assert_at_rest(folder) == UIDS
     assert not folder.trash_folder.exists()

@@ -11,6 +11,7 @@ from .jobs_model import FRACTION_ROLE, GLYPH_ROLE
 
 _GLYPH = 14
 _GAP = 6
+_MARGIN = 3  # that of the texts beside it
 _BAR = 6
 
 
@@ -30,7 +31,7 @@ class JobCells(qt.QStyledItemDelegate):
         painter.save()
         if selected:
             painter.fillRect(area, palette.color(group, qt.QPalette.Highlight))
-        inside = area.adjusted(_GAP, 0, -_GAP, 0)
+        inside = area.adjusted(_MARGIN, 0, -2 * _GAP, 0)
         if glyph is not None:
             _paint_state(painter, inside, glyph, str(index.data()), color)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import qt
 
+from ...domain.errors import StorageError
 from ...jobs.description import JobRecord
 from ..parts.signals import Signal
 from ..parts.throttle import Throttle
@@ -92,9 +93,11 @@ class JobWatch:
         """Ask the catalogue for the names of series not asked for before, some at a time."""
         uids = dict.fromkeys(uid for record in self.records if (uid := series_of(record)) is not None)
         unknown = [uid for uid in uids if uid not in self._titles][:_TITLES_AT_ONCE]
-        if unknown:
-            found = self._reader.series_by_uid(unknown)
-            self._titles.update({uid: series_title(found[uid].series) if uid in found else "" for uid in unknown})
+        try:
+            found = self._reader.series_by_uid(unknown) if unknown else {}
+        except StorageError:
+            return  # jobs go without names until the next look; that the catalogue is damaged, the sheet says
+        self._titles.update({uid: series_title(found[uid].series) if uid in found else "" for uid in unknown})
 
     def cleanup(self) -> None:
         """Let go of the session."""

@@ -18,6 +18,7 @@ KINDS = {
     JobKind.THUMBNAIL: "Thumbnail",
     JobKind.REMOVE: "Remove",
     JobKind.VERIFY: "Check",
+    JobKind.EXPORT: "Export",
 }
 #: Kinds that are over before anybody could look.
 QUICK = frozenset({JobKind.ECHO, JobKind.FIND, JobKind.THUMBNAIL})
@@ -44,6 +45,7 @@ STATE_GLYPHS = {
     JobState.CANCELLED: "stop",
 }
 PROBLEMS = frozenset({JobState.FAILED, JobState.INCOMPLETE})
+#: What can be tried again.
 RETRIED = frozenset({JobState.FAILED, JobState.INCOMPLETE, JobState.CANCELLED})
 _ACTIVE = frozenset({JobState.RUNNING, JobState.INDEXING})
 

@@ -13,14 +13,13 @@ from .job_words import KINDS, QUICK, STATE_GLYPHS, STATES, clock_words, fraction
 
 COLUMNS = ("Job", "What", "Server", "State", "Progress", "Rate", "Started", "Reason")
 KIND, WHAT, SERVER, STATE, PROGRESS, RATE, STARTED, REASON = range(8)
-_NUMBERS = frozenset({RATE, STARTED})
 
 #: Role of the name of a pictogram.
 GLYPH_ROLE = int(qt.Qt.UserRole) + 1
 #: Role of how much is done: 0 to 1, or None.
 FRACTION_ROLE = int(qt.Qt.UserRole) + 2
 
-_DISPLAY, _TIP, _ALIGNMENT = int(qt.Qt.DisplayRole), int(qt.Qt.ToolTipRole), int(qt.Qt.TextAlignmentRole)
+_DISPLAY, _TIP = int(qt.Qt.DisplayRole), int(qt.Qt.ToolTipRole)
 
 
 class JobsModel(qt.QAbstractTableModel):
@@ -32,7 +31,6 @@ class JobsModel(qt.QAbstractTableModel):
         self._ids: list[str] = []
         self._records: dict[str, JobRecord] = {}
         self._search, self._quick = "", False
-        self._right = int(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
         watch.updated.connect(self._take)
         self._take()
 
@@ -61,11 +59,7 @@ class JobsModel(qt.QAbstractTableModel):
 
     def headerData(self, section: int, orientation: int, role: int = _DISPLAY) -> Any:
         """Return the name of a column."""
-        if orientation != qt.Qt.Horizontal:
-            return None
-        if role == _ALIGNMENT and section in _NUMBERS:
-            return self._right
-        return COLUMNS[section] if role == _DISPLAY else None
+        return COLUMNS[section] if orientation == qt.Qt.Horizontal and role == _DISPLAY else None
 
     def data(self, index: qt.QModelIndex, role: int = _DISPLAY) -> Any:
         """Return what a cell shows."""
@@ -77,9 +71,7 @@ class JobsModel(qt.QAbstractTableModel):
             return self._words(record, column)
         if role == GLYPH_ROLE:
             return STATE_GLYPHS[record.state] if column == STATE else None
-        if role == FRACTION_ROLE:
-            return fraction_of(record) if column == PROGRESS else None
-        return self._right if role == _ALIGNMENT and column in _NUMBERS else None
+        return fraction_of(record) if role == FRACTION_ROLE and column == PROGRESS else None
 
     def _words(self, record: JobRecord, column: int) -> str:
         if column == RATE:

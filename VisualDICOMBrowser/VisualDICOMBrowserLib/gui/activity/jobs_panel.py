@@ -9,6 +9,7 @@ import qt
 from ...jobs.description import JobRecord
 from ..parts.portable import value
 from ..parts.signals import Signal
+from ..parts.text_field import TextField
 from ..parts.throttle import Debounce
 from ..session import Session
 from .job_cells import JobCells
@@ -88,6 +89,9 @@ class JobsPanel(qt.QWidget):
     def _on_selection(self) -> None:
         self._update()
         chosen = self.chosen()
+        if chosen:
+            self.layout().activate()  # what is said of them takes room from the table
+            self.view.scrollTo(self.view.currentIndex())
         if len(chosen) == 1:
             self.job_chosen.emit(chosen[0])
 
@@ -128,9 +132,7 @@ class JobsPanel(qt.QWidget):
         column.addWidget(self._build_details())
 
     def _build_top(self) -> qt.QHBoxLayout:
-        self.search = qt.QLineEdit(self)
-        self.search.setPlaceholderText("Filter jobs")
-        self.search.setClearButtonEnabled(True)
+        self.search = TextField("Filter jobs", self)
         self.search.setMinimumWidth(120)
         self.search.setMaximumWidth(260)
         self.search.textChanged.connect(lambda *_: self._search_later())

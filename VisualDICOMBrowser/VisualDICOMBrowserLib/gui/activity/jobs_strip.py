@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import qt
 
+from ..parts.elided_label import ElidedLabel
 from ..parts.glyph_button import GlyphButton
 from ..parts.portable import value
 from ..parts.signals import Signal
@@ -54,14 +55,12 @@ class JobsStrip(qt.QWidget):
         self._watch.look()
 
     def _build(self) -> None:
-        self._problem = ""
         self.line = qt.QLabel("", self)
         self.bar = ThinBar(self)
         self.sign = GlyphButton("failed", "", "The last problem", self)
         self.sign.clicked.connect(lambda *_: None if self._shown else self._toggle())
-        self.problem = qt.QLabel("", self)
-        self.problem.setTextFormat(qt.Qt.PlainText)
-        self.problem.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        self.problem = ElidedLabel("", self, quiet=False)
+        self.problem.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         self.button = GlyphButton("chevron-up", "Show", "Show the list of jobs", self)
         self.button.clicked.connect(lambda *_: self._toggle())
         row = qt.QHBoxLayout(self)
@@ -83,11 +82,6 @@ class JobsStrip(qt.QWidget):
         """Let go of the session."""
         self._watch.cleanup()
 
-    def resizeEvent(self, event: qt.QResizeEvent) -> None:
-        """Shorten the problem to what fits."""
-        qt.QWidget.resizeEvent(self, event)
-        self._fit()
-
     def _toggle(self) -> None:
         self.set_shown(not self._shown)
         self.show_toggled.emit(self._shown)
@@ -97,12 +91,6 @@ class JobsStrip(qt.QWidget):
         self.line.setText(summary.words(self._watch.total_rate()))
         self.bar.setVisible(summary.fraction is not None)
         self.bar.set_fraction(summary.fraction or 0.0)
-        self._problem = summary.problem
-        self.problem.setToolTip(summary.problem)
+        self.problem.set_text(summary.problem)
         self.sign.setToolTip(summary.problem)
         self.sign.setVisible(bool(summary.problem))
-        self._fit()
-
-    def _fit(self) -> None:
-        room = value(self.problem, "width")
-        self.problem.setText(self.fontMetrics().elidedText(self._problem, qt.Qt.ElideRight, room))

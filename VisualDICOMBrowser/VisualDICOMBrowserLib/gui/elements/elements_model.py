@@ -14,7 +14,7 @@ TAG, NAME, VR, LENGTH, VALUE = range(5)
 
 _DISPLAY, _TIP, _FONT = int(qt.Qt.DisplayRole), int(qt.Qt.ToolTipRole), int(qt.Qt.FontRole)
 _SIZE = int(qt.Qt.SizeHintRole)
-_BACKGROUND, _ALIGNMENT = int(qt.Qt.BackgroundRole), int(qt.Qt.TextAlignmentRole)
+_BACKGROUND = int(qt.Qt.BackgroundRole)
 #: Longer texts do not fit on any line; the tool tip has more of them.
 _SHOWN, _TIP_SHOWN = 300, 2000
 
@@ -32,7 +32,6 @@ class ElementsModel(qt.QAbstractItemModel):
         self._looks = {
             (_FONT, TAG): qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont),
             (_SIZE, TAG): qt.QSize(40, qt.QFontMetrics(qt.QApplication.font()).height() + 8),
-            (_ALIGNMENT, LENGTH): int(qt.Qt.AlignRight | qt.Qt.AlignVCenter),
         }
 
     def start(self, search: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -83,9 +82,7 @@ class ElementsModel(qt.QAbstractItemModel):
 
     def headerData(self, section: int, orientation: int, role: int = _DISPLAY) -> Any:
         """Return the name of a column."""
-        if role == _DISPLAY and orientation == qt.Qt.Horizontal:
-            return COLUMNS[section]
-        return self._looks.get((role, section)) if role == _ALIGNMENT else None
+        return COLUMNS[section] if role == _DISPLAY and orientation == qt.Qt.Horizontal else None
 
     def data(self, index: qt.QModelIndex, role: int = _DISPLAY) -> Any:
         """Return what a cell shows, and how."""

@@ -12,11 +12,12 @@ from ...domain.errors import Cancelled, VisualDicomError
 from ..parts.glyph_button import GlyphButton
 from ..parts.portable import value
 from ..parts.signals import Signal
+from ..parts.text_field import TextField
 from ..parts.throttle import Debounce, Throttle
 from ..session import Call, Session
 from .element_feed import ElementFeed, Page, Question
 from .element_tree import ROOT, Element
-from .elements_model import LENGTH, NAME, TAG, VR, ElementsModel
+from .elements_model import LENGTH, NAME, TAG, VALUE, VR, ElementsModel
 from .instance_picker import InstancePicker
 from .path_line import PathLine
 
@@ -25,6 +26,8 @@ _REFRESH_MS = 500
 _TINT_ALPHA = 70
 #: Pixels from which on there is room for all columns.
 _WIDE = 500
+#: So many letters of a value are seen at least; it takes the room that the others leave.
+_LEAST_VALUE = 6
 
 
 class MetadataView(qt.QWidget):
@@ -75,7 +78,7 @@ class MetadataView(qt.QWidget):
         self._series_uid, self._instances, self._place, self._wanted = series_uid, (), 0, sop_uid
         self._shown = None
         self._show_place()
-        self.path.show_path("")
+        self._show_file("", "")
         self._say("" if series_uid else "Choose a series to look at its elements.")
         if series_uid:
             self._ask_for_stack()
@@ -83,6 +86,7 @@ class MetadataView(qt.QWidget):
     def show_instance(self, sop_uid: str) -> None:
         """Go to an instance of the series; to one that is not here, as soon as it is."""
         if sop_uid in self._instances:
+            self._wanted = ""
             self._go(self._instances.index(sop_uid), tell=False)
         else:
             self._wanted = sop_uid or self._wanted
@@ -126,13 +130,14 @@ class MetadataView(qt.QWidget):
             self._ask()
         else:
             self._shown = None
-            self.path.show_path("")
+            self._show_file("", "")
             self._say("No instance of this series is on this computer.")
 
     def _on_no_stack(self, series_uid: str, error: VisualDicomError) -> None:
         if series_uid == self._series_uid:
             self._asking = None
             if not isinstance(error, Cancelled):
+                self._shown = None  # what hides behind the reason is asked for again
                 self._say(str(error))
 
     def _on_series_changed(self, series_uid: str) -> None:
@@ -167,9 +172,7 @@ class MetadataView(qt.QWidget):
         if page.offset == 0:
             self._remember()
             self.model.start(page.question.search, page.rows)
-            self.path.show_path(page.path)
-            self.warning.setText(page.warning)
-            self.warning.setVisible(bool(page.warning))
+            self._show_file(page.path, page.warning)
         else:
             self.model.add(page.rows)
         self._restore(page.offset)
@@ -180,7 +183,13 @@ class MetadataView(qt.QWidget):
 
     def _on_failed(self, question: Question, reason: str) -> None:
         self._shown = None
+        self._show_file("", "")
         self._say(f"The elements cannot be shown.\n{reason}")
+
+    def _show_file(self, path: str, warning: str) -> None:
+        self.path.show_path(path)
+        self.warning.setText(warning)
+        self.warning.setVisible(bool(warning))
 
     def _count(self, page: Page) -> None:
         hits = self.model.tree.hits
@@ -278,6 +287,7 @@ class MetadataView(qt.QWidget):
         """Show a sentence in place of the elements; without one, the elements."""
         self.message.setText(sentence)
         self.pages.setCurrentIndex(1 if sentence else 0)
+        self.top.setVisible(bool(self._instances) or not sentence)  # nothing to search where nothing can be
         if sentence:
             self.count.setText("")
 
@@ -290,8 +300,9 @@ class MetadataView(qt.QWidget):
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addLayout(self._build_top())
+        column.addWidget(self._build_top())
         self.warning = qt.QLabel("", self)
+        self.warning.setTextFormat(qt.Qt.PlainText)
         self.warning.setWordWrap(True)
         self.warning.setMargin(4)
         self.warning.setVisible(False)
@@ -305,24 +316,23 @@ class MetadataView(qt.QWidget):
         self._build_menu()
         self._follow_colours()
 
-    def _build_top(self) -> qt.QHBoxLayout:
-        self.search = qt.QLineEdit(self)
-        self.search.setPlaceholderText("Search tag, name or value")
-        self.search.setClearButtonEnabled(True)
+    def _build_top(self) -> qt.QWidget:
+        self.top = qt.QWidget(self)
+        self.search = TextField("Search tag, name or value", self.top)
         self.search.textChanged.connect(lambda *_: self._search_later())
-        self.count = qt.QLabel("", self)
+        self.count = qt.QLabel("", self.top)
         self.count.setForegroundRole(qt.QPalette.PlaceholderText)
-        expand = GlyphButton("chevron-down", "", "Expand all", self)
+        expand = GlyphButton("chevron-down", "", "Expand all", self.top)
         expand.clicked.connect(lambda *_: self.expand_all(True))
-        collapse = GlyphButton("chevron-up", "", "Collapse all", self)
+        collapse = GlyphButton("chevron-up", "", "Collapse all", self.top)
         collapse.clicked.connect(lambda *_: self.expand_all(False))
-        row = qt.QHBoxLayout()
+        row = qt.QHBoxLayout(self.top)
         row.setContentsMargins(8, 6, 6, 2)
         row.setSpacing(4)
         row.addWidget(self.search, 1)
         for widget in (self.count, expand, collapse):
             row.addWidget(widget)
-        return row
+        return self.top
 
     def _build_pages(self) -> qt.QStackedWidget:
         self.pages = qt.QStackedWidget(self)
@@ -342,6 +352,7 @@ class MetadataView(qt.QWidget):
         self.view.header().setStretchLastSection(True)
         self.view.header().setSectionsMovable(False)
         self.message = qt.QLabel("", self.pages)
+        self.message.setTextFormat(qt.Qt.PlainText)
         self.message.setAlignment(qt.Qt.AlignCenter)
         self.message.setWordWrap(True)
         self.message.setMargin(24)
@@ -357,7 +368,8 @@ class MetadataView(qt.QWidget):
             return
         self._narrow = narrow
         letter = self.fontMetrics().horizontalAdvance("M")
-        for column, letters in ((TAG, 13 if narrow else 15), (NAME, 11 if narrow else 19), (VR, 3.5), (LENGTH, 6)):
+        widths = {TAG: 13 if narrow else 15, NAME: 11 if narrow else 19, VR: 3.5, LENGTH: 6, VALUE: _LEAST_VALUE}
+        for column, letters in widths.items():
             self.view.setColumnWidth(column, round(letter * letters))
         self.view.setColumnHidden(LENGTH, narrow)
 

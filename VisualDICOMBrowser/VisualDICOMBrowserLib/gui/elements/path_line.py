@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import qt
 
+from ..parts.elided_label import ElidedLabel
 from ..parts.glyph_button import GlyphButton
-from ..parts.portable import value
 
 
 class PathLine(qt.QWidget):
@@ -13,11 +13,8 @@ class PathLine(qt.QWidget):
 
     def __init__(self, parent: qt.QWidget | None = None) -> None:
         qt.QWidget.__init__(self, parent)
-        self._path = ""
-        self.label = qt.QLabel("", self)
-        self.label.setTextFormat(qt.Qt.PlainText)
-        self.label.setForegroundRole(qt.QPalette.PlaceholderText)
-        self.label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+        self.label = ElidedLabel("", self, mode=qt.Qt.ElideMiddle)
+        self.label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         self.button = GlyphButton("", "Copy path", "Copy the path of the file", self)
         self.button.setToolButtonStyle(qt.Qt.ToolButtonTextOnly)
         self.button.clicked.connect(lambda *_: self.copy())
@@ -29,20 +26,9 @@ class PathLine(qt.QWidget):
 
     def show_path(self, path: str) -> None:
         """Show another path."""
-        self._path = path
-        self.label.setToolTip(path)
+        self.label.set_text(path)
         self.setVisible(bool(path))
-        self._fit()
 
     def copy(self) -> None:
         """Copy the path."""
-        qt.QApplication.clipboard().setText(self._path)
-
-    def resizeEvent(self, event: qt.QResizeEvent) -> None:
-        """Shorten anew."""
-        qt.QWidget.resizeEvent(self, event)
-        self._fit()
-
-    def _fit(self) -> None:
-        room = value(self, "width") - value(self.button, "sizeHint").width() - 16
-        self.label.setText(self.fontMetrics().elidedText(self._path, qt.Qt.ElideMiddle, max(0, room)))
+        qt.QApplication.clipboard().setText(self.label.words)

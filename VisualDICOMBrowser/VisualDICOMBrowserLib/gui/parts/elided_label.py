@@ -14,12 +14,13 @@ class ElidedLabel(qt.QWidget):
     """One line of plain text.
 
     :param quiet: whether it matters less, and is paler.
+    :param mode: which part is cut.
     """
 
-    def __init__(self, text: str = "", parent: Any = None, quiet: bool = True) -> None:
+    def __init__(self, text: str = "", parent: Any = None, quiet: bool = True, mode: Any = qt.Qt.ElideRight) -> None:
         qt.QWidget.__init__(self, parent)
         self._words = ""
-        self._quiet = quiet
+        self._quiet, self._mode = quiet, mode
         self.setSizePolicy(qt.QSizePolicy.Maximum, qt.QSizePolicy.Fixed)
         self.set_text(text)
 
@@ -52,6 +53,6 @@ class ElidedLabel(qt.QWidget):
         painter = qt.QPainter()
         painter.begin(self)
         painter.setPen(muted(palette) if self._quiet else palette.color(qt.QPalette.WindowText))
-        text = metrics.elidedText(self._words, qt.Qt.ElideRight, rect.width())
+        text = metrics.elidedText(self._words, self._mode, rect.width())
         painter.drawText(rect, int(qt.Qt.AlignVCenter), text)
         painter.end()

@@ -50,7 +50,7 @@ class ChoiceButton(qt.QPushButton):
 
     def say(self, text: str, hint: str) -> None:
         """Set the text; ``hint`` is read out by screen readers too."""
-        self.setText(text)
+        self.setText(text.replace("&", "&&"))
         self.setAccessibleName(hint)
 
     def keyPressEvent(self, event: qt.QKeyEvent) -> None:

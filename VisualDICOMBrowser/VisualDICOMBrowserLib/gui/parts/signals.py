@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from ...jobs.attempt import where
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,5 +36,5 @@ class Signal:
         for listener in list(self._listeners):
             try:
                 listener(*values)
-            except Exception:
-                _log.exception("A listener failed.")
+            except Exception as error:
+                _log.error("A listener failed: %s", where(error))  # its text may quote a patient's data

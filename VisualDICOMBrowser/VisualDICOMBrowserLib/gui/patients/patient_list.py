@@ -18,6 +18,8 @@ from . import patient_text
 from .patient_model import PatientModel
 from .patient_view import PatientView
 
+_UNANSWERED = "Not every server has answered: see above."
+
 
 class PatientList(qt.QWidget):
     """Persons that fit, their number, and what to do if there are none.
@@ -45,7 +47,7 @@ class PatientList(qt.QWidget):
         self._model = PatientModel(session, self)
         self._view = PatientView(self._model, self)
         self._query, self._places = QueryFilter(), Places()
-        self._is_busy = False
+        self._is_busy, self._has_errors = False, False
         self._awaited: int | None = None  # to be chosen once the list has it
         self._untold: int | None = None  # chosen, but its row is not read yet
         self._make_header()
@@ -71,7 +73,9 @@ class PatientList(qt.QWidget):
 
     def show_errors(self, errors: list[tuple[str, str]]) -> None:
         """Show a note for each server that failed, as (server, reason)."""
+        self._has_errors = bool(errors)
         self._notes.show_errors(errors)
+        self._show_state()
 
     def current(self) -> PatientRow | None:
         """Return the chosen person."""
@@ -169,5 +173,8 @@ class PatientList(qt.QWidget):
         if self._is_busy:
             return "search", "Searching…", "Patients appear here as the servers answer.", ""
         if self._query != QueryFilter() or self._places != Places():
-            return "search", "No patients match.", "Search the servers with Enter, or ask for less.", "Clear filters"
+            advice = _UNANSWERED if self._has_errors else "Search the servers with Enter, or ask for less."
+            return "search", "No patients match.", advice, "Clear filters"
+        if self._has_errors:
+            return "search", "Nothing found.", _UNANSWERED, ""
         return "person", "Nothing here yet.", "Search to ask the servers, or import a folder: drop it here.", ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import qt
 
+from ...domain.errors import StorageError
 from ...domain.filters import QueryFilter
 from ...domain.overview import PatientRow, Places
+from ..messages import Tone
 from ..parts.signals import Signal
 from ..parts.throttle import Throttle
 from ..session import Session
@@ -21,10 +23,13 @@ PAGE = 64
 MAX_PAGES_KEPT = 32
 #: The catalogue is read again at most once in this time while it keeps changing.
 REFRESH_MS = 250
+_Read = TypeVar("_Read")
 
 
 class PatientModel(qt.QAbstractListModel):
     """A list of persons over the catalogue. At most one statement is run in one turn of the event loop.
+
+    While the catalogue cannot be read, what was read before stays.
 
     ====================  ===========  =====================================================================
     signal                values       when
@@ -40,7 +45,7 @@ class PatientModel(qt.QAbstractListModel):
         self.about_to_change = Signal()
         self.keys_changed = Signal()
         self.rows_read = Signal()
-        self._reader = session.reader
+        self._session, self._reader = session, session.reader
         self._query, self._places = QueryFilter(), Places()
         self._keys: list[int] = []
         self._at: dict[int, int] = {}
@@ -65,7 +70,9 @@ class PatientModel(qt.QAbstractListModel):
 
     def refresh(self) -> None:
         """Read the keys again; what is shown stays until it is read anew."""
-        keys = self._reader.patient_rows(self._query, self._places)
+        keys = self._tried(lambda: self._reader.patient_rows(self._query, self._places))
+        if keys is None:
+            return
         self._wanted.clear()
         if keys == self._keys:
             self._stale = set(self._pages)
@@ -106,8 +113,9 @@ class PatientModel(qt.QAbstractListModel):
         if not beginning.strip() or self._query.patient_name:
             return None
         pattern = beginning.replace(", ", "^").replace("*", "?") + "*"
-        fitting = self._reader.patient_rows(replace(self._query, patient_name=pattern), self._places)
-        found = sorted(self._at[key] for key in fitting if key in self._at)
+        query = replace(self._query, patient_name=pattern)
+        fitting = self._tried(lambda: self._reader.patient_rows(query, self._places))
+        found = sorted(self._at[key] for key in fitting or () if key in self._at)
         return next((at for at in found if at >= after), found[0] if found else None)
 
     def cleanup(self) -> None:
@@ -146,7 +154,10 @@ class PatientModel(qt.QAbstractListModel):
         first = page * PAGE
         keys = self._keys[first : first + PAGE]
         before = self._pages.get(page)
-        rows = {row.row: row for row in self._reader.patients(keys)}
+        found = self._tried(lambda: self._reader.patients(keys))
+        if found is None:
+            return
+        rows = {row.row: row for row in found}
         self._pages[page] = {key: rows.get(key) or _gone(key) for key in keys}
         self._pages.move_to_end(page)
         self._stale.discard(page)
@@ -156,6 +167,17 @@ class PatientModel(qt.QAbstractListModel):
         self.rows_read.emit(keys)
         if self._wanted:
             self._reads.start()
+
+    def _tried(self, read: Callable[[], _Read]) -> _Read | None:
+        """Return what is read; None if it cannot be: soon all is read again that another process had locked."""
+        try:
+            return read()
+        except StorageError as error:
+            if error.retryable:
+                self._refresh_soon()
+            else:
+                self._session.say(str(error), Tone.PROBLEM, "catalogue")
+            return None
 
     def _drop_oldest(self) -> None:
         while len(self._pages) > MAX_PAGES_KEPT:

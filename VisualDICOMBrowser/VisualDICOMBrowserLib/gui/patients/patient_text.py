@@ -13,7 +13,7 @@ NO_NAME = "(no name)"
 NOBODY = Patient("")
 #: Rows whose words are kept: they are written anew whenever the pointer moves.
 _MOST_REMEMBERED = 1_000
-_SEXES = {"F": "female", "M": "male", "O": "other"}
+SEXES = {"F": "female", "M": "male", "O": "other"}
 
 
 @lru_cache(_MOST_REMEMBERED)
@@ -49,7 +49,7 @@ def tooltip(row: PatientRow) -> str:
         patient.patient_id and f"ID: {patient.patient_id}",
         patient.issuer and f"Issuer of the ID: {patient.issuer}",
         patient.birth_date and f"Born: {readable_date(patient.birth_date)}",
-        patient.sex and f"Sex: {_SEXES.get(patient.sex, patient.sex)}",
+        patient.sex and f"Sex: {SEXES.get(patient.sex, patient.sex)}",
         studies(row),
         whereabouts(row) and f"On: {whereabouts(row)}",
     )

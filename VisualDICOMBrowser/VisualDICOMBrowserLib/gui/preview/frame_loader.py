@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ...domain.errors import BadData, Cancelled, VisualDicomError
+from ...imaging.libraries import lacking
 from ..parts.signals import Signal
 from ..session import Call, Session
 from .stack_state import Frame, Recent
@@ -22,9 +23,9 @@ AT_ONCE = 4
 _CHANNELS = {"gray16": 1, "rgb8": 3}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pixels:
-    """A frame that can be shown.
+    """A frame that can be shown; equal to itself alone.
 
     :ivar values: ``(rows, columns)`` of uint16, or ``(rows, columns, 3)`` of uint8.
     :ivar slope: with ``intercept`` from stored to modality values.
@@ -130,6 +131,11 @@ class FrameLoader:
         """Forget what failed, so that it is asked for again."""
         self._failed.clear()
 
+    def renew(self) -> None:
+        """Forget what failed and the placeholders: another engine may have what this one lacked."""
+        self.retry()
+        self._kept.keep(lambda pixels: not pixels.note)
+
     def clear(self) -> None:
         """Stop everything and forget all frames."""
         self.want(())
@@ -171,6 +177,8 @@ class FrameLoader:
                 self._ask(frame, again=True)  # others may have needed the file's room before it was read
             return
         self._kept.put(frame, pixels, pixels.values.nbytes)
+        if lacking(pixels.note) is not None:
+            self._session.package_missing.emit(pixels.note, "frame")
         self._settle(frame)
 
     def _on_failed(self, frame: Frame, request: _Request, error: VisualDicomError) -> None:

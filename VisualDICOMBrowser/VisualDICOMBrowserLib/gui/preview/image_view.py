@@ -166,7 +166,8 @@ class ImageView(qt.QWidget):
         second = metrics.boundingRect(area, wrapped, self._detail).height() + _MARGIN if self._detail else 0
         top = area.y() + max(0, (area.height() - first - second) // 2)
         palette, pictured = palette_of(self), self._image is not None
-        painter.setPen(qt.QColor(*_BRIGHT) if pictured else palette.color(qt.QPalette.WindowText))
+        alone = palette.color(qt.QPalette.WindowText) if self._detail else muted(palette)
+        painter.setPen(qt.QColor(*_BRIGHT) if pictured else alone)
         painter.drawText(qt.QRect(area.x(), top, area.width(), first), wrapped, self._sentence)
         if self._detail:
             painter.setPen(qt.QColor(*_SOFT) if pictured else muted(palette))

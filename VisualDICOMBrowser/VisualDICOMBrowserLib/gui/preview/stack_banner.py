@@ -50,6 +50,7 @@ class StackBanner(qt.QFrame):
         self.setAutoFillBackground(True)
         self.setBackgroundRole(qt.QPalette.AlternateBase)
         self.label = qt.QLabel("", self)
+        self.label.setTextFormat(qt.Qt.PlainText)
         self.label.setWordWrap(True)
         self.button = qt.QPushButton("", self)
         self.button.clicked.connect(lambda *_: self.pressed.emit())

@@ -106,7 +106,7 @@ class StackControls(qt.QWidget):
         self._build_window_buttons()
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(4, 2, 4, 2)
-        row.setSpacing(4)
+        row.setSpacing(6)
         for widget in (self.play, self.slider, self.counter, self.rate, self.windows, self.invert):
             row.addWidget(widget, 1 if widget is self.slider else 0)
 

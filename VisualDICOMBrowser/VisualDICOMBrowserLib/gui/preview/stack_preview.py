@@ -9,8 +9,9 @@ from typing import Any
 
 import qt
 
-from ...domain.errors import Cancelled, VisualDicomError
+from ...domain.errors import Cancelled, StorageError, VisualDicomError
 from ...domain.overview import SeriesRow
+from ..messages import Tone
 from ..parts.signals import Signal
 from ..parts.throttle import Throttle
 from ..session import Call, Session
@@ -32,11 +33,12 @@ _PATIENCE_MS = 150
 class StackPreview(qt.QWidget):
     """The pictures of one series, with slider, wheel, keys, window and level, and cine.
 
-    ======================  ==========================  ================================
+    ======================  ==========================  =====================================
     signal                  values                      when
-    ======================  ==========================  ================================
+    ======================  ==========================  =====================================
     ``instance_changed``    SOP Instance UID or empty   another instance is looked at
-    ======================  ==========================  ================================
+    ``fetch_asked``         list of one SeriesRow       the rest is wanted, or another try
+    ======================  ==========================  =====================================
 
     :param clock: seconds for the cine.
     """
@@ -45,7 +47,7 @@ class StackPreview(qt.QWidget):
         self, session: Session, parent: qt.QWidget | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         qt.QWidget.__init__(self, parent)
-        self.instance_changed = Signal()
+        self.instance_changed, self.fetch_asked = Signal(), Signal()
         self.state = StackState()
         self._session, self._clock = session, clock
         self._loader, self._painter, self._cine = FrameLoader(session), FramePainter(), CineClock()
@@ -148,12 +150,15 @@ class StackPreview(qt.QWidget):
             self._choose_rate(cine_rate(answer.get("frame_time_ms")))
             self.controls.set_rate(self._cine.rate)
         self.state.set_frames(frames_of(answer["images"]))
+        if self.state.count < 2:
+            self.pause()  # the rest was removed while the cine ran
         self._show()
 
     def _on_no_stack(self, series_uid: str, error: VisualDicomError) -> None:
         if series_uid == self._series_uid:
             self._asking = None
             if not isinstance(error, Cancelled):
+                self._waiting.stop()
                 self.view.say("This series cannot be shown.", str(error))
 
     def _on_series_changed(self, series_uid: str) -> None:
@@ -163,7 +168,7 @@ class StackPreview(qt.QWidget):
 
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:
-            self._loader.retry()
+            self._loader.renew()
             self._ask_for_stack()
 
     def _stop_asking(self) -> None:
@@ -172,7 +177,15 @@ class StackPreview(qt.QWidget):
             self._asking = None
 
     def _row(self) -> SeriesRow | None:
-        return self._session.reader.series_by_uid([self._series_uid]).get(self._series_uid)
+        """Return what the catalogue knows of the series; None, and another look soon, while somebody locks it."""
+        try:
+            return self._session.reader.series_by_uid([self._series_uid]).get(self._series_uid)
+        except StorageError as error:
+            if error.retryable:
+                self._review()
+            else:
+                self._session.say(str(error), Tone.PROBLEM, "catalogue")
+            return None
 
     # moving
 
@@ -236,7 +249,7 @@ class StackPreview(qt.QWidget):
             return
         window = self._window or pixels.window
         inverted = self._inverted != pixels.inverted
-        painted = (id(pixels), window, inverted, self.view.room())
+        painted = (pixels, window, inverted, self.view.room())
         if painted != self._painted:
             self._painted = painted
             self.view.show_image(self._painter.picture(pixels, window, inverted, self.view.room()), pixels.aspect)
@@ -345,8 +358,9 @@ class StackPreview(qt.QWidget):
     # the rest
 
     def _fetch(self) -> None:
-        target = {"level": "series", "uids": [self._series_uid]}
-        self._session.ask("retrieve", {"target": target, "server": None})
+        row = self._row()
+        if row is not None:
+            self.fetch_asked.emit([row])
 
     def _build(self) -> None:
         self.view = ImageView(self)

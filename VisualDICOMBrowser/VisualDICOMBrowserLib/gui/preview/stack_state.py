@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -158,6 +158,11 @@ class Recent(Generic[Key, Value]):
             return None
         self._kept.move_to_end(key)
         return self._kept[key][0]
+
+    def keep(self, wanted: Callable[[Value], bool]) -> None:
+        """Drop all values but those that are wanted."""
+        for key in [key for key, (value, _) in self._kept.items() if not wanted(value)]:
+            self.used -= self._kept.pop(key)[1]
 
     def clear(self) -> None:
         """Drop everything."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ...domain.errors import Cancelled, VisualDicomError
+from ...domain.errors import Cancelled, PackageMissing, VisualDicomError
 from ...domain.filters import QueryFilter
 from ..messages import Message, Remedy, Tone
 from ..parts.signals import Signal
@@ -24,7 +24,7 @@ class SearchRun:
     ``errors_changed``   list of (server, reason)        the servers that failed in the newest search changed
     ===================  ==============================  ====================================================
 
-    Messages are about ``search`` and ``server:NAME``; a new search leaves those of the servers it asks to be replaced.
+    Messages are about ``search`` and ``server:NAME``; taking them away when they are over is left to who shows them.
     """
 
     def __init__(self, session: Session) -> None:
@@ -108,7 +108,7 @@ class SearchRun:
             self._session.say("No server is set up yet; only this computer was searched.", Tone.NOTE, "search")
 
     def _on_failed(self, slot: list[Call], error: VisualDicomError) -> None:
-        if self._end(slot) and not isinstance(error, Cancelled):
+        if self._end(slot) and not isinstance(error, (Cancelled, PackageMissing)):
             remedy = Remedy("Try again", lambda: self.start(self._query, self._servers))
             self._session.said.emit(Message(f"The search failed. {error}", Tone.PROBLEM, "search", (remedy,)))
 

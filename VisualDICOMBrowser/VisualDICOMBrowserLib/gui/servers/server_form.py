@@ -95,6 +95,7 @@ class ServerForm(qt.QWidget):
         self._make_texts()
         self._make_numbers()
         self._make_choices()
+        self.fields["name"].ensurePolished()
         grid = qt.QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(12)
@@ -108,13 +109,15 @@ class ServerForm(qt.QWidget):
     def _add_row(self, grid: qt.QGridLayout, row: int, name: str, title: str) -> None:
         label, error, entry = qt.QLabel(title, self), qt.QLabel("", self), self.fields[name]
         label.setBuddy(entry)
+        error.setTextFormat(qt.Qt.PlainText)
         error.setWordWrap(True)
         error.setVisible(False)
         self.errors[name] = error
         entry.setAccessibleName(title)
         entry.setMaximumWidth(_NUMBER_WIDTH if name in _NUMBERS else _FIELD_WIDTH)
-        entry.setMinimumHeight(value(self.fields["name"], "sizeHint").height())
-        grid.setRowMinimumHeight(row, value(entry, "sizeHint").height() + 6)
+        height = value(self.fields["name"], "sizeHint").height()  # the same for all, whatever they are
+        entry.setMinimumHeight(height)
+        grid.setRowMinimumHeight(row, height + 6)
         grid.addWidget(label, row, 0)
         grid.addWidget(entry, row, 1)
         grid.addWidget(error, row + 1, 1, 1, 2)

@@ -104,7 +104,7 @@ class ServerSettings(qt.QWidget):
         self._drafts.take(servers)
         drafts = self._drafts.drafts
         if not any(draft is self._current for draft in drafts):
-            self._current = drafts[0] if drafts else None
+            self._current, self._problem = drafts[0] if drafts else None, ""
         self._show()
         if self._wanted:
             self.show_server(self._wanted)
@@ -136,16 +136,25 @@ class ServerSettings(qt.QWidget):
             return
         values = dict(draft.values)
         params = {"server": values, "replaces": draft.saved_name}
-        self._session.ask("save_server", params, lambda *_: self._on_saved(draft, values), self._on_problem)
+        self._session.ask(
+            "save_server",
+            params,
+            lambda *_: self._on_saved(draft, values),
+            lambda error: self._on_problem(draft, error),
+        )
 
     def _on_saved(self, draft: Draft, values: dict[str, Any]) -> None:
         draft.saved = values
         self._show()
         self.reload()
 
-    def _on_problem(self, error: VisualDicomError) -> None:
-        self._problem = str(error)
-        self._show()
+    def _on_problem(self, draft: Draft, error: VisualDicomError) -> None:
+        """Tell what went wrong beside the server, or, if another one is looked at meanwhile, in a message."""
+        if draft is self._current:
+            self._problem = str(error)
+            self._show()
+        else:
+            self._session.say(f"{draft.title}: {error}", Tone.PROBLEM, f"server:{draft.title}")
 
     def _discard(self) -> None:
         draft = self._current
@@ -161,7 +170,10 @@ class ServerSettings(qt.QWidget):
             return
         saved = dict(draft.saved)
         self._session.ask(
-            "remove_server", {"name": saved["name"]}, lambda *_: self._on_removed(saved), self._on_problem
+            "remove_server",
+            {"name": saved["name"]},
+            lambda *_: self._on_removed(saved),
+            lambda error: self._on_problem(draft, error),
         )
 
     def _on_removed(self, saved: dict[str, Any]) -> None:

@@ -8,15 +8,13 @@ import qt
 
 from ...domain.model import Patient, readable_date
 from ...domain.overview import PatientRow
-from ...domain.people import display_name
 from ..parts.elided_label import ElidedLabel
-from ..parts.glyphs import glyph_icon
+from ..parts.glyph_button import GlyphButton
 from ..parts.portable import value
 from ..parts.signals import Signal
-from ..parts.tints import palette_of
+from ..patients import patient_text
 from .sheet_look import ThumbnailSize
 
-_SEXES = {"F": "female", "M": "male", "O": "other"}
 _SIZES = tuple(ThumbnailSize)
 _NARROW = 680
 _GAP = 8
@@ -35,22 +33,22 @@ class PatientHeader(qt.QWidget):
         self.refresh, self.menu, self.sized, self.detailed = Signal(), Signal(), Signal(), Signal()
         self._name = ElidedLabel("", self, quiet=False)
         self._facts = ElidedLabel("", self)
-        self._fetch = self._button("Fetch", "Fetch from the servers what is not on this computer")
-        self._cancel = self._button("Cancel", "Stop what is being fetched")
-        self._export = self._button("Export…", "Write the files into a folder")
-        self._refresh = self._button("", "Ask the servers again")
-        self._detail = self._button("", "Show or hide the preview and the elements (F4)")
+        self._fetch = self._button("import", "Fetch", "Fetch from the servers what is not on this computer")
+        self._cancel = self._button("close", "Cancel", "Stop what is being fetched")
+        self._export = self._button("export", "Export…", "Write the files into a folder")
+        self._refresh = self._button("refresh", "", "Ask the servers again")
+        self._detail = self._button("pane-below", "", "Show or hide the preview and the elements (F4)")
         self._detail.setCheckable(True)
-        self._more = self._button("", "More")
-        self._rows, self._pictures = self._button("", "Smaller pictures"), self._button("", "Larger pictures")
+        self._more = self._button("more", "", "More")
+        self._rows = self._button("rows", "", "Smaller pictures")
+        self._pictures = self._button("picture", "", "Larger pictures")
         self._slider = self._sizes()
         self._build()
         self._connect()
-        self._paint_icons()
 
     def show_patient(self, row: PatientRow, today: date | None = None) -> None:
         """Tell who it is."""
-        self._name.set_text(display_name(row.patient.name) or "(no name)")
+        self._name.set_text(patient_text.title(row))
         self._facts.set_text(facts(row.patient, today or date.today()))
 
     def set_deeds(self, chosen: int, to_fetch: int, to_cancel: int, to_export: int) -> None:
@@ -73,12 +71,6 @@ class PatientHeader(qt.QWidget):
         """Show whether the preview and the elements can be seen."""
         self._detail.setChecked(on)
 
-    def changeEvent(self, event: qt.QEvent) -> None:
-        """Tint the icons anew when light turns into dark."""
-        qt.QWidget.changeEvent(self, event)
-        if event.type() == qt.QEvent.PaletteChange and hasattr(self, "_slider"):
-            self._paint_icons()
-
     def resizeEvent(self, event: qt.QResizeEvent) -> None:
         """Leave the name its room: where there is little, the buttons are without words."""
         qt.QWidget.resizeEvent(self, event)
@@ -87,13 +79,9 @@ class PatientHeader(qt.QWidget):
         for button in (self._fetch, self._cancel, self._export):
             button.setToolButtonStyle(style)
 
-    def _button(self, text: str, tip: str) -> qt.QToolButton:
-        button = qt.QToolButton(self)
-        button.setText(text)
-        button.setToolTip(tip)
+    def _button(self, glyph: str, text: str, tip: str) -> GlyphButton:
+        button = GlyphButton(glyph, text, tip, self)
         button.setAccessibleName(text.rstrip("…") or tip)
-        button.setAutoRaise(True)
-        button.setToolButtonStyle(qt.Qt.ToolButtonTextBesideIcon if text else qt.Qt.ToolButtonIconOnly)
         button.setFocusPolicy(qt.Qt.TabFocus)
         return button
 
@@ -153,14 +141,6 @@ class PatientHeader(qt.QWidget):
     def _below_more(self) -> qt.QPoint:
         return self._more.mapToGlobal(qt.QPoint(0, value(self._more, "height")))
 
-    def _paint_icons(self) -> None:
-        ink = palette_of(self).color(qt.QPalette.ButtonText)
-        names = ("import", "close", "export", "refresh", "pane-below", "more", "rows", "picture")
-        deeds = (self._fetch, self._cancel, self._export, self._refresh, self._detail, self._more)
-        buttons = (*deeds, self._rows, self._pictures)
-        for name, button in zip(names, buttons, strict=True):
-            button.setIcon(glyph_icon(name, ink))
-
 
 def _tell(button: qt.QToolButton, signal: Signal) -> None:
     button.clicked.connect(lambda *_: signal.emit())
@@ -173,7 +153,7 @@ def facts(patient: Patient, today: date) -> str:
     parts = (
         f"ID {patient.patient_id}" if patient.patient_id else "no ID",
         f"born {born} ({age})" if age else f"born {born}" if born else "",
-        _SEXES.get(patient.sex, patient.sex),
+        patient_text.SEXES.get(patient.sex, patient.sex),
     )
     return "   ·   ".join(" ".join(part.split()) for part in parts if part)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import qt
 
-from ...domain.errors import Cancelled, VisualDicomError
+from ...domain.errors import Cancelled, PackageMissing, VisualDicomError
 from ...domain.filters import QueryFilter
 from ...domain.overview import PatientRow, Places, SeriesRow
 from ..parts.busy_line import BusyLine
@@ -195,7 +195,8 @@ class PatientPage(qt.QWidget):
         if isinstance(error, Cancelled) or not self._is_about(row):
             return
         self._end_asking(True)
-        self._trouble.tell([str(error)], problem=True)
+        if not isinstance(error, PackageMissing):
+            self._trouble.tell([str(error)], problem=True)
         self._show_notice()
 
     def _is_about(self, row: int) -> bool:

@@ -16,7 +16,8 @@ from .sheet_keys import SheetKeys
 from .sheet_layout import HEADER, LINE, Box, SheetLayout, Spot
 from .sheet_look import Look, ThumbnailSize, look_of
 from .sheet_painter import Cell, Header, SheetPainter, check_box, chip_box, header_chip
-from .sheet_text import ACTIONS, others_text, series_tip, study_tip
+from .sheet_text import ACTIONS, NO_SERIES, others_text, series_tip, study_tip
+from .sheet_voice import SheetVoice
 
 #: So far the mouse moves before a press becomes a drag.
 _DRAG_DISTANCE = 8
@@ -78,8 +79,9 @@ class SheetCanvas(qt.QWidget):
         self.by_keys = False
         self.size_shown = ThumbnailSize.SMALL
         self.look: Look = look_of(self, self.size_shown)
-        self._picture, self._reason = picture, reason
+        self._picture, self.picture_failure = picture, reason
         self._keys = SheetKeys(self)
+        self._voice = SheetVoice(self)
         self._pointed: Spot | None = None
         self._chip_pointed = False
         self._press: _Press | None = None
@@ -88,6 +90,7 @@ class SheetCanvas(qt.QWidget):
         self.setFocusPolicy(qt.Qt.StrongFocus)
         self.setAttribute(qt.Qt.WA_OpaquePaintEvent, True)
         self.setMinimumSize(180, 80)
+        self._voice.tell()
 
     # -- what is seen
 
@@ -131,8 +134,15 @@ class SheetCanvas(qt.QWidget):
         spots = self.places.within(top, bottom)
         return [row for spot, _ in spots if (row := self.content.series_at(spot)) is not None]
 
+    def renew(self) -> None:
+        """Paint all anew, and tell screen readers what has changed."""
+        self.update()
+        self._voice.tell()
+
     def repaint_spot(self, spot: Spot | None) -> None:
-        """Paint one place anew, and the header of its study."""
+        """Paint one place anew, and the header of its study; tell screen readers if the keys are there."""
+        if spot is not None and spot == self.current_spot():
+            self._voice.tell()
         for one in {spot, Spot(spot.block)} if spot is not None else ():
             if one.block < len(self.places.blocks):
                 box = self.places.box(one)
@@ -149,12 +159,13 @@ class SheetCanvas(qt.QWidget):
         if spot is not None:
             self.repaint_spot(spot)
         if before != self.current:
+            self._voice.tell()
             self.current_changed.emit()
 
     def note_choice(self, changed: bool) -> None:
         """Paint and tell that the selection is another one, if it is."""
         if changed:
-            self.update()
+            self.renew()
             self.chosen.emit()
 
     def toggle_study(self, study_uid: str) -> None:
@@ -297,7 +308,7 @@ class SheetCanvas(qt.QWidget):
         elif study is None:
             painter.line(box, others_text(self.content.hidden_studies), link=True, current=current)
         elif spot.cell == LINE:
-            painter.line(box, "No series are known of this study yet.", link=False)
+            painter.line(box, NO_SERIES, link=False)
         else:
             uid = study.study.study_uid
             share = self.selection.share_of(self.content.choosable(uid))
@@ -382,7 +393,7 @@ class SheetCanvas(qt.QWidget):
     def _tip(self, spot: Spot | None, chip: bool) -> str:
         row, study = self.content.series_at(spot), self.content.study_at(spot)
         if row is not None:
-            return series_tip(row, self.content.state(row), self._reason(row), chip)
+            return series_tip(row, self.content.state(row), self.picture_failure(row), chip)
         if study is None or spot is None or spot.cell != HEADER:
             return ""
         return study_tip(study, self.content.summary(study).where)

@@ -29,7 +29,6 @@ class StudySummary:
     """What a header says beyond the study itself.
 
     :ivar fraction: how much of it is here, 0 to 1, while something is under way; else None.
-    :ivar chosen: the share of its series that is chosen.
     """
 
     where: str

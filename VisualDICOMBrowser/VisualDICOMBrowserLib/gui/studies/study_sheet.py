@@ -115,8 +115,8 @@ class StudySheet(qt.QWidget):
 
     def show_patient(self, patient: PatientRow | None) -> None:
         """Show the studies of a person, or none."""
-        self.content.show(patient)
         self._read_all.cancel()
+        self.content.show(patient)
         self._changed_series.clear()
         self.canvas.note_choice(self.canvas.selection.clear())
         self.canvas.go_to(None)
@@ -131,7 +131,7 @@ class StudySheet(qt.QWidget):
     def set_notice(self, text: str) -> None:
         """Say something where there are no studies to show."""
         self.canvas.notice = text
-        self.canvas.update()
+        self.canvas.renew()
 
     def set_thumbnail_size(self, wanted: ThumbnailSize) -> None:
         """Show larger or smaller pictures, or rows of text."""
@@ -151,7 +151,7 @@ class StudySheet(qt.QWidget):
         """Tell which series are open in the host."""
         self.content.loaded = frozenset(series_uids)
         self.content.forget_states()
-        self.canvas.update()
+        self.canvas.renew()
 
     def refresh(self) -> None:
         """Read the studies and series again; what is chosen, seen and current stays as far as it is still there."""
@@ -169,6 +169,7 @@ class StudySheet(qt.QWidget):
         for disconnect in self._disconnects:
             disconnect()
         self._requests.close()
+        self._store.close()
         for later in (self._read_series, self._read_all, self._wish):
             later.cancel()
 
@@ -224,7 +225,7 @@ class StudySheet(qt.QWidget):
 
     def _arrange(self, top: int) -> None:
         self.canvas.places.set_blocks(self.content.blocks())
-        self.canvas.update()
+        self.canvas.renew()
         self._scroll_to(top)
 
     def _scroll_to(self, top: int) -> None:
@@ -323,7 +324,7 @@ class StudySheet(qt.QWidget):
     def _on_job(self, job_id: str | None) -> None:
         if job_id is None:
             self.content.forget_states()
-            self.canvas.update()
+            self.canvas.renew()
             return
         uids = self.content.uids_in_job(job_id)
         self.content.forget_states(uids)

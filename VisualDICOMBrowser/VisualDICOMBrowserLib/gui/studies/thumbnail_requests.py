@@ -8,6 +8,7 @@ from typing import Any
 
 from ...domain.errors import Cancelled, VisualDicomError
 from ...domain.overview import Thumbnail
+from ...imaging.libraries import lacking
 from ..parts.signals import Signal
 from ..session import Call, Session
 
@@ -43,7 +44,7 @@ class ThumbnailRequests:
             if uid not in wanted and uid not in self._stopped:
                 self._stopped.add(uid)
                 call.stop()
-        self._wanted = [uid for uid in series_uids if self._may_be_asked(uid)]
+        self._wanted = list(series_uids)
         self._ask_more()
 
     def thumbnail(self, series_uid: str) -> Thumbnail | None:
@@ -64,13 +65,14 @@ class ThumbnailRequests:
         self.want(())
 
     def _may_be_asked(self, uid: str) -> bool:
-        failed_at = self._failures.get(uid, (-RETRY_AFTER, ""))[0]
-        waited = self._clock() - failed_at >= RETRY_AFTER or uid not in self._failures
+        waited = uid not in self._failures or self._clock() - self._failures[uid][0] >= RETRY_AFTER
         return uid not in self._open and uid not in self._answers and waited
 
     def _ask_more(self) -> None:
         while self._session.ready and self._wanted and len(self._open) < MAX_OPEN:
-            self._ask(self._wanted.pop(0))
+            uid = self._wanted.pop(0)
+            if self._may_be_asked(uid):
+                self._ask(uid)
 
     def _ask(self, uid: str) -> None:
         self._failures.pop(uid, None)
@@ -89,6 +91,8 @@ class ThumbnailRequests:
             str(result.get("path") or ""), bool(result.get("placeholder")), str(result.get("reason") or "")
         )
         _drop_oldest(self._answers)
+        if lacking(self._answers[uid].reason) is not None:
+            self._session.package_missing.emit(self._answers[uid].reason, "thumbnail")
         self.answered.emit(uid)
         self._ask_more()
 
@@ -107,6 +111,7 @@ class ThumbnailRequests:
     def _on_ready(self, ready: bool, _sentence: str) -> None:
         if ready:
             self.forgive()  # an engine that went away has failed all of them
+            self._answers = {uid: made for uid, made in self._answers.items() if not made.placeholder}
             self._ask_more()
 
 

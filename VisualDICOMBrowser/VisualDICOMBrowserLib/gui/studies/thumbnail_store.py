@@ -93,6 +93,11 @@ class ThumbnailStore:
             self._pictures.clear()
             self._bytes = 0
 
+    def close(self) -> None:
+        """Read nothing more."""
+        self._timer.stop()
+        self._wanted, self._expected = [], []
+
     def work(self) -> None:
         """Read files for as long as the budget lasts."""
         self._hurries = False

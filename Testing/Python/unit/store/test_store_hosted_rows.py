@@ -1,0 +1,303 @@
+"""A folder whose rows another program keeps: handing over, waiting, crashes on the way."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from support.host_of_rows import HostOfRows
+from support.waiting import wait_until
+from unit.store.store_kit import bring_in, local_uids, receive, samples, write_files
+from VisualDICOMBrowserLib.domain.cancel import CancelToken
+from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
+from VisualDICOMBrowserLib.domain.model import Level, Target
+from VisualDICOMBrowserLib.store.host_link import HostPlan
+from VisualDICOMBrowserLib.store.local import LocalStore
+
+
+class Stage:
+    """A store, and the program that keeps its rows; both can be restarted."""
+
+    def __init__(self, root) -> None:
+        self.host = HostOfRows(root)
+        self.wishes: list[tuple[str, dict]] = []
+        self.opened: list[LocalStore] = []
+        self.store = self.open()
+
+    def open(self) -> LocalStore:
+        plan = HostPlan(lambda name, data: self.wishes.append((name, data)))
+        self.opened.append(LocalStore.open(self.host.folder.root, host=plan))
+        return self.opened[-1]
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self.open()
+
+    # what the engine offers its client
+
+    def index_batch(self, limit: int):
+        return self.store.host.queue.next_batch(limit)
+
+    def index_done(self, number: int):
+        return self.store.host.queue.done(number)
+
+    def series_to_remove(self):
+        number, series = self.store.host.wishes.next()
+        return {"removal": number, "series": list(series)}
+
+    def series_removed(self, number: str) -> None:
+        self.store.host.wishes.note_done(number)
+
+    def index(self, **options):
+        return self.host.index(self, **options)
+
+    def intents(self, kind: str = "receive") -> set[str]:
+        return {uid for uid, _, _ in self.store.catalogue.intents(kind)}
+
+    def known(self) -> set[str]:
+        return {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.STUDY, ["1.2.1"])}
+
+    def remove(self, target: Target, **options):
+        """Remove in another thread, and be the program meanwhile."""
+        results: list[object] = []
+
+        def work() -> None:
+            try:
+                results.append(self.store.remove(target, **options))
+            except (StorageError, Cancelled) as error:
+                results.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        while thread.is_alive():
+            self.host.remove(self)
+            thread.join(0.02)
+        return results[0]
+
+
+@pytest.fixture
+def stage(tmp_path):
+    stage = Stage(tmp_path / "database")
+    yield stage
+    stage.store.close()
+
+
+def uids(items) -> set[str]:
+    return {item.sop_uid for item in items}
+
+
+def test_what_comes_in_can_be_looked_at_before_it_has_a_row(stage):
+    items = samples(3)
+    receive(stage.store, items)
+    assert stage.known() == uids(items) == stage.intents()
+    assert stage.store.unseen(uids(items)) == uids(items)
+    assert local_uids(stage.store) == set()
+    assert stage.wishes[-1] == ("index-wanted", {"files": 3, "urgent": False})
+
+
+def test_a_row_that_is_seen_settles_the_intent(stage):
+    items = samples(3)
+    receive(stage.store, items)
+    outcome = stage.index()
+    assert (outcome.settled, outcome.missing) == (3, 0)
+    assert stage.intents() == stage.store.unseen(uids(items)) == set()
+    assert local_uids(stage.store) == uids(items)
+    assert all(name.startswith("dicom/") for name in stage.host.batches[0])
+
+
+def test_a_mirror_in_between_forgets_nothing(stage):
+    items = samples(4)
+    receive(stage.store, items)
+    stage.index(limit=2)
+    assert stage.store.refresh()
+    assert stage.known() == uids(items)
+    assert len(stage.intents()) == 2
+
+
+def test_one_batch_at_a_time(stage):
+    receive(stage.store, samples(5))
+    first = stage.index_batch(3)
+    assert (len(first.files), first.left) == (3, 2)
+    assert stage.index_batch(3).files == ()
+    stage.host.write_rows(list(first.files))
+    assert stage.index_done(first.number).settled == 3
+    assert stage.index_done(first.number).settled == 0  # told twice
+    assert stage.index().settled == 2
+
+
+def test_what_is_missing_is_handed_over_again_three_times(stage):
+    items = samples(2)
+    receive(stage.store, items)
+    stage.host.refuses = lambda name: (
+        name == stage.store.folder.stored_name(stage.store.folder.instance_path("1.2.1", "1.2.1.1", items[0].sop_uid))
+    )
+    outcomes = [stage.index() for _ in range(3)]
+    assert [(o.settled, o.missing) for o in outcomes] == [(1, 1), (0, 1), (0, 1)]
+    assert stage.index_batch(10).files == ()
+    assert stage.store.refused(uids(items)) == {items[0].sop_uid} == stage.intents()
+    stage.host.refuses = lambda _: False
+    stage.restart()
+    assert stage.index().settled == 1
+    assert stage.intents() == set()
+
+
+def test_waiting_ends_when_all_is_seen_or_refused(stage):
+    items = samples(2)
+    receive(stage.store, items)
+    heard: list[str] = []
+    stage.store.host.queue.when_seen(uids(items), lambda: heard.append("both"))
+    stage.store.host.queue.when_seen(["1.9"], lambda: heard.append("none"))
+    assert heard == ["none"]
+    assert stage.wishes[-1] == ("index-wanted", {"files": 2, "urgent": True})
+    stage.index(limit=1)
+    assert heard == ["none"]
+    stage.index()
+    assert heard == ["none", "both"]
+
+
+def test_a_start_offers_again_what_has_no_row(stage):
+    items = samples(3)
+    receive(stage.store, items)
+    stage.index_batch(10)  # and the program dies
+    stage.restart()
+    assert stage.known() == uids(items)
+    assert stage.index().settled == 3
+
+
+def test_a_file_taken_in_from_elsewhere_makes_ours_superfluous(stage, tmp_path):
+    [item] = samples(1)
+    receive(stage.store, [item])
+    [elsewhere] = write_files(tmp_path / "elsewhere", [item])
+    [ours] = [stage.store.folder.absolute(name) for name in stage.index_batch(1).files]
+    stage.host.write_rows([str(elsewhere)])
+    outcome = stage.index_done(1)
+    assert (outcome.settled, outcome.superseded) == (1, 1)
+    assert not ours.exists()
+    assert elsewhere.exists()
+    stage.store.refresh()
+    assert stage.store.readable([item.sop_uid]) == {item.sop_uid}
+
+
+def test_a_row_with_an_unreadable_file_does_not_settle_ours(stage, tmp_path):
+    [item] = samples(1)
+    [elsewhere] = write_files(tmp_path / "elsewhere", [item])
+    stage.host.write_rows([str(elsewhere)])
+    elsewhere.unlink()
+    receive(stage.store, [item])
+    assert stage.index_done(stage.index_batch(1).number).missing == 1
+    assert stage.intents() == {item.sop_uid}
+
+
+def test_linked_files_are_handed_over_by_their_own_names(stage, tmp_path):
+    paths = write_files(tmp_path / "source", samples(2))
+    bring_in(stage.store, paths, link=True)
+    assert sorted(stage.index_batch(10).files) == sorted(path.as_posix() for path in paths)
+
+
+def test_what_waits_is_not_imported_twice(stage, tmp_path):
+    items = samples(2)
+    receive(stage.store, items)
+    result = bring_in(stage.store, write_files(tmp_path / "source", items))
+    assert (result.imported, result.duplicates) == (0, 2)
+
+
+def test_a_series_is_removed_and_can_be_brought_back(stage):
+    items = [*samples(2), *samples(2, series=2)]
+    receive(stage.store, items)
+    stage.index()
+    result = stage.remove(Target(Level.SERIES, ("1.2.1.1",)), undoable=True)
+    assert (result.series, result.instances, result.files) == (1, 2, 2)
+    assert stage.host.removed == ["1.2.1.1"]
+    assert stage.known() == local_uids(stage.store) == uids(samples(2, series=2))
+    assert stage.intents("remove") == stage.intents("unlink") == set()
+    assert stage.store.undo_remove(result.trash).instances == 2
+    assert stage.index().settled == 2
+    assert stage.known() == local_uids(stage.store) == uids(items)
+    assert stage.store.readable(uids(items)) == uids(items)
+
+
+def test_single_instances_go_and_the_rest_of_their_series_stays(stage, tmp_path):
+    items = samples(3)
+    receive(stage.store, items[:2])
+    bring_in(stage.store, write_files(tmp_path / "linked", items[2:]), link=True)
+    stage.index()
+    result = stage.remove(Target(Level.IMAGE, (items[0].sop_uid,)))
+    assert (result.series, result.instances) == (0, 1)
+    assert stage.known() == uids(items[1:])
+    assert stage.index().settled == 2
+    assert local_uids(stage.store) == uids(items[1:]) == stage.store.readable(uids(items))
+    assert not stage.store.folder.trash_folder.exists()
+
+
+def test_files_of_other_programs_in_the_folder_are_spared_too(stage):
+    items = samples(2)
+    folder = stage.host.folder.root / "DICOMweb" / "20260101"
+    paths = write_files(folder, items)
+    stage.host.write_rows([path.relative_to(stage.host.folder.root).as_posix() for path in paths])
+    stage.store.refresh()
+    stage.remove(Target(Level.IMAGE, (items[0].sop_uid,)))
+    stage.index()
+    assert stage.store.readable(uids(items)) == uids(items[1:])
+    assert [path.exists() for path in paths] == [False, True]
+
+
+def test_what_has_no_row_yet_is_removed_without_asking(stage):
+    items = samples(2)
+    receive(stage.store, items)
+    result = stage.remove(Target(Level.SERIES, ("1.2.1.1",)))
+    assert result.instances == 2
+    assert stage.host.removed == []
+    assert stage.index_batch(10).files == ()
+    assert stage.intents() == stage.known() == set()
+
+
+def test_if_the_rows_stay_so_do_the_files(stage):
+    items = samples(2)
+    receive(stage.store, items)
+    stage.index()
+    stage.host.lets_go = False
+    error = stage.remove(Target(Level.IMAGE, (items[0].sop_uid,)), undoable=True)
+    assert isinstance(error, StorageError)
+    assert "did not let go" in str(error)
+    assert stage.store.readable(uids(items)) == stage.known() == uids(items)
+    assert stage.intents("remove") == set()
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["before", "after"])
+def test_a_removal_that_was_cut_off_is_finished_at_the_next_start(stage, asked):
+    items = samples(3)
+    receive(stage.store, items)
+    stage.index()
+    token = CancelToken()
+    target = Target(Level.IMAGE, (items[0].sop_uid,))
+    thread = threading.Thread(target=_removed_in_vain, args=(stage.store, target, token))
+    thread.start()
+    wait_until(lambda: stage.series_to_remove()["series"])
+    if asked:
+        stage.host.remove_series("1.2.1.1")
+    token.cancel()
+    thread.join()
+    stage.restart()
+    assert stage.store.has_open_removals
+    _while_host_removes(stage, lambda: stage.store.finish_removals(CancelToken()))
+    stage.store.refresh()
+    stage.index()
+    assert not stage.store.has_open_removals
+    assert stage.known() == uids(items[1:]) == stage.store.readable(uids(items))
+    stage.restart()
+    assert stage.known() == uids(items[1:])
+    assert not stage.store.folder.trash_folder.exists()
+
+
+def _removed_in_vain(store, target, token) -> None:
+    with pytest.raises(Cancelled):
+        store.remove(target, token=token)
+
+
+def _while_host_removes(stage, work) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        stage.host.remove(stage)
+        thread.join(0.02)
