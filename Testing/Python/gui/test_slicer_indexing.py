@@ -161,8 +161,28 @@ def test_what_is_left_or_missing_is_asked_for_again(resting, slicer, files):
     resting.answer("index_done", settled=1, missing=0)
     resting.give(2, [files[1].path], urgent=True)
     work(slicer.indexer)
-    resting.answer("index_done", settled=0, missing=1)
+    resting.answer("index_done", settled=1, missing=1)
     resting.give(3, [files[1].path], urgent=True)
+
+
+def test_a_batch_that_failed_altogether_is_not_tried_again_at_once(resting, slicer, files, qtbot):
+    resting.want(urgent=True)
+    resting.give(1, [files[0].path], urgent=True)
+    work(slicer.indexer)
+    resting.answer("index_done", settled=0, missing=1)
+    resting.want(urgent=True)
+    assert resting.open_asks() == []
+    qtbot.waitUntil(lambda: bool(resting.open_asks()))
+    resting.give(2, [files[0].path], urgent=True)
+
+
+def test_a_wish_whose_urgency_was_lost_may_be_urgent(resting, slicer, files):
+    resting.want()
+    resting.give(1, [files[0].path])
+    work(slicer.indexer)
+    resting.answer("index_done", settled=1, missing=0)
+    resting.session.index_wanted.emit({})
+    resting.give(2, [files[1].path])
 
 
 def test_batches_that_nobody_waits_for_keep_their_distance(resting, slicer, files, qtbot, monkeypatch):
@@ -292,7 +312,7 @@ def test_a_series_that_cannot_be_removed_ends_nothing(resting, slicer, files, qt
     resting.answer("series_to_remove", **NO_REMOVAL)
 
 
-def test_nothing_is_done_in_another_folder(resting, slicer, files, tmp_path):
+def test_nothing_is_done_in_another_folder(resting, slicer, files, tmp_path, qtbot):
     resting.want()
     slicer.open_folder(tmp_path / "other")
     resting.give(1, [files[0].path])
@@ -302,6 +322,7 @@ def test_nothing_is_done_in_another_folder(resting, slicer, files, tmp_path):
     assert resting.open_asks() == []
     assert slicer.indexer._calls == []
     slicer.open_folder(tmp_path / "database")
+    qtbot.waitUntil(lambda: bool(resting.open_asks()))
     resting.answer("series_to_remove", **NO_REMOVAL)
     resting.give(2, [files[0].path])
     assert len(slicer.indexer._calls) == 1
@@ -328,8 +349,10 @@ def test_an_engine_that_cannot_answer_is_asked_again(resting, slicer, files, qtb
         ask.fail(StorageError("The database is locked."))
         assert resting.open_asks() == []
         qtbot.waitUntil(lambda: bool(resting.open_asks()))
-    assert resting.answer("index_done", settled=1, missing=0) == {"batch": 1}
+    assert resting.answer("index_done", settled=0, missing=0) == {"batch": 1}
     assert "The database is locked." in caplog.text
+    resting.want(urgent=True)
+    resting.give(2, [files[0].path])  # the engine offers it again
 
 
 def test_the_next_engine_hears_nothing_of_the_batch_of_the_last(resting, slicer, files):

@@ -102,7 +102,8 @@ class DatabaseKeeper:
         self._busy = self._indexer.is_running()
 
     def _on_index_wanted(self, data: Mapping[str, Any]) -> None:
-        self._want_files(urgent=bool(data["urgent"]))
+        # Empty when events were lost: somebody may be waiting.
+        self._want_files(urgent=bool(data.get("urgent", True)))
 
     def _on_removal_wanted(self, _data: Mapping[str, Any]) -> None:
         self._removal_wanted = True
@@ -159,7 +160,10 @@ class DatabaseKeeper:
     def _on_batch_settled(self, answer: dict[str, Any]) -> None:
         if answer["missing"]:
             self._files_wanted, self._urgent = True, self._urgent or self._batch_urgent
-        self._free()
+        if answer["missing"] and not answer["settled"]:
+            self._rest()  # somebody else may have the database locked, and the engine does not offer files for ever
+        else:
+            self._free()
 
     def _on_series(self, answer: dict[str, Any]) -> None:
         self._removal = answer["removal"]
@@ -173,16 +177,8 @@ class DatabaseKeeper:
             _log.warning("Slicer's database did not remove %d series.", failed)
         self._changes.tell()
         removal, self._removal = self._removal, ""
-        self._ask("series_removed", {"removal": removal}, self._on_failure_settled if failed else self._on_settled)
+        self._ask("series_removed", {"removal": removal}, lambda _: self._rest() if failed else self._free())
         self._changes.written()
-
-    def _on_settled(self, _answer: dict[str, Any]) -> None:
-        self._free()
-
-    def _on_failure_settled(self, _answer: dict[str, Any]) -> None:
-        """Rest: the engine may want the same again at once."""
-        self._again = self._free
-        self._start_later(_FIRST_PAUSE_S)
 
     def _ask(self, method: str, params: Mapping[str, Any], done: _Done) -> None:
         """Call the engine; nothing else begins before it has answered. Asks again when it cannot, ever more seldom."""
@@ -196,6 +192,7 @@ class DatabaseKeeper:
             if not self._session.ready or self._folder is None:
                 return  # the next engine is asked when it is there
             _note_failure(error)
+            self._files_wanted = True  # a batch whose rows cannot be read is offered again
             self._again = lambda: self._ask(method, params, done)
             self._start_later(self._pause_s)
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
@@ -205,6 +202,11 @@ class DatabaseKeeper:
     def _free(self) -> None:
         self._busy = False
         self._go_on()
+
+    def _rest(self) -> None:
+        """Begin nothing for a while: what failed now will not succeed at once."""
+        self._again = self._free
+        self._start_later(_FIRST_PAUSE_S)
 
     def _start_later(self, seconds: float) -> None:
         self._later.start(math.ceil(seconds * 1000))
