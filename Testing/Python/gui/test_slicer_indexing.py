@@ -393,6 +393,7 @@ def test_a_closed_keeper_gives_back_what_is_under_way(resting, slicer, files):
     resting.give(5, [files[0].path])
     resting.keeper.close()
     assert slicer.indexer._waiting == []
+    assert slicer.indexer._is_deleted
     assert resting.answer("index_done", settled=0, missing=1) == {"batch": 5}
     work(slicer.indexer)
     resting.want(urgent=True)

@@ -30,7 +30,7 @@ class BatchIndexer:
         self._on_end = on_end
         self._running = False
         self._silent_looks = 0
-        self._indexer = ctk.ctkDICOMIndexer()  # its end is also that of its thread
+        self._indexer: Any = ctk.ctkDICOMIndexer()
         self._indexer.backgroundImportEnabled = True
         self._indexer.setDatabase(database)
         self._indexer.connect(_COMPLETE, self._on_complete)
@@ -44,7 +44,7 @@ class BatchIndexer:
 
     def is_idle(self) -> bool:
         """Tell whether nothing is written, so that :meth:`run` may be called."""
-        return not self._running and not self._indexer.importing
+        return not self._running and not (self._indexer is not None and self._indexer.importing)
 
     def run(self, paths: Sequence[str]) -> None:
         """Index files where they lie.
@@ -60,11 +60,13 @@ class BatchIndexer:
             _log.error("Slicer's indexer did not take %d files: %s", len(paths), type(error).__name__)
 
     def close(self) -> None:
-        """Stop; what is not in the database yet does not get there."""
+        """Stop; what was not read yet does not get into the database."""
         self._watch.stop()
-        self._indexer.disconnect(_COMPLETE, self._on_complete)
-        if self._indexer.importing:
-            self._indexer.cancel()
+        self._running = False
+        indexer, self._indexer = self._indexer, None
+        indexer.disconnect(_COMPLETE, self._on_complete)
+        indexer.cancel()
+        indexer.deleteLater()  # ends its thread; the connections of timers keep Python's references for ever
 
     def _on_complete(self, _patients: int, _studies: int, _series: int, _images: int) -> None:
         self._end()

@@ -273,6 +273,8 @@ class FakeIndexer(StrictFake):
 
     def __init__(self, *_parent: object) -> None:
         super().__init__()
+        object.__setattr__(self, "deleteLater", self._delete)  # a method of QObject
+        self._is_deleted = False
         self.backgroundImportEnabled = False
         self._database: FakeDatabase | None = None
         self._importing = False
@@ -282,6 +284,8 @@ class FakeIndexer(StrictFake):
 
     @property
     def importing(self) -> bool:
+        if self._is_deleted:
+            raise ValueError("Trying to read a property of a deleted object")
         return self._importing
 
     def database(self) -> FakeDatabase | None:
@@ -310,9 +314,15 @@ class FakeIndexer(StrictFake):
         """Drop what is not parsed yet."""
         self._waiting.clear()
 
+    def _delete(self) -> None:
+        """The thread ends with it."""
+        self._is_deleted = True
+
 
 def work(indexer: FakeIndexer) -> None:
-    """Do what the indexer's thread does, and deliver its signals."""
+    """Do what the indexer's thread does, and deliver its signals; nothing if it is gone by then."""
+    if indexer._is_deleted:
+        return
     if not indexer.importing:
         raise AssertionError("the indexer has nothing to do")
     paths, indexer._waiting = indexer._waiting, []
