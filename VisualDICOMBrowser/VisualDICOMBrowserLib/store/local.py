@@ -271,7 +271,8 @@ class LocalStore:
         self._removal.ask(cleared, token)
         with self._change:
             recovery.finish_removing(self.folder, self.catalogue, self._rows, self._keeping)
-        self._settle_trash([*self._left_over, *(trash.trash_id for trash in cleared.staying)], closing=False)
+        # The newest first: what an older one lists as well lies there.
+        self._settle_trash([*(trash.trash_id for trash in cleared.staying), *self._left_over], closing=False)
 
     @property
     def _keeping(self) -> RowKeeper:

@@ -1,0 +1,127 @@
+"""Killed at any step while another program keeps the rows: afterwards nothing is lost, and nothing half-done."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from support.host_of_rows import HostOfRows
+from unit.store.store_kit import assert_at_rest, environment, local_uids, samples
+from VisualDICOMBrowserLib.domain.cancel import CancelToken
+from VisualDICOMBrowserLib.store.host_link import HostPlan
+from VisualDICOMBrowserLib.store.local import LocalStore
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+#: Three instances with rows, one linked; three more come in; then one of the first three is removed.
+_STEPS = """
+import os, signal, sys, threading
+from pathlib import Path
+from support.host_of_rows import HostOfRows
+from unit.store.store_kit import bring_in, receive, samples, write_files
+from unit.store.test_store_hosted_crashes import Link
+from VisualDICOMBrowserLib.domain.model import Level, Target
+from VisualDICOMBrowserLib.store import catalogue, host_removal, index_queue, local, trash
+
+def die(*_args, **_options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+folder, source, name, when = sys.argv[1:]
+owner, name = name.rsplit(".", 1)
+owner = eval(owner)
+host = HostOfRows(Path(folder))
+link = Link(Path(folder))
+items = samples(3, series=9)
+receive(link.store, items[:2])
+bring_in(link.store, write_files(Path(source), items[2:]), link=True)
+host.index(link)
+original = getattr(owner, name)
+def then_die(*args, **options):
+    original(*args, **options)
+    die()
+setattr(owner, name, die if when == "before" else then_die)
+receive(link.store, samples(3))
+host.index(link)
+thread = threading.Thread(target=link.store.remove, args=(Target(Level.IMAGE, (items[0].sop_uid,)),), daemon=True)
+thread.start()
+while thread.is_alive():
+    host.remove(link)
+    thread.join(0.02)
+"""
+
+
+class Link:
+    """A store with the calls that the engine offers the program that keeps the rows."""
+
+    def __init__(self, folder) -> None:
+        self.store = LocalStore.open(folder, host=HostPlan(lambda *_: None))
+
+    def index_batch(self, limit: int):
+        return self.store.host.queue.next_batch(limit)
+
+    def index_done(self, number: int):
+        return self.store.host.queue.done(number)
+
+    def series_to_remove(self):
+        number, series = self.store.host.wishes.next()
+        return {"removal": number, "series": list(series)}
+
+    def series_removed(self, number: str) -> None:
+        self.store.host.wishes.note_done(number)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "catalogue.Catalogue.add_intents",
+        "catalogue.Catalogue.add_local",
+        "index_queue.IndexQueue.offer",
+        "index_queue.IndexQueue.next_batch",
+        "HostOfRows.write_rows",
+        "index_queue.IndexQueue.done",
+        "catalogue.Catalogue.clear_intents",
+        "trash.Trash.make",
+        "trash.Trash.mark",
+        "trash.Trash.take",
+        "host_removal.HostWishes.next",
+        "HostOfRows.remove_series",
+        "host_removal.HostWishes.note_done",
+        "catalogue.Catalogue.remove_local",
+        "local.bring_back",
+        "local.forget",
+    ],
+)
+def test_after_a_crash_at_any_step_the_next_start_goes_on(folder, tmp_path, step, when):
+    arguments = [str(folder.root), str(tmp_path / "source"), step, when]
+    done = subprocess.run([sys.executable, "-c", _STEPS, *arguments], env=environment(), timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    local = _settled(folder)
+    removed, *staying = (item.sop_uid for item in samples(3, series=9))
+    assert local >= set(staying)
+    assert local <= {removed, *staying, *(item.sop_uid for item in samples(3))}
+    assert not folder.trash_folder.exists()
+    assert assert_at_rest(folder) == local
+
+
+def _settled(folder) -> set[str]:
+    """Let the next start and the other program do what is left to do, and return what is local."""
+    host, link = HostOfRows(folder.root), Link(folder.root)
+    with link.store as store:
+        if store.has_open_removals:
+            thread = threading.Thread(target=store.finish_removals, args=(CancelToken(),))
+            thread.start()
+            while thread.is_alive():
+                host.remove(link)
+                thread.join(0.02)
+        while host.index(link).settled:
+            pass
+        store.refresh()
+        local = local_uids(store)
+        assert store.readable(local) == local
+        assert store.verify().ok
+        return local
