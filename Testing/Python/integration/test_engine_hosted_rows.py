@@ -31,9 +31,7 @@ def files(orthanc, tmp_path_factory):
 
 @pytest.fixture
 def host(bench):
-    host = HostOfRows(bench.database)
-    yield host
-    host.stop()
+    return HostOfRows(bench.database)
 
 
 @pytest.fixture
@@ -41,6 +39,7 @@ def engine(bench, orthanc, files, host):
     bench.add("PACS", orthanc)
     with Engine(bench.database, bench.config, rows_by_host=True) as engine:
         yield engine
+        host.stop()  # before the engine ends
 
 
 def patient(engine: Engine) -> Target:
@@ -70,6 +69,7 @@ def test_a_retrieve_waits_for_the_rows_and_is_verified_then(engine, host):
     target = patient(engine)
     thread, results = in_thread(lambda: engine.retrieve(target))
     wait_until(lambda: states(engine) == [JobState.INDEXING])
+    wait_until(lambda: engine._store.host.queue.wish() == (COUNT, True))
     batch = engine.index_batch()
     assert batch.urgent
     assert len(batch.files) == COUNT

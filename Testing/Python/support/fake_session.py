@@ -89,6 +89,8 @@ class FakeSession:
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
+        self.index_wanted = Signal()
+        self.removal_wanted = Signal()
         self.said = Signal()
         self.package_missing = Signal()
         self.ready = True
