@@ -18,6 +18,8 @@ from .qt_variant import Plain, read_variant
 
 #: More than any program's settings; what is read is held in memory.
 MAX_BYTES = 4 * 1024 * 1024
+#: More than any single setting that is asked for.
+MAX_VALUE_BYTES = 256 * 1024
 
 Value = Plain | dict[str, Plain] | list["Value"]
 
@@ -61,9 +63,11 @@ class QtSettings:
     def value(self, key: str) -> Value:
         """Return a value by its whole key, as in ``DICOM/ServerNodes/0``; None if there is none.
 
-        :raises BadData: it is of a type that is not known here.
+        :raises BadData: it is too long, or of a type that is not known here.
         """
         raw = self._raw.get(key)
+        if raw is not None and len(raw) > MAX_VALUE_BYTES:
+            raise BadData("A setting is too long.")
         return None if raw is None else _value(raw)
 
 
@@ -103,7 +107,7 @@ def _find(mark: re.Pattern[bytes], raw: bytes, at: int) -> int:
 def _group(written: bytes) -> str:
     if written.lower() == b"general":
         return ""
-    name = written[1:].decode("latin-1") if written.lower() == b"%general" else _name(written)
+    name = _decoded(written[1:]) if written.lower() == b"%general" else _name(written)
     return f"{name}/"
 
 
@@ -111,7 +115,7 @@ def _name(written: bytes) -> str:
     def character(found: re.Match[str]) -> str:
         return "/" if found[3] else chr(int(found[1] or found[2], 16))
 
-    return _joined(_KEY_ESCAPE.sub(character, written.decode("latin-1")))
+    return _joined(_KEY_ESCAPE.sub(character, _decoded(written)))
 
 
 def _value(written: bytes) -> Value:
