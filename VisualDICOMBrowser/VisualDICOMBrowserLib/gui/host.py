@@ -1,4 +1,4 @@
-"""What the program around the browser offers beyond the engine. The desktop program offers nothing of it."""
+"""What the program around the browser offers beyond the engine. The desktop program has next to none of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..domain.servers import Server
+from ..domain.slicer_servers import FoundServers
 from .parts.signals import Signal
 
 
@@ -33,7 +33,7 @@ class Host:
     """See the module; what is None cannot be done here, and is not offered.
 
     :ivar name: what users call the program.
-    :ivar read_servers: returns the servers of the program's own settings.
+    :ivar read_servers: returns the servers of 3D Slicer's settings; what it raises is a :class:`.VisualDicomError`.
     :ivar install: asks the user to install Python packages that the engine named as missing, and does it; tells
         whether they are there now.
     :ivar show_log: opens the engine's log file for the user to read.
@@ -41,6 +41,6 @@ class Host:
 
     name: str = ""
     loader: SeriesLoader | None = None
-    read_servers: Callable[[], list[Server]] | None = None
+    read_servers: Callable[[], FoundServers] | None = None
     install: Callable[[], bool] | None = None
     show_log: Callable[[], None] | None = None

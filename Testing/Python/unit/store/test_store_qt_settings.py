@@ -29,7 +29,8 @@ def text(value: str) -> bytes:
 
 
 def test_a_file_of_qt_5_is_escaped_ascii(tmp_path):
-    ours = read(tmp_path, rb"[DICOM]" b"\r\n" rb'ServerNodes\0="R\xf6ntgen; \x653e\xd83d\xde00\x31"' b"\r\n")
+    raw = rb'[DICOM]@ServerNodes\0="R\xf6ntgen; \x653e\xd83d\xde00\x31"@'
+    ours = read(tmp_path, raw.replace(b"@", b"\r\n"))
     assert ours.value("DICOM/ServerNodes/0") == "Röntgen; 放😀1"
 
 
