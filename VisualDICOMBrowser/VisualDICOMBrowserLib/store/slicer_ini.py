@@ -22,10 +22,10 @@ def slicer_settings_file() -> Path | None:
     alone. A portable Slicer has its file in its own folder, where it must be pointed at.
     """
     places = [_settings_folder() / name for name in _FOLDERS]
-    common = next((file for place in places if (file := place / "Slicer.ini").is_file()), None)
+    common = next((file for place in places if _is_file(file := place / "Slicer.ini")), None)
     if common is not None:
         return common
-    revisions = [file for place in places for file in place.glob("Slicer-*.ini") if file.is_file()]
+    revisions = [file for place in places for file in place.glob("Slicer-*.ini") if _is_file(file)]
     return max(revisions, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
@@ -37,6 +37,10 @@ def servers_in(path: Path, *, unchecked: bool = False) -> FoundServers:
     :raises BadData: it is no file of settings.
     """
     return found_servers(QtSettings(path).value, unchecked=unchecked)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  Path.is_file() raises where it may not look
 
 
 def _settings_folder() -> Path:
