@@ -158,6 +158,23 @@ def _servers_remove(options: argparse.Namespace) -> _Result:
     return EXIT_DONE, {"removed": options.name}
 
 
+def _servers_import_slicer(options: argparse.Namespace) -> _Result:
+    from .store.slicer_ini import servers_in, slicer_settings_file  # noqa: PLC0415
+
+    file = options.file or slicer_settings_file()
+    if file is None:
+        raise UsageError("There is no Slicer.ini at the usual places; say where it is with: --file.")
+    _say(f"Reading {file}")
+    found = servers_in(file, unchecked=options.all)
+    document = _configuration(options).import_servers(found.servers).to_dict()
+    unusable = [{"name": failure.subject, "reason": failure.reason} for failure in found.unusable]
+    failed = unusable + document["skipped"]
+    unchecked = [{"name": name, "reason": "It is not checked in Slicer; --all imports it."} for name in found.unchecked]
+    if failed:
+        _say(f"Error: {len(failed)} of Slicer's servers cannot be imported.")
+    return (EXIT_FAILED if failed else EXIT_DONE), {**document, "skipped": failed + unchecked}
+
+
 def _configuration(options: argparse.Namespace) -> Any:
     from .engine.configuration import Configuration, default_configuration_file  # noqa: PLC0415
 
@@ -416,6 +433,10 @@ def _add_servers(sub: argparse.ArgumentParser, common: Parser) -> None:
     add = verbs.add_parser("add", help="add one, or replace the one of that name", parents=[common])
     add.set_defaults(run=_servers_add)
     grammar.add_server(add)
+    text = "take over the servers that are checked in 3D Slicer's settings; nothing configured is changed"
+    slicer = verbs.add_parser("import-slicer", help=text, description=text, parents=[common])
+    slicer.set_defaults(run=_servers_import_slicer)
+    grammar.add_import_slicer(slicer)
     remove = verbs.add_parser("remove", help="forget one", parents=[common])
     remove.set_defaults(run=_servers_remove)
     remove.add_argument("name")

@@ -64,6 +64,12 @@ def add_server(add: argparse.ArgumentParser) -> None:
     add.add_argument("--associations", type=int, default=DEFAULT_MAX_ASSOCIATIONS, help="most at once (%(default)s)")
 
 
+def add_import_slicer(sub: argparse.ArgumentParser) -> None:
+    """Add what says which servers of 3D Slicer are meant."""
+    sub.add_argument("--file", type=Path, metavar="INI", help="Slicer's settings, instead of the user's Slicer.ini")
+    sub.add_argument("--all", action="store_true", help="also those that are not checked in Slicer")
+
+
 def add_filters(sub: argparse.ArgumentParser) -> None:
     """Add the search keys."""
     sub.add_argument("--patient-id", help="whole, or with * and ?")

@@ -94,15 +94,27 @@ def _verified(document: Mapping[str, Any]) -> str:
 
 
 def _server_lines(document: Mapping[str, Any]) -> str:
+    if "imported" in document:
+        return _imported_servers(document)
     if "servers" not in document:
         verb, server = next(iter(document.items()))
         return f"{verb}: {server['name'] if isinstance(server, Mapping) else server}"
-    lines = [
-        f"{s['name']}: {s['called_aet']} at {s['host']}:{s['port']}, called as {s['calling_aet']},"
-        f" retrieve by {s['retrieve']}" + (f" through {s['proxy']}" if s["proxy"] else "")
-        for s in document["servers"]
-    ]
-    return "\n".join(lines) or "No servers are configured; add one with: servers add."
+    return "\n".join(map(_server_line, document["servers"])) or "No servers are configured; add one with: servers add."
+
+
+def _imported_servers(document: Mapping[str, Any]) -> str:
+    lines = [f"imported: {_server_line(server)}" for server in document["imported"]]
+    lines += [f"known already: {name}" for name in document["known"]]
+    lines += [f"not imported: {item['name']}: {item['reason']}" for item in document["skipped"]]
+    return "\n".join(lines) or "Slicer's settings have no servers."
+
+
+def _server_line(server: Mapping[str, Any]) -> str:
+    return (
+        f"{server['name']}: {server['called_aet']} at {server['host']}:{server['port']},"
+        f" called as {server['calling_aet']}, retrieve by {server['retrieve']}"
+        + (f" through {server['proxy']}" if server["proxy"] else "")
+    )
 
 
 def _echoed(document: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ DEFAULT_MAX_ASSOCIATIONS = 2
 
 # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters.
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
-_MAX_NAME = 64
+MAX_NAME = 64
 _MAX_HOST = 253
 
 
@@ -54,7 +54,7 @@ class Server:
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS
 
     def __post_init__(self) -> None:
-        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= _MAX_NAME):
+        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= MAX_NAME):
             raise UsageError("A server needs a name of 1 to 64 printable characters.")
         if not _is_host(self.host):
             raise UsageError(f"Server {self.name}: the host must be a host name or an address.")

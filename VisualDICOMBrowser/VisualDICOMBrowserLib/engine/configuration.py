@@ -6,11 +6,17 @@ import json
 import os
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 from ..domain.errors import PackageMissing, UsageError
+=======
+from ..domain.errors import UsageError
+from ..domain.server_import import ServerImport, plan_import
+>>>>>>> w4-servers
 from ..domain.servers import Server
 
 _VERSION = 1
@@ -102,6 +108,18 @@ class Configuration:
                 return None
             self._write(_replaced(servers, replaces, server))
             return servers[replaces]
+
+    def import_servers(self, wanted: Sequence[Server]) -> ServerImport:
+        """Add servers of another program's settings, all at once, by the rule of :mod:`..domain.server_import`.
+
+        :raises UsageError: the file cannot be read or written.
+        """
+        with self._lock:
+            servers = self._read()
+            plan = plan_import(servers.values(), wanted)
+            if plan.added:
+                self._write({**servers, **{server.name: server for server in plan.added}})
+            return plan
 
     def remove(self, name: str) -> None:
         """Remove a server.

@@ -58,6 +58,7 @@ from ..domain.results import (
     UndoResult,
     VerifyResult,
 )
+from ..domain.server_import import ServerImport
 from ..domain.servers import Server
 from ..domain.views import ElementPage, FrameView, Stack
 from ..jobs.description import JobRecord
@@ -223,6 +224,16 @@ class Engine:
         :raises UsageError: the name is taken, or its proxy or what it replaces is not configured.
         """
         self._setup.save(server, replaces)
+
+    def import_servers(self, servers: Sequence[Server]) -> ServerImport:
+        """Configure servers of another program's settings; what is configured stays as it is.
+
+        Those that are known already are not added again, names that are taken get a number, and proxies, which are
+        among ``servers``, are followed: see :mod:`..domain.server_import`.
+
+        :raises UsageError: the configuration cannot be read or written.
+        """
+        return self._setup.import_servers(servers)
 
     def remove_server(self, name: str) -> None:
         """Forget a server, and what it said it has; what is on this computer stays.

@@ -111,6 +111,13 @@ def server(value: Any) -> Server:
     return Server.from_dict(value)
 
 
+def servers(value: Any) -> list[Server]:
+    """Read a list of servers."""
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return [server(item) for item in value]
+
+
 def query_filter(value: Any) -> QueryFilter:
     """Read an object with fields of :class:`.QueryFilter`; the dates as one text."""
     if not isinstance(value, dict):
@@ -135,6 +142,7 @@ def optional(reader: Reader) -> Reader:
 METHODS: Mapping[str, Method] = {
     "servers": Method("servers"),
     "save_server": Method("save_server", {"server": server, "replaces": optional(text)}),
+    "import_servers": Method("import_servers", {"servers": servers}),
     "remove_server": Method("remove_server", {"name": text}),
     "test_server": Method("test_server", {"server": server}, cancellable=True),
     "jobs": Method("jobs"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from ..dimse.echo import echo
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, UsageError
 from ..domain.results import EchoResult
+from ..domain.server_import import ServerImport
 from ..domain.servers import Server
 from ..jobs.description import JobKind
 from .configuration import Configuration
@@ -51,6 +53,13 @@ class ServerSetup:
         if old is not None and not self._core.store.read_only:
             self._follow(old, server)
         self._tell()
+
+    def import_servers(self, wanted: Sequence[Server]) -> ServerImport:
+        """See :meth:`.Engine.import_servers`."""
+        outcome = self._core.configuration.import_servers(wanted)
+        if outcome.added:
+            self._tell()
+        return outcome
 
     def remove(self, name: str) -> None:
         """See :meth:`.Engine.remove_server`."""

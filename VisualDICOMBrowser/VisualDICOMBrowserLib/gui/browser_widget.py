@@ -106,7 +106,7 @@ class BrowserWidget(qt.QWidget):
         self._elements = MetadataView(session)
         self._strip = JobsStrip(session)
         self._jobs = JobsPanel(session)
-        self._settings = ServerSettings(session)
+        self._settings = ServerSettings(session, read_servers=self._host.read_servers)
         self._welcome = WelcomePage(session)
         self._parts = (
             self._search_bar,

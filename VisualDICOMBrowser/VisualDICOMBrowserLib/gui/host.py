@@ -1,4 +1,4 @@
-"""What the program around the browser offers beyond the engine. The desktop program offers nothing of it."""
+"""What the program around the browser offers beyond the engine. The desktop program has next to none of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..domain.servers import Server
+from ..domain.slicer_servers import FoundServers
 from .parts.signals import Signal
 
 
@@ -83,7 +83,7 @@ class Host:
     """See the module; what is None cannot be done here, and is not offered.
 
     :ivar name: what users call the program.
-    :ivar read_servers: returns the servers of the program's own settings.
+    :ivar read_servers: returns the servers of 3D Slicer's settings; what it raises is a :class:`.VisualDicomError`.
     :ivar install: asks the user to install Python packages that the engine named as missing, and does it; tells
         whether they are there now.
     :ivar install_from: does the same from a folder of wheels, for computers without internet.
@@ -92,7 +92,7 @@ class Host:
 
     name: str = ""
     loader: SeriesLoader | None = None
-    read_servers: Callable[[], list[Server]] | None = None
+    read_servers: Callable[[], FoundServers] | None = None
     install: Callable[[], bool] | None = None
     install_from: Callable[[Path], bool] | None = None
     show_log: Callable[[], None] | None = None

@@ -15,9 +15,11 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from .. import __version__
 from ..engine.client import EngineClient, engine_command, engine_environment
 from ..engine.configuration import default_configuration_file, default_database_folder
+from ..gui.host import Host
 from ..gui.messages import Tone
 from ..gui.session import Session
 from ..store.reader import CatalogueReader
+from ..store.slicer_ini import servers_in, slicer_settings_file
 from . import qt_shim, theme
 from .log import except_hook, log_qt_message, start_log, stop_log, trim
 from .main_window import MainWindow, MakeBrowser
@@ -84,7 +86,13 @@ def make_session(database: Path, config: Path, log_folder: Path) -> Session:
 def _make_browser() -> MakeBrowser:
     from ..gui.browser_widget import BrowserWidget  # noqa: PLC0415 - the module qt must be there first
 
-    return BrowserWidget
+    return lambda session, parent: BrowserWidget(session, parent, desktop_host())
+
+
+def desktop_host() -> Host:
+    """Return what this program offers the browser: the servers of Slicer's settings, if Slicer was used here."""
+    file = slicer_settings_file()
+    return Host() if file is None else Host(read_servers=lambda: servers_in(file))
 
 
 def application() -> QtWidgets.QApplication:

@@ -59,6 +59,8 @@ def test_a_server_is_read_as_it_is_written():
     server = Server("PACS", "localhost", 104, "AET", proxy="OTHER")
     (_, arguments), _ = call("save_server", {"server": server.to_dict(), "replaces": "OLD"})
     assert arguments == {"server": server, "replaces": "OLD"}
+    (_, arguments), _ = call("import_servers", {"servers": [server.to_dict()]})
+    assert arguments == {"servers": [server]}
 
 
 def test_an_export_goes_to_an_absolute_folder(tmp_path):
@@ -72,6 +74,8 @@ def test_an_export_goes_to_an_absolute_folder(tmp_path):
     [
         ("save_server", {"server": {"name": "PACS"}}),
         ("save_server", {"server": None}),
+        ("import_servers", {"servers": {}}),
+        ("import_servers", {"servers": [{"name": "PACS"}]}),
         ("test_server", {"server": {"name": "X", "host": "h", "port": 0, "called_aet": "A"}}),
         ("export", {"folder": "relative"}),
         ("remove", {"undoable": 1}),

@@ -15,6 +15,7 @@ from ..parts.signals import Signal
 from ..session import Session
 from .server_drafts import Draft, Drafts
 from .server_form import ServerForm
+from .server_importer import ReadServers, ServerImporter
 from .server_tests import Outcome, ServerTests
 
 _GLYPHS = {Outcome.RUNNING: "refresh", Outcome.GOOD: "tick", Outcome.BAD: "failed"}
@@ -28,14 +29,19 @@ class ServerSettings(qt.QWidget):
     ==========  ======  ==============================
     ``closed``  none    the user is done with the page
     ==========  ======  ==============================
+
+    :param read_servers: returns the servers of 3D Slicer's settings; None if there are none to import.
     """
 
     _known = False  # the engine said which servers there are
 
-    def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, parent: qt.QWidget | None = None, read_servers: ReadServers | None = None
+    ) -> None:
         qt.QWidget.__init__(self, parent)
         self.closed = Signal()
         self._session = session
+        self._import = ServerImporter(session, read_servers) if read_servers is not None else None
         self._drafts, self._tests = Drafts(), ServerTests(session)
         self._current: Draft | None = None
         self._problem = ""
@@ -295,7 +301,15 @@ class ServerSettings(qt.QWidget):
         column = qt.QVBoxLayout()
         column.addWidget(self.list, 1)
         column.addLayout(buttons)
+        if self._import is not None:
+            column.addWidget(self._build_import(self._import))
         return column
+
+    def _build_import(self, importer: ServerImporter) -> qt.QPushButton:
+        self.import_button = qt.QPushButton("Import from 3D Slicer", self)
+        self.import_button.setToolTip("Add the servers that are checked in 3D Slicer's DICOM settings")
+        self.import_button.clicked.connect(lambda *_: importer.run())
+        return self.import_button
 
     def _build_pages(self) -> qt.QStackedWidget:
         self.pages = qt.QStackedWidget(self)
