@@ -11,12 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
 from ..domain.errors import PackageMissing, UsageError
-=======
-from ..domain.errors import UsageError
 from ..domain.server_import import ServerImport, plan_import
->>>>>>> w4-servers
 from ..domain.servers import Server
 
 _VERSION = 1
