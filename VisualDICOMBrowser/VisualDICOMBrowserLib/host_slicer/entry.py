@@ -12,8 +12,8 @@ import slicer
 from slicer.i18n import tr as _
 
 ACTION_NAME = "VisualDICOMBrowserAction"
-#: D for DICOM. Slicer itself has Ctrl+Shift with A, T, Space (markups) and the arrows (sequences), its script repository
-#: has S, and the browser C; plain Ctrl is crowded.
+#: D for DICOM. Slicer itself has Ctrl+Shift with A, T, Space (markups) and the arrows (sequences), its script
+#: repository has S, and the browser C; plain Ctrl is crowded.
 SHORTCUT = "Ctrl+Shift+D"
 _ICON = Path(__file__).resolve().parents[2] / "Resources" / "Icons" / "VisualDICOMBrowser.png"
 

@@ -18,7 +18,7 @@ from ..gui.parts.signals import Signal
 from ..gui.session import Session
 from .frame import PREFIX, Frame
 from .notice_page import NoticePage
-from .parts import Parts, slicer_parts
+from .parts import Browser, Parts, slicer_parts
 from .quiet import quiet_logs
 
 _ARRANGEMENT = PREFIX + "arrangement"
@@ -102,6 +102,7 @@ class BrowserWindow:
         self._parts = parts
         self._folder: Path | None = None
         self._page: Any = None
+        self._browser: Browser | None = None
         self._ending = ExitStack()
         self._content = qt.QWidget()
         self._column = qt.QVBoxLayout(self._content)
@@ -154,7 +155,7 @@ class BrowserWindow:
     def _enter(self, folder: Path) -> None:
         parts = self._parts
         session = self.session = parts.make_session(folder, parts.config)
-        self._ending.callback(session.close)
+        self._ending.callback(self._end_session, session)
         self._tell(EngineState.STARTING)
         session.ready_changed.connect(self._on_ready)
         keeper = parts.make_keeper(session)
@@ -162,8 +163,7 @@ class BrowserWindow:
         host = self.host = parts.make_host(session)
         if host.loader is not None:
             self._ending.callback(host.loader.close)
-        browser = parts.make_browser(session, self._content, host)
-        self._ending.callback(browser.close_session)
+        browser = self._browser = parts.make_browser(session, self._content, host)
         browser.arrange(str(qt.QSettings().value(_ARRANGEMENT) or ""))
         self._ending.callback(lambda: qt.QSettings().setValue(_ARRANGEMENT, browser.arrangement()))
         self._show_page(browser)
@@ -180,6 +180,13 @@ class BrowserWindow:
             self._column.removeWidget(page)
             self._ending.callback(page.deleteLater)
         self._ending.close()
+
+    def _end_session(self, session: Session) -> None:
+        browser, self._browser = self._browser, None
+        if browser is not None:
+            browser.close_session()
+        else:
+            session.close()
 
     def _show_page(self, page: Any) -> None:
         self._page = page
