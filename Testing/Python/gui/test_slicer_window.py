@@ -32,7 +32,7 @@ def kit_without_main_window(qapp, tmp_path: Path) -> Iterator[WindowKit]:
 
 
 def _window_module() -> Any:
-    from VisualDICOMBrowserLib.host_slicer import window
+    from VisualDICOMBrowserLib.host_slicer import window  # noqa: PLC0415 - it needs the fake Slicer
 
     return window
 
@@ -259,7 +259,7 @@ def root_log() -> Iterator[list[str]]:
 
 @pytest.mark.expects_log("A listener failed.")
 def test_only_troubles_reach_slicers_log_and_no_exceptions_text(kit, root_log):
-    from VisualDICOMBrowserLib.host_slicer.quiet import quiet_logs
+    from VisualDICOMBrowserLib.host_slicer.quiet import quiet_logs  # noqa: PLC0415
 
     quiet_logs()
     quiet_logs()
@@ -276,7 +276,7 @@ def test_only_troubles_reach_slicers_log_and_no_exceptions_text(kit, root_log):
 
 
 def test_pynetdicom_is_silenced_where_it_is_loaded(kit, root_log, monkeypatch):
-    from VisualDICOMBrowserLib.host_slicer.quiet import quiet_logs
+    from VisualDICOMBrowserLib.host_slicer.quiet import quiet_logs  # noqa: PLC0415
 
     network = logging.getLogger("pynetdicom")
     monkeypatch.setattr(network, "propagate", True)

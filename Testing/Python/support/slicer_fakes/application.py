@@ -46,7 +46,7 @@ class _Known:
 
 
 class _KnownModule(ModuleType):
-    """A Python module with the members that were given; ``maybe`` may be missing, as in Slicer before it has started."""
+    """A Python module with the members that were given; those in ``maybe`` may come later, as Slicer starts."""
 
     def __init__(self, name: str, members: dict[str, Any], maybe: tuple[str, ...] = ()) -> None:
         super().__init__(name)
@@ -164,8 +164,8 @@ class ScriptedLoadableModuleLogic:
 class ScriptedLoadableModuleTest(unittest.TestCase):
     """Base class of a module's test; :meth:`runTest` runs all methods with "test" in their names."""
 
-    def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
-        sys.modules["slicer"].util.delayDisplay(message, msec or requestedDelay or 100)
+    def delayDisplay(self, message: str) -> None:
+        sys.modules["slicer"].util.delayDisplay(message, 100)
 
     def runTest(self) -> None:
         names = [name for name in dir(self) if "test" in name and callable(getattr(self, name))]
