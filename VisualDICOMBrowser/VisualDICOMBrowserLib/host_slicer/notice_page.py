@@ -7,8 +7,6 @@ from typing import Any
 
 import qt
 
-_WIDTH = 460
-
 
 class NoticePage(qt.QWidget):
     """See the module.
@@ -21,14 +19,12 @@ class NoticePage(qt.QWidget):
         label = qt.QLabel(sentence, self)
         label.setWordWrap(True)
         label.setAlignment(qt.Qt.AlignCenter)
-        label.setMaximumWidth(_WIDTH)
-        label.setMinimumWidth(_WIDTH // 2)
         self._button = qt.QPushButton(button, self)
         self._button.clicked.connect(lambda *_: action())
         column = qt.QVBoxLayout(self)
-        column.setContentsMargins(24, 24, 24, 24)
+        column.setContentsMargins(48, 24, 48, 24)
         column.addStretch(2)
-        column.addWidget(label, 0, qt.Qt.AlignHCenter)
+        column.addWidget(label)
         column.addSpacing(16)
         column.addWidget(self._button, 0, qt.Qt.AlignHCenter)
         column.addStretch(3)
