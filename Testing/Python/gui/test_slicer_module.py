@@ -58,6 +58,11 @@ def panel_texts(kit: WindowKit) -> str:
     return "\n".join(label.text() for label in parent.findChildren(qt.QLabel) if not label.isHidden())
 
 
+def button_of(kit: WindowKit, text: str) -> Any:
+    (button,) = [one for one in widget_of(kit).parent.findChildren(qt.QPushButton) if one.text() == text]
+    return button
+
+
 def browser() -> Any:
     return window_module().browser_window()
 
@@ -108,7 +113,9 @@ def test_what_the_start_of_slicer_loads_is_light():
         "    print(*(name for name in sys.modules))\n"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=env, check=False
+    )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "VisualDICOMBrowserLib.host_slicer.entry" in loaded
@@ -153,9 +160,19 @@ def test_the_panel_has_a_button_that_opens_the_browser(kit):
     use_parts(kit)
     kit.slicer.load()
     kit.slicer.modules.visualdicombrowser.widgetRepresentation()
-    (button,) = widget_of(kit).parent.findChildren(qt.QPushButton)
-    button.click()
+    button_of(kit, "Open the browser").click()
     assert browser().is_visible()
+
+
+def test_the_panel_shows_the_engines_log_once_there_is_an_engine(kit):
+    use_parts(kit)
+    kit.slicer.load()
+    kit.slicer.modules.visualdicombrowser.widgetRepresentation()
+    button = button_of(kit, "Show the engine's log")
+    assert not button.isEnabled()
+    button_of(kit, "Open the browser").click()
+    button.click()
+    assert kit.log[-1] == "log shown"
 
 
 @pytest.mark.parametrize(
@@ -207,8 +224,7 @@ def test_a_reload_while_another_module_is_shown_opens_nothing(kit):
     kit.slicer.load()
     kit.slicer.select(NAME)
     kit.slicer.select("Data")
-    (reload_button,) = [one for one in widget_of(kit).parent.findChildren(qt.QPushButton) if one.text() == "Reload"]
-    reload_button.click()
+    button_of(kit, "Reload").click()
     assert browser() is None
     assert kit.log[-1] == "end first"
     use_parts(kit)

@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .entry import SHORTCUT, open_from_anywhere
-from .window import EngineState, Status, status, status_changed
+from .window import EngineState, Status, browser_window, status, status_changed
 
 
 class ModulePanel(qt.QWidget):
@@ -21,11 +21,13 @@ class ModulePanel(qt.QWidget):
         self._open.setToolTip(SHORTCUT)
         self._open.clicked.connect(lambda *_arguments: open_from_anywhere())
         self._status = qt.QLabel("", self)
+        self._log = qt.QPushButton(_("Show the engine's log"), self)
+        self._log.clicked.connect(lambda *_arguments: _show_log())
         for label in (intro, self._status):
             label.setWordWrap(True)
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (intro, self._open, self._status):
+        for widget in (intro, self._open, self._status, self._log):
             column.addWidget(widget)
         status_changed.connect(self._show)
         self._show(status())
@@ -36,6 +38,13 @@ class ModulePanel(qt.QWidget):
 
     def _show(self, now: Status) -> None:
         self._status.setText(sentence_of(now))
+        self._log.setEnabled(now.state is not EngineState.CLOSED)
+
+
+def _show_log() -> None:
+    window = browser_window()
+    if window is not None:
+        window.show_log()
 
 
 def sentence_of(now: Status) -> str:

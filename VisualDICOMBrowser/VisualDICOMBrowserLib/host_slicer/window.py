@@ -122,6 +122,10 @@ class BrowserWindow:
         """Tell whether the user has it open."""
         return self._frame.is_visible()
 
+    def show_log(self) -> None:
+        """Show the engine's log."""
+        self._parts.show_log()
+
     def close(self) -> None:
         """Close it for good: keep its place and end the engine, which takes 5 s at most."""
         with ExitStack() as stack:  # whatever fails, the engine does not stay

@@ -34,7 +34,9 @@ FIELDS: dict[str, type] = {
     "tier": int,
 }
 REQUIRED = ("$schema", "category", "scm_url")
-SCHEMA = "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.1.json#"
+SCHEMA = (
+    "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.1.json#"
+)
 MAX_BYTES = 100 * 1024 * 1024
 HOSTS_LIBRARIES = {"slicer", "qt", "ctk", "vtk", "VisualDICOMBrowserLib"}
 
@@ -149,7 +151,7 @@ def test_the_readme_has_a_summary_a_picture_the_module_and_how_to_use_it_in_slic
     assert re.search(r"<img |!\[", README)
     (section,) = re.findall(r"(?ms)^## In 3D Slicer$(.*?)^## ", README)
     assert "**Visual DICOM Browser**" in section  # a sentence for each module
-    for word in ("additional module path", "Ctrl+Shift+D", "log", "Documentation/Slicer.md"):
+    for word in ("--additional-module-path", "Ctrl+Shift+D", "log", "Documentation/Slicer.md"):
         assert word in " ".join(section.split()), word
     assert (TOP / "Documentation" / "Slicer.md").is_file()
 
@@ -178,7 +180,9 @@ def test_what_runs_at_file_scope_is_found():
 
 
 def test_the_repository_is_small_enough():
-    sizes = [path.stat().st_size for path in TOP.rglob("*") if path.is_file() and not set(path.parts) & {".git", ".venv"}]
+    sizes = [
+        path.stat().st_size for path in TOP.rglob("*") if path.is_file() and not set(path.parts) & {".git", ".venv"}
+    ]
     assert sum(sizes) < MAX_BYTES
 
 
