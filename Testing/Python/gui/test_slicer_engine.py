@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import qt
+from PySide6.QtTest import QTest
 
 from support.browser_window import wait_for
 from support.process_table import children
@@ -73,3 +74,12 @@ def test_the_docked_browser_leaves_room_for_slicers_views(kit):
     dock.setFloating(False)
     wait_for(lambda: main.centralWidget().width() >= 200 and dock.width() >= 600, "the layout")
     assert main.width() == 1400
+    browser = kit.browsers[-1]
+    find_module = qt.QShortcut(qt.QKeySequence("Ctrl+F"), main)  # as Slicer has it
+    browser.activateWindow()
+    for key, modifiers in ((qt.Qt.Key_F, qt.Qt.ControlModifier), (qt.Qt.Key_Slash, qt.Qt.NoModifier)):
+        browser._patients._view.setFocus()
+        wait_for(browser._patients._view.hasFocus, "the focus")
+        QTest.keyClick(browser._patients._view, key, modifiers)
+        assert browser._search_bar._field.hasFocus()
+    assert find_module.isEnabled()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import qt
+from PySide6.QtTest import QTest
 
 from support.browser_window import spin, wait_for
 from support.slicer_fakes.application import FakeSlicer
@@ -230,6 +231,72 @@ def test_what_fails_while_it_ends_does_not_keep_the_engine(kit, monkeypatch):
         _window_module().close_browser()
     assert kit.log[-1] == "end first"
     assert _window_module().browser_window() is None
+
+
+def test_what_fails_while_it_opens_leaves_nothing_behind(kit, monkeypatch):
+    def fails(*arguments: object) -> Any:
+        raise ImportError("no")
+
+    works, kit.make_browser = kit.make_browser, fails
+    kit.open_database("first")
+    with pytest.raises(ImportError):
+        _open(kit)
+    assert kit.log == ["watch closed", "loader closed", "keeper closed", "end first"]
+    kit.make_browser = works
+    assert _open(kit).is_visible()
+
+
+@pytest.fixture
+def slicers_keys(kit) -> list[str]:
+    """Shortcuts of Slicer and of Segment Editor in the main window; the list has those that were taken."""
+    main, taken = kit.slicer.main_window, []
+    for keys in ("Ctrl+F", "Ctrl+Left", "Space", "I", "1", "Ctrl+O", "Alt+X", "F1"):
+        shortcut = qt.QShortcut(qt.QKeySequence(keys), main)
+        shortcut.activated.connect(lambda keys=keys: taken.append(keys))
+        shortcut.activatedAmbiguously.connect(lambda keys=keys: taken.append(f"{keys} twice"))
+    return taken
+
+
+KEYS = (
+    (qt.Qt.Key_F, qt.Qt.ControlModifier),
+    (qt.Qt.Key_Left, qt.Qt.ControlModifier),
+    (qt.Qt.Key_Space, qt.Qt.NoModifier),
+    (qt.Qt.Key_I, qt.Qt.NoModifier),
+    (qt.Qt.Key_1, qt.Qt.NoModifier),
+    (qt.Qt.Key_O, qt.Qt.ControlModifier),
+    (qt.Qt.Key_X, qt.Qt.AltModifier),
+    (qt.Qt.Key_F1, qt.Qt.NoModifier),
+)
+
+
+@pytest.mark.parametrize("floating", [False, True])
+def test_while_the_browser_has_the_focus_its_keys_are_its_own(kit, slicers_keys, floating):
+    kit.open_database("first")
+    _open(kit)
+    _dock(kit).setFloating(floating)
+    browser = kit.browsers[0]
+    browser.setFocusPolicy(qt.Qt.StrongFocus)
+    browser.activateWindow()
+    browser.setFocus()
+    wait_for(browser.hasFocus, "the focus")
+    for key, modifiers in KEYS:
+        QTest.keyClick(browser, key, modifiers)
+    assert slicers_keys == ["Ctrl+O", "Alt+X", "F1"]
+    assert kit.log[-1] == "search focused"
+
+
+def test_elsewhere_slicers_keys_are_slicers(kit, slicers_keys):
+    kit.open_database("first")
+    _open(kit)
+    views = kit.slicer.main_window.centralWidget()
+    views.setFocusPolicy(qt.Qt.StrongFocus)
+    kit.slicer.main_window.activateWindow()
+    views.setFocus()
+    wait_for(views.hasFocus, "the focus")
+    for key, modifiers in KEYS:
+        QTest.keyClick(views, key, modifiers)
+    assert slicers_keys == ["Ctrl+F", "Ctrl+Left", "Space", "I", "1", "Ctrl+O", "Alt+X", "F1"]
+    assert kit.log == ["start first"]
 
 
 def test_servers_lie_beside_slicers_settings(kit):

@@ -8,9 +8,10 @@ import slicer
 def prepare_database() -> None:
     """Have Slicer open its database, which it otherwise does when it has started.
 
-    Needed where the browser is Slicer's start-up module; idempotent, and Slicer's DICOM module does the same.
+    Needed where the browser is Slicer's start-up module, and done there by Slicer's DICOM module in the same way.
     """
-    slicer.modules.DICOMInstance.performPostModuleDiscoveryTasks()
+    if not hasattr(slicer, "dicomDatabase"):
+        slicer.modules.DICOMInstance.performPostModuleDiscoveryTasks()
 
 
 def create_default_database() -> bool:

@@ -33,6 +33,9 @@ class Browser(Protocol):
     def arrange(self, text: str) -> None:
         """Take what :meth:`arrangement` returned."""
 
+    def focus_search(self) -> None:
+        """Put the cursor into the search field."""
+
     def close_session(self) -> None:
         """End the engine."""
 

@@ -18,6 +18,7 @@ from ..gui.parts.signals import Signal
 from ..gui.session import Session
 from .frame import PREFIX, Frame
 from .notice_page import NoticePage
+from .pane import Pane
 from .parts import Browser, Parts, slicer_parts
 from .quiet import quiet_logs
 
@@ -104,7 +105,8 @@ class BrowserWindow:
         self._page: Any = None
         self._browser: Browser | None = None
         self._ending = ExitStack()
-        self._content = qt.QWidget()
+        self._content = Pane()
+        self._content.search_asked.connect(self._focus_search)
         self._column = qt.QVBoxLayout(self._content)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._frame = Frame(self._content, _("Visual DICOM Browser"))
@@ -112,7 +114,11 @@ class BrowserWindow:
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._follow)
         self._watch = parts.watch_folder(lambda _folder: self._later.start(0))
-        self._follow()
+        try:
+            self._follow()
+        except BaseException:
+            self.close()
+            raise
 
     def show(self) -> None:
         """Bring it to the user's eyes."""
@@ -203,6 +209,10 @@ class BrowserWindow:
     def _tell(self, state: EngineState, reason: str = "") -> None:
         self.status = Status(state, self._folder, reason)
         status_changed.emit(self.status)
+
+    def _focus_search(self) -> None:
+        if self._browser is not None:
+            self._browser.focus_search()
 
     def _create_database(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("Slicer's DICOM database could not be opened.")):

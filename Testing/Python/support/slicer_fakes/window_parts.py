@@ -94,6 +94,9 @@ class PlainBrowser(qt.QWidget):
     def arrange(self, text: str) -> None:
         self.arranged = text
 
+    def focus_search(self) -> None:
+        self.session.log.append("search focused")
+
     def close_session(self) -> None:
         self.session.close()
 
