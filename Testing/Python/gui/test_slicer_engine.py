@@ -18,6 +18,8 @@ from VisualDICOMBrowserLib.engine.configuration import Configuration
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
 from VisualDICOMBrowserLib.host_desktop.app import make_session
 
+EVERYBODY = 7
+
 
 @pytest.fixture
 def kit(qapp, demo, tmp_path: Path) -> Iterator[WindowKit]:
@@ -60,26 +62,28 @@ def test_another_database_has_another_engine_and_the_same_servers(kit, tmp_path)
     assert first != second
     assert (tmp_path / "second" / "visual-dicom-browser.sqlite").is_file()
     kit.browsers[-1].search()
-    wait_for(lambda: kit.browsers[-1]._patients._view.model().rowCount() == 7, "the patients of the demo")
+    wait_for(lambda: kit.browsers[-1]._patients._view.model().rowCount() == EVERYBODY, "the patients of the demo")
     window.close_browser()
     assert {child.pid for child in children()} == before
 
 
-def test_the_docked_browser_leaves_room_for_slicers_views(kit):
+def test_the_docked_browser_leaves_room_for_slicers_views_and_has_its_keys(kit):
     kit.open_database("first")
     opened = _open()
     wait_for(lambda: _running(opened, "first"), "the engine")
-    main = kit.slicer.main_window
+    main, browser = kit.slicer.main_window, kit.browsers[0]
     dock = main.findChild(qt.QDockWidget, "VisualDICOMBrowserDockWidget")
     dock.setFloating(False)
     wait_for(lambda: main.centralWidget().width() >= 200 and dock.width() >= 600, "the layout")
     assert main.width() == 1400
-    browser = kit.browsers[-1]
+    browser.search()
+    people = browser._patients._view
+    wait_for(lambda: people.model().rowCount() == EVERYBODY, "the patients of the demo")
     find_module = qt.QShortcut(qt.QKeySequence("Ctrl+F"), main)  # as Slicer has it
     browser.activateWindow()
     for key, modifiers in ((qt.Qt.Key_F, qt.Qt.ControlModifier), (qt.Qt.Key_Slash, qt.Qt.NoModifier)):
-        browser._patients._view.setFocus()
-        wait_for(browser._patients._view.hasFocus, "the focus")
-        QTest.keyClick(browser._patients._view, key, modifiers)
+        people.setFocus()
+        wait_for(people.hasFocus, "the focus")
+        QTest.keyClick(people, key, modifiers)
         assert browser._search_bar._field.hasFocus()
     assert find_module.isEnabled()
