@@ -27,12 +27,11 @@ def kit(qapp, demo, tmp_path: Path) -> Iterator[WindowKit]:
         from VisualDICOMBrowserLib.host_slicer import window  # noqa: PLC0415 - it needs the fake Slicer
 
         kit = WindowKit(slicer)
-        kit.make_session = lambda folder, config: make_session(folder, config, tmp_path)
+        config = tmp_path / "config.json"
+        Configuration(config).add(demo.server)
+        kit.make_session = lambda folder: make_session(folder, config, tmp_path)
         kit.make_browser = BrowserWidget
-        parts = kit.parts()
-        parts.config.parent.mkdir()
-        Configuration(parts.config).add(demo.server)
-        window.slicer_parts = lambda: parts
+        window.slicer_parts = kit.parts
         slicer.main_window.show()
         yield kit
         window.close_browser()

@@ -206,7 +206,7 @@ def test_a_reload_closes_the_browser_first_and_opens_it_anew_where_the_module_is
     kit.slicer.on_read = lambda: use_parts(kit)
     old_widget.onReload()
     assert old_module.browser_window() is None
-    assert kit.log == ["start first", "watch closed", "loader closed", "keeper closed", "end first", "start first"]
+    assert kit.log == ["start first", "watch closed", "keeper closed", "loader closed", "end first", "start first"]
     assert widget_of(kit) is not old_widget
     assert window_module() is not old_module
     assert browser() is not old_window

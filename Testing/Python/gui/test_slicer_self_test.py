@@ -42,7 +42,7 @@ class WorkingKit(WindowKit):
         sys.modules.update(dicom_lib(self, self._import))
         vars(sys.modules["VisualDICOMBrowserLib.host_slicer.window"])["slicer_parts"] = self.parts
 
-    def _working_session(self, folder: Path, config: Path) -> Any:
+    def _working_session(self, folder: Path) -> Any:
         session = StartableSession(folder, self.log)
         session.start = lambda: qt.QTimer.singleShot(0, session.come_up)
         session.reader.series_by_uid = self._rows
@@ -121,7 +121,8 @@ def test_a_browser_that_was_open_stays_and_goes_back_to_its_database(kit):
     opened = window.open_browser()
     run_self_test()
     assert window.browser_window() is opened
-    assert kit.current_folder() == folder
+    assert kit.current_folder() == opened.status.folder == folder
+    assert [line for line in kit.log if line.startswith("end")] == ["end mine", "end database"]
 
 
 def test_a_series_that_does_not_appear_is_told(kit):

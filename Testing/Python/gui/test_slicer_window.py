@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 
 from support.browser_window import spin, wait_for
 from support.slicer_fakes.application import FakeSlicer
-from support.slicer_fakes.window_parts import FakeLoader, WindowKit
+from support.slicer_fakes.window_parts import Keeper, WindowKit
 from VisualDICOMBrowserLib.domain.errors import LocalError
 
 
@@ -81,6 +81,15 @@ def test_closing_the_dock_leaves_the_engine_alone(kit):
     assert kit.log == ["start first"]
 
 
+def test_closing_the_dock_keeps_its_place_at_once(kit):
+    kit.open_database("first")
+    _open(kit)
+    assert qt.QSettings().allKeys() == []
+    _dock(kit).close()
+    kept = {key.removeprefix("VisualDICOMBrowser/") for key in qt.QSettings().allKeys()}
+    assert kept == {"floating", "geometry", "arrangement"}
+
+
 def test_the_status_follows_the_engine(kit):
     states = _states(kit)
     kit.open_database("first")
@@ -97,7 +106,7 @@ def test_another_folder_has_another_session(kit):
     window = _open(kit)
     kit.open_database("second")
     wait_for(lambda: len(kit.sessions) == 2, "the second session")
-    assert kit.log == ["start first", "loader closed", "keeper closed", "end first", "start second"]
+    assert kit.log == ["start first", "keeper closed", "loader closed", "end first", "start second"]
     assert window.session is kit.sessions[1]
     assert window.status.folder.name == "second"
     kit.sessions[0].come_up()  # too late
@@ -141,7 +150,7 @@ def test_a_database_that_is_closed_ends_the_session(kit):
 
 
 def test_a_session_that_cannot_be_made_says_why_and_can_be_tried_again(kit):
-    def fails(folder: Path, config: Path) -> Any:
+    def fails(folder: Path) -> Any:
         raise LocalError("The log file cannot be written.")
 
     works, kit.make_session = kit.make_session, fails
@@ -221,10 +230,10 @@ def test_closing_it_leaves_nothing_connected(kit):
 
 
 def test_what_fails_while_it_ends_does_not_keep_the_engine(kit, monkeypatch):
-    def fails(loader: object) -> None:
+    def fails(keeper: object) -> None:
         raise OSError("no")
 
-    monkeypatch.setattr(FakeLoader, "close", fails)
+    monkeypatch.setattr(Keeper, "close", fails)
     kit.open_database("first")
     _open(kit)
     with pytest.raises(OSError, match="no"):
@@ -241,7 +250,7 @@ def test_what_fails_while_it_opens_leaves_nothing_behind(kit, monkeypatch):
     kit.open_database("first")
     with pytest.raises(ImportError):
         _open(kit)
-    assert kit.log == ["watch closed", "loader closed", "keeper closed", "end first"]
+    assert kit.log == ["watch closed", "keeper closed", "loader closed", "end first"]
     kit.make_browser = works
     assert _open(kit).is_visible()
 
@@ -297,10 +306,6 @@ def test_elsewhere_slicers_keys_are_slicers(kit, slicers_keys):
         QTest.keyClick(views, key, modifiers)
     assert slicers_keys == ["Ctrl+F", "Ctrl+Left", "Space", "I", "1", "Ctrl+O", "Alt+X", "F1"]
     assert kit.log == ["start first"]
-
-
-def test_servers_lie_beside_slicers_settings(kit):
-    assert kit.parts().config == kit.slicer.folder / "VisualDICOMBrowser" / "config.json"
 
 
 class _Heard(logging.Handler):

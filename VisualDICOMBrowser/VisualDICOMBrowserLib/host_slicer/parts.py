@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import slicer
-
 from ..gui.host import Host
-from ..gui.parts.portable import value
 from ..gui.session import Session
 
 #: What Slicer is called in the window's sentences.
@@ -37,28 +34,26 @@ class Browser(Protocol):
         """Put the cursor into the search field."""
 
     def close_session(self) -> None:
-        """End the engine."""
+        """End the engine, and what the host offers."""
 
 
 @dataclass(frozen=True)
 class Parts:
     """See the module.
 
-    :ivar config: the file with the configured servers.
     :ivar current_folder: returns the folder of Slicer's DICOM database; None if none is open.
     :ivar watch_folder: calls a function whenever that may have changed, until it is closed.
-    :ivar make_session: makes the session on a database folder and a configuration file, not yet started.
+    :ivar make_session: makes the session on a database folder, not yet started.
     :ivar make_keeper: keeps Slicer's database up to date with what the engine received, imported and removed.
     :ivar make_host: tells what Slicer offers beyond the engine.
-    :ivar make_browser: makes the widget, on a session, below a parent.
+    :ivar make_browser: makes the widget, on a session, below a parent; it ends session and loader.
     :ivar create_database: opens or creates Slicer's default database; tells whether one is open now.
     :ivar show_log: shows the engine's log.
     """
 
-    config: Path
     current_folder: Callable[[], Path | None]
     watch_folder: Callable[[Callable[[Path | None], None]], Closing]
-    make_session: Callable[[Path, Path], Session]
+    make_session: Callable[[Path], Session]
     make_keeper: Callable[[Session], Closing]
     make_host: Callable[[Session], Host]
     make_browser: Callable[[Session, Any, Host], Browser]
@@ -76,22 +71,15 @@ def slicer_parts() -> Parts:
 
     prepare_database()
     return Parts(
-        config=configuration_file(),
         current_folder=current_folder,
         watch_folder=FolderWatch,
         make_session=make_session,
-        make_keeper=lambda session: DatabaseKeeper(session, slicer.dicomDatabase),
+        make_keeper=DatabaseKeeper,
         make_host=_make_host,
         make_browser=BrowserWidget,
         create_database=create_default_database,
         show_log=show_log,
     )
-
-
-def configuration_file() -> Path:
-    """Return the file with the servers: beside Slicer's own settings, so that it stays when Slicer is updated."""
-    settings = Path(value(slicer.app, "slicerUserSettingsFilePath"))
-    return settings.parent / "VisualDICOMBrowser" / "config.json"
 
 
 def _make_host(session: Session) -> Host:
@@ -100,4 +88,5 @@ def _make_host(session: Session) -> Host:
     from .packages import ensure_packages  # noqa: PLC0415
     from .slicer_servers import read_servers  # noqa: PLC0415
 
-    return Host(NAME, SlicerLoader(session), read_servers, ensure_packages, show_log)
+    loader = SlicerLoader(session)
+    return Host(NAME, loader=loader, read_servers=read_servers, install=ensure_packages, show_log=show_log)

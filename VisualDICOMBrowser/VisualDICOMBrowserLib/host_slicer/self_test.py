@@ -14,7 +14,7 @@ from typing import Any
 import qt
 import slicer
 
-from .window import BrowserWindow, EngineState, browser_window, close_browser, open_browser
+from .window import BrowserWindow, EngineState, browser_window, close_browser, open_browser, status
 
 ROWS, COLUMNS, SLICES = 24, 32, 5
 SPACING = (0.9, 0.7, 2.5)  # between columns, rows, slices
@@ -48,6 +48,8 @@ class SelfTest:
                 finally:
                     if not self._was_open:
                         close_browser()
+            if self._was_open:  # before the folder goes
+                _wait_for(lambda: status().folder != database, lambda: "the browser to go back to its database")
 
     def _steps(self, dicom_utils: Any, files: Path) -> None:
         self._say("The module is there")
@@ -55,7 +57,7 @@ class SelfTest:
         self._say("The window opens and the engine starts")
         window = open_browser()
         _check(window.is_visible(), "The window is not visible")
-        _wait_for(lambda: window.status.state is EngineState.RUNNING, lambda: f"the engine: {window.status}")
+        _wait_for(lambda: _runs_here(window), lambda: f"the engine: {window.status}")
         self._say("A series that Slicer imports appears")
         write_series(files)
         dicom_utils.importDicom(str(files))
@@ -90,6 +92,11 @@ class SelfTest:
         _wait_for(lambda: errors or not slicer.dicomDatabase.filesForSeries(SERIES_UID), lambda: "the rows to go")
         _check(not errors, f"It could not be removed: {errors}")
         _wait_for(lambda: _count(window) == 0, lambda: f"the series to go: the browser has {_count(window)} images")
+
+
+def _runs_here(window: BrowserWindow) -> bool:
+    folder = Path(slicer.dicomDatabase.databaseDirectory)
+    return window.status.state is EngineState.RUNNING and window.status.folder == folder
 
 
 def _volumes() -> list[Any]:

@@ -110,6 +110,7 @@ class BrowserWindow:
         self._column = qt.QVBoxLayout(self._content)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._frame = Frame(self._content, _("Visual DICOM Browser"))
+        self._frame.hidden.connect(self._keep_arrangement)
         self._later = qt.QTimer()  # the database tells of changes in the midst of them
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._follow)
@@ -164,18 +165,16 @@ class BrowserWindow:
 
     def _enter(self, folder: Path) -> None:
         parts = self._parts
-        session = self.session = parts.make_session(folder, parts.config)
+        session = self.session = parts.make_session(folder)
         self._ending.callback(self._end_session, session)
         self._tell(EngineState.STARTING)
         session.ready_changed.connect(self._on_ready)
         keeper = parts.make_keeper(session)
         self._ending.callback(keeper.close)
         host = self.host = parts.make_host(session)
-        if host.loader is not None:
-            self._ending.callback(host.loader.close)
         browser = self._browser = parts.make_browser(session, self._content, host)
         browser.arrange(str(qt.QSettings().value(_ARRANGEMENT) or ""))
-        self._ending.callback(lambda: qt.QSettings().setValue(_ARRANGEMENT, browser.arrangement()))
+        self._ending.callback(self._keep_arrangement)
         self._show_page(browser)
         session.start()
 
@@ -184,19 +183,28 @@ class BrowserWindow:
         page, self._page = self._page, None
         if self.session is not None:
             self.session.ready_changed.disconnect(self._on_ready)
-        self.session = self.host = None
         if page is not None:
             page.hide()
             self._column.removeWidget(page)
-            self._ending.callback(page.deleteLater)
-        self._ending.close()
+        try:
+            self._ending.close()
+        finally:
+            self.session = self.host = None
+            if page is not None:
+                page.deleteLater()
+
+    def _keep_arrangement(self) -> None:
+        if self._browser is not None:
+            qt.QSettings().setValue(_ARRANGEMENT, self._browser.arrangement())
 
     def _end_session(self, session: Session) -> None:
         browser, self._browser = self._browser, None
         if browser is not None:
             browser.close_session()
-        else:
-            session.close()
+            return
+        if self.host is not None and self.host.loader is not None:
+            self.host.loader.close()
+        session.close()
 
     def _show_page(self, page: Any) -> None:
         self._page = page

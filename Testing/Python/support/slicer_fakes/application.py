@@ -195,8 +195,6 @@ class FakeSlicer:
         self.app = qSlicerApplication(
             moduleManager=lambda: self.manager,
             testingEnabled=lambda: True,
-            slicerUserSettingsFilePath=str(folder / "Slicer.ini"),
-            temporaryPath=str(folder),
         )
         self.steps: list[str] = []
         self.on_read: Callable[[], object] = lambda: None

@@ -55,6 +55,10 @@ class Ending:
         self._log.append(f"{self.name} closed")
 
 
+class Keeper(Ending):
+    """Keeps nothing."""
+
+
 class StartableSession(FakeSession):
     """A session whose engine runs when told to."""
 
@@ -98,6 +102,7 @@ class PlainBrowser(qt.QWidget):
         self.session.log.append("search focused")
 
     def close_session(self) -> None:
+        self.host.loader.close()
         self.session.close()
 
 
@@ -130,20 +135,19 @@ class WindowKit:
         self.sessions: list[Any] = []
         self.browsers: list[Any] = []
         self.created: Path | None = slicer.folder / "created"
-        self.make_session: Callable[[Path, Path], Any] = lambda folder, config: StartableSession(folder, self.log)
+        self.make_session: Callable[[Path], Any] = lambda folder: StartableSession(folder, self.log)
         self.make_browser: Callable[..., Any] = PlainBrowser
         self.load: Callable[[str], None] = lambda uid: None
 
     def parts(self) -> Any:
         """Return the parts; the module ``slicer`` must be the fake."""
-        from VisualDICOMBrowserLib.host_slicer.parts import Parts, configuration_file  # noqa: PLC0415
+        from VisualDICOMBrowserLib.host_slicer.parts import Parts  # noqa: PLC0415
 
         return Parts(
-            config=configuration_file(),
             current_folder=self.current_folder,
             watch_folder=self._watch,
             make_session=self._make_session,
-            make_keeper=lambda session: Ending("keeper", self.log),
+            make_keeper=lambda session: Keeper("keeper", self.log),
             make_host=lambda session: Host("Slicer", FakeLoader(self.log, self.load)),
             make_browser=self._make_browser,
             create_database=self._create,
@@ -166,8 +170,8 @@ class WindowKit:
         self.database.closed.connect(listener)
         return Ending("watch", self.log)
 
-    def _make_session(self, folder: Path, config: Path) -> Any:
-        self.sessions.append(self.make_session(folder, config))
+    def _make_session(self, folder: Path) -> Any:
+        self.sessions.append(self.make_session(folder))
         return self.sessions[-1]
 
     def _make_browser(self, *arguments: Any) -> Any:
