@@ -111,12 +111,19 @@ class FakeLoader(Ending):
 
     def __init__(self, log: list[str], load: Callable[[str], None] = lambda uid: None) -> None:
         super().__init__("loader", log)
-        self.loaded_changed = Signal()
+        self.loaded_changed, self.progress_changed, self.choice_asked = Signal(), Signal(), Signal()
+        self.loaded: frozenset[str] = frozenset()
         self._load = load
 
     def load(self, series_uids: list[str], *, choose: bool = False) -> None:
         for uid in series_uids:
             self._load(uid)
+
+    def choose(self, places: list[int]) -> None:
+        raise AssertionError("nothing was to be chosen")
+
+    def cancel(self) -> None:
+        return None
 
 
 class WindowKit:
