@@ -78,6 +78,10 @@ class BrowserWidget(qt.QWidget):
         """Ask the servers for what stands in the search field, as Enter does."""
         self._search_bar.search()
 
+    def focus_search(self) -> None:
+        """Put the cursor into the search field."""
+        self._search_bar.focus_field()
+
     def dragEnterEvent(self, event: qt.QDragEnterEvent) -> None:
         """Take files wherever nothing else does."""
         accept_files(event)

@@ -10,13 +10,15 @@ import pytest
 from support.pythonqt_facts import facts
 from support.pythonqt_rules import MODAL_ALLOWED, check
 
-PACKAGE = Path(__file__).resolve().parents[4] / "VisualDICOMBrowser" / "VisualDICOMBrowserLib"
+MODULE = Path(__file__).resolve().parents[4] / "VisualDICOMBrowser" / "VisualDICOMBrowser.py"
+PACKAGE = MODULE.with_name("VisualDICOMBrowserLib")
 
 
 def sources() -> dict[str, str]:
     """Give the modules that run inside Slicer."""
     paths = [path for layer in ("gui", "host_slicer") for path in sorted((PACKAGE / layer).rglob("*.py"))]
-    return {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    texts = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    return texts | {MODULE.name: MODULE.read_text(encoding="utf-8")}
 
 
 def rules_found(source: str) -> set[str]:
