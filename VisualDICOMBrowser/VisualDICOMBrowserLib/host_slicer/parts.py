@@ -85,8 +85,15 @@ def slicer_parts() -> Parts:
 def _make_host(session: Session) -> Host:
     from .engine_start import show_log  # noqa: PLC0415
     from .loading import SlicerLoader  # noqa: PLC0415
-    from .packages import ensure_packages  # noqa: PLC0415
+    from .packages import ensure_packages, install_from_folder  # noqa: PLC0415
     from .slicer_servers import read_servers  # noqa: PLC0415
 
     loader = SlicerLoader(session)
-    return Host(NAME, loader=loader, read_servers=read_servers, install=ensure_packages, show_log=show_log)
+    return Host(
+        NAME,
+        loader=loader,
+        read_servers=read_servers,
+        install=ensure_packages,
+        install_from=install_from_folder,
+        show_log=show_log,
+    )

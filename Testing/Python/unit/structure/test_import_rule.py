@@ -40,7 +40,6 @@ HOST_LIBRARIES = {
     "vtk": {"host_slicer"},
     "PythonQt": {"host_slicer"},
     "DICOM": {"host_slicer"},  # a module of Slicer
-    "DICOMLib": {"host_slicer"},
     "PySide6": {"host_desktop"},
 }
 #: Libraries that cost too much to be loaded while Slicer starts.
