@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase
 from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
 from VisualDICOMBrowserLib.store.headers import read_header
+from VisualDICOMBrowserLib.store.host_link import HostLink
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
+from VisualDICOMBrowserLib.store.local import LocalStore
 
 
 class HostedEngine(Protocol):
@@ -23,6 +25,31 @@ class HostedEngine(Protocol):
     def series_to_remove(self) -> dict[str, Any]: ...
 
     def series_removed(self, removal: str) -> None: ...
+
+
+class StoreAsEngine:
+    """A store with the calls that an engine offers the program that keeps the rows."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self.store = store
+
+    def index_batch(self, limit: int) -> Any:
+        return self._link.queue.next_batch(limit)
+
+    def index_done(self, batch: int) -> Any:
+        return self._link.queue.done(batch)
+
+    def series_to_remove(self) -> dict[str, Any]:
+        removal, series = self._link.wishes.next()
+        return {"removal": removal, "series": list(series)}
+
+    def series_removed(self, removal: str) -> None:
+        self._link.wishes.note_done(removal)
+
+    @property
+    def _link(self) -> HostLink:
+        assert self.store.host is not None
+        return self.store.host
 
 
 class HostOfRows:

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from support.host_of_rows import HostOfRows
+from support.host_of_rows import HostOfRows, StoreAsEngine
 from unit.store.store_kit import assert_at_rest, environment, local_uids, samples
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.store.host_link import HostPlan
@@ -54,24 +55,11 @@ while thread.is_alive():
 """
 
 
-class Link:
-    """A store with the calls that the engine offers the program that keeps the rows."""
+class Link(StoreAsEngine):
+    """A folder opened for it."""
 
-    def __init__(self, folder) -> None:
-        self.store = LocalStore.open(folder, host=HostPlan(lambda *_: None))
-
-    def index_batch(self, limit: int):
-        return self.store.host.queue.next_batch(limit)
-
-    def index_done(self, number: int):
-        return self.store.host.queue.done(number)
-
-    def series_to_remove(self):
-        number, series = self.store.host.wishes.next()
-        return {"removal": number, "series": list(series)}
-
-    def series_removed(self, number: str) -> None:
-        self.store.host.wishes.note_done(number)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(LocalStore.open(folder, host=HostPlan(lambda *_: None)))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from support.host_of_rows import HostOfRows
+from support.host_of_rows import HostOfRows, StoreAsEngine
 from support.waiting import wait_until
 from unit.store.store_kit import bring_in, local_uids, receive, samples, write_files
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
@@ -16,14 +16,14 @@ from VisualDICOMBrowserLib.store.host_link import HostPlan
 from VisualDICOMBrowserLib.store.local import LocalStore
 
 
-class Stage:
+class Stage(StoreAsEngine):
     """A store, and the program that keeps its rows; both can be restarted."""
 
     def __init__(self, root) -> None:
         self.host = HostOfRows(root)
         self.wishes: list[tuple[str, dict]] = []
         self.opened: list[LocalStore] = []
-        self.store = self.open()
+        super().__init__(self.open())
 
     def open(self) -> LocalStore:
         plan = HostPlan(lambda name, data: self.wishes.append((name, data)))
@@ -33,21 +33,6 @@ class Stage:
     def restart(self) -> None:
         self.store.close()
         self.store = self.open()
-
-    # what the engine offers its client
-
-    def index_batch(self, limit: int):
-        return self.store.host.queue.next_batch(limit)
-
-    def index_done(self, number: int):
-        return self.store.host.queue.done(number)
-
-    def series_to_remove(self):
-        number, series = self.store.host.wishes.next()
-        return {"removal": number, "series": list(series)}
-
-    def series_removed(self, number: str) -> None:
-        self.store.host.wishes.note_done(number)
 
     def index(self, **options):
         return self.host.index(self, **options)
