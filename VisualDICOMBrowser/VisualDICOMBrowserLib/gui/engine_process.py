@@ -12,7 +12,8 @@ from pathlib import Path
 
 import qt
 
-from ..engine.child import kill_process, tail_of
+from ..engine.child import kill_process
+from ..engine.log_file import tail_of
 from ..engine.messages import LineSplitter, MessageError
 
 #: How long lines are delivered before other events get their turn, in milliseconds.
