@@ -21,6 +21,7 @@ from VisualDICOMBrowserLib.engine.methods import METHODS, Method, number, text
 from VisualDICOMBrowserLib.gui.job_book import JobBook
 from VisualDICOMBrowserLib.host_slicer.errands import Errands
 from VisualDICOMBrowserLib.host_slicer.in_process import BUSY_MS, IDLE_MS, InProcessTransport
+from VisualDICOMBrowserLib.jobs.description import JobKind
 
 WAIT_MS = 10_000
 
@@ -284,7 +285,10 @@ def test_a_search_and_an_import_get_on_while_the_main_thread_keeps_the_lock(benc
     imported = client.call_async("import_paths", {"paths": [str(tmp_path / "disc")]})
     idle(imported.done)
     assert imported.result(0)["imported"] == len(files)
-    uid = next(row["series_uid"] for row in found.result(0)["series"] if row["modality"] == "CT")
-    (job,) = bench.result(client.call_async("fetch", {"series_uids": [uid]}))
-    idle(lambda: (record := bench.jobs.get(job)) is not None and record.state.terminal)
-    assert bench.jobs.get(job).state.value == "completed"
+    (study, *_) = found.result(0)["patients"][0]["studies"]
+    target = {"level": "study", "uids": [study["study_uid"]]}
+    retrieved = client.call_async("retrieve", {"target": target})
+    idle(retrieved.done)
+    assert retrieved.result(0)["verified"] == retrieved.result(0)["requested"] > 0
+    (job,) = [record for record in bench.jobs.records() if record.description.kind is JobKind.RETRIEVE]
+    idle(lambda: bench.jobs.get(job.job_id).state.terminal)

@@ -82,4 +82,4 @@ def show_log() -> None:
 
 def _command(database: Path, config: Path) -> list[str]:
     # On Windows, which() also finds what is only in the current folder; the launcher is on the path that Slicer set.
-    return [*engine_command(shutil.which(PYTHON) or PYTHON, database, config), "--rows-by-host"]
+    return engine_command(shutil.which(PYTHON) or PYTHON, database, config, rows_by_host=True)
