@@ -27,11 +27,13 @@ from VisualDICOMBrowserLib.domain.errors import LocalError, SchemaMismatch
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.engine.client import engine_environment
 from VisualDICOMBrowserLib.engine.configuration import Configuration, default_configuration_file
+from VisualDICOMBrowserLib.engine.job_queue import CatalogueJobQueue
 from VisualDICOMBrowserLib.engine.log_file import MAX_BYTES
 from VisualDICOMBrowserLib.gui.engine_process import QProcessTransport
 from VisualDICOMBrowserLib.host_slicer import engine_start
 from VisualDICOMBrowserLib.host_slicer.fallback import TransportWithFallback
 from VisualDICOMBrowserLib.host_slicer.user_files import configuration_file, log_file
+from VisualDICOMBrowserLib.store.catalogue import Catalogue
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the launcher is a script")
@@ -176,8 +178,8 @@ def test_an_engine_that_was_killed_is_started_again_with_its_queue(with_python, 
     assert again.label == "Start again"
     again.act()
     with_python.wait(lambda: session.ready)
-    with_python.wait(lambda: session.jobs.get(job.job_id))
-    assert not session.jobs.get(job.job_id).state.terminal
+    with closing(Catalogue.open(DatabaseFolder(with_python.database).catalogue, read_only=True)) as catalogue:
+        assert [record.job_id for record in CatalogueJobQueue(catalogue).load_unfinished()] == [job.job_id]
     assert len(with_python.starts()) == 2
     assert not is_in_process(session)
 
