@@ -1,0 +1,135 @@
+"""Slicer's main thread is busy for seconds, as when it loads a volume: what the engine does meanwhile goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.gil import hold, needs_libc
+from support.slicer_fakes.process import make_python_slicer
+from VisualDICOMBrowserLib.engine.configuration import Configuration
+from VisualDICOMBrowserLib.host_slicer.engine_start import make_session
+from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase
+from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
+from VisualDICOMBrowserLib.store.headers import read_header
+from VisualDICOMBrowserLib.store.layout import DatabaseFolder
+
+SAMPLES = Path(__file__).parents[2] / "Data" / "ctk-databases"
+HELD_S = 8.0
+#: The 2.4 MB of the series take about four seconds.
+BYTES_PER_SECOND = 600_000
+#: What a pipe takes while nobody reads.
+PIPE_BYTES = 65_536
+#: Requests whose answers are much more than that: each names all servers.
+REPLIES, SERVERS, REPLY_BYTES = 200, 20, 2_000
+#: A slow line, in a process of its own: one in this process would stand still as well.
+PROXY = """
+import sys
+sys.path[:] = sys.argv[4:]
+from support.fault_proxy import FaultProxy, Throttle
+host, port, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+with FaultProxy((host, port), to_client=[Throttle(bytes_per_second=rate)]) as proxy:
+    print(proxy.address[1], flush=True)
+    sys.stdin.read()
+"""
+
+
+class Indexer:
+    """Gives files their rows when the engine asks for it, as Slicer does."""
+
+    def __init__(self, session, folder: DatabaseFolder) -> None:
+        self._session = session
+        self._folder = folder
+        self.batches = 0
+        session.index_wanted.connect(lambda _data: self.look())
+
+    def look(self) -> None:
+        self._session.ask("index_batch", {"limit": 1000}, self._index)
+
+    def _index(self, batch) -> None:
+        if not batch["files"]:
+            return
+        self.batches += 1
+        paths = [self._folder.absolute(name) for name in batch["files"]]
+        with CtkDatabase.open(self._folder) as rows:
+            rows.insert([StoredInstance(read_header(path), path) for path in paths])
+        self._session.ask("index_done", {"batch": batch["batch"]}, lambda _outcome: self.look())
+
+
+@pytest.fixture
+def slow_line(archive):
+    """The address of the archive behind a slow line."""
+    host, port = archive.peer.address
+    command = [sys.executable, "-c", PROXY, host, str(port), str(BYTES_PER_SECOND), *sys.path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield host, int(process.stdout.readline())
+        process.stdin.close()
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch, qtbot, archive, slow_line):
+    make_python_slicer(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    configuration = Configuration(tmp_path / "config.json")
+    configuration.add(archive.server(address=slow_line))
+    for number in range(SERVERS):
+        configuration.add(archive.server(f"Never asked {number}", ("127.0.0.1", 9)))
+    shutil.copytree(SAMPLES / "empty", tmp_path / "database")
+    session = make_session(tmp_path / "database", tmp_path / "config.json")
+    session.start()
+    qtbot.waitUntil(lambda: session.ready, timeout=20_000)
+    yield session
+    session.close()
+
+
+@needs_libc
+def test_a_retrieve_goes_on_while_the_main_thread_is_busy(session, tmp_path, qtbot, archive):
+    folder = DatabaseFolder(tmp_path / "database")
+
+    def files():
+        return list(folder.dicom_folder.rglob("*.dcm"))
+
+    def state():
+        return next((record.state.value for record in session.jobs.records()), "")
+
+    results, replies, states = [], [], []
+    session.jobs.changed.connect(lambda *_: states.append(state()))
+    target = {"level": "series", "uids": [archive.first[0].series_uid]}
+    session.ask("retrieve", {"target": target, "server": "Archive"}, results.append, results.append)
+    qtbot.waitUntil(lambda: len(files()) > 0, timeout=20_000)
+    for _ in range(REPLIES):
+        session.ask("servers", None, replies.append)
+    process = session._client._transport._used._process
+    qtbot.waitUntil(lambda: process.bytesToWrite() == 0, timeout=5_000)
+    assert state() == "running"
+    assert (REPLIES - len(replies)) * REPLY_BYTES > 2 * PIPE_BYTES  # it is going to be full
+    begin, had = time.time(), len(files())
+    hold(HELD_S)
+    end = time.time()
+
+    safe = [file.stat().st_ctime for file in files()]
+    assert end - begin >= HELD_S
+    assert had < len(safe) == len(archive.first)
+    assert begin < max(safe) < end
+    assert not list(folder.incoming_folder.glob("*"))
+    assert state() == "running"  # nobody has heard of it yet
+    qtbot.waitUntil(lambda: state() == "indexing", timeout=3_000)
+    qtbot.waitUntil(lambda: len(replies) == REPLIES, timeout=3_000)
+    assert all(len(json.dumps(reply)) > REPLY_BYTES for reply in replies)
+
+    indexer = Indexer(session, folder)
+    indexer.look()
+    qtbot.waitUntil(lambda: state() == "completed", timeout=3_000)
+    assert time.time() - end < 3
+    qtbot.waitUntil(lambda: bool(results), timeout=3_000)
+    assert results[0]["verified"] == len(archive.first)
+    assert indexer.batches >= 1
+    assert states.index("running") < states.index("indexing") < states.index("completed")
