@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 
 import pytest
 import qt
@@ -75,8 +76,9 @@ class SmallEngine:
         return self.errands.do(steps)
 
     def log(self, message):
-        logging.getLogger("pydicom").warning("%s", message)
-        logging.getLogger("somebody").warning("%s", message)
+        for name in ("VisualDICOMBrowserLib.engine", "pydicom", "somebody"):
+            logging.getLogger(name).warning("%s", message)
+        warnings.warn(message, stacklevel=1)
 
 
 SMALL_METHODS = {
@@ -251,18 +253,22 @@ def test_what_was_never_started_is_ended_already(bench):
 
 
 @pytest.mark.expects_log("from ")
-def test_what_threads_log_goes_to_the_file_and_not_to_slicers_handler(bench, caplog):
+def test_what_threads_log_goes_to_the_file_and_not_to_slicers_handler(bench, caplog, monkeypatch):
+    shown = []
+    monkeypatch.setattr(warnings, "showwarning", lambda *values: shown.append(str(values[0])))
     client = bench.started()
-    bench.result(client.call_async("log", {"message": "from a thread"}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        bench.result(client.call_async("log", {"message": "from a thread"}))
+        warnings.warn("from the main thread", stacklevel=1)
     logging.getLogger("pydicom").warning("from the main thread")
     heard = [(record.name, record.getMessage()) for record in caplog.records]
-    assert ("somebody", "from a thread") in heard
-    assert ("pydicom", "from the main thread") in heard
-    assert ("pydicom", "from a thread") not in heard
-    assert "pydicom: from a thread" in bench.log.read_text()
-    handlers = logging.getLogger().handlers
-    assert any(isinstance(handler, logging.FileHandler) for handler in handlers)
+    assert heard == [("somebody", "from a thread"), ("pydicom", "from the main thread")]
+    assert shown == ["from the main thread"]
+    logged = bench.log.read_text().splitlines()
+    assert [line.partition(" WARNING ")[2] for line in logged] == ["VisualDICOMBrowserLib.engine: from a thread"]
     client.close()
+    handlers = logging.getLogger().handlers
     assert not any(str(getattr(handler, "baseFilename", "")) == str(bench.log) for handler in handlers)
 
 

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 import qt
 
-from support.process_table import processes
+from support.process_table import children, processes
 from support.slicer_fakes.process import FakeDatabase, make_python_slicer
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.errors import LocalError, SchemaMismatch
@@ -34,6 +34,7 @@ from VisualDICOMBrowserLib.host_slicer import engine_start
 from VisualDICOMBrowserLib.host_slicer.fallback import TransportWithFallback
 from VisualDICOMBrowserLib.host_slicer.user_files import configuration_file, log_file
 from VisualDICOMBrowserLib.store.catalogue import Catalogue
+from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the launcher is a script")
@@ -56,13 +57,24 @@ app.exec_()
 """
 
 
+def filled_database(folder: Path) -> Path:
+    """Make a database that CTK wrote, with its files."""
+    shutil.copytree(SAMPLES / "copied", folder)
+    for source in (SAMPLES / "source").glob("*.dcm"):
+        header = read_header(source)
+        target = DatabaseFolder(folder).instance_path(header.study_uid, header.series_uid, header.sop_uid)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return folder
+
+
 class Slicer:
     """A database folder, a PythonSlicer on the search path, a home, and sessions on all of it."""
 
     def __init__(self, folder: Path, monkeypatch, qtbot) -> None:
         self.bin = folder / "bin"
         self.config = folder / "config.json"
-        self.database = Path(shutil.copytree(SAMPLES / "copied", folder / "database"))
+        self.database = filled_database(folder / "database")
         self.sessions = []
         self._qtbot = qtbot
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
@@ -255,6 +267,21 @@ def test_where_no_child_process_can_run_the_engine_runs_here_and_the_user_is_tol
     assert slicer.ask(session, "index_batch", limit=10)["files"] == []
     session.close()
     assert not any(thread.name == "engine" for thread in threading.enumerate())
+
+
+def test_without_child_processes_there_are_pictures_all_the_same(slicer, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "")  # as Slicer has it without a PythonSlicer
+    before = {entry.pid for entry in children()}
+    session = run_in_process(slicer)
+    patient = slicer.ask(session, "local", filter={}, level="image")["patients"][0]
+    series = patient["studies"][0]["series"][0]
+    picture = slicer.ask(session, "thumbnail", series_uid=series["series_uid"])
+    assert (picture["placeholder"], picture["reason"]) == (False, "")
+    assert Path(picture["path"]).is_file()
+    sop_uid = slicer.ask(session, "stack", series_uid=series["series_uid"])["images"][0][0]
+    assert Path(slicer.ask(session, "frame", sop_uid=sop_uid, frame=0)["path"]).is_file()
+    assert slicer.ask(session, "elements", sop_uid=sop_uid, offset=0, limit=10, search="")["rows"]
+    assert {entry.pid for entry in children()} <= before
 
 
 def test_the_user_is_told_once(slicer):

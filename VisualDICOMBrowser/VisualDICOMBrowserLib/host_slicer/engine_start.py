@@ -71,7 +71,7 @@ def make_engine(database: Path, config: Path, rows: SlicerRows) -> HostedEngine:
     """Make the engine on a thread of this process."""
     from ..engine.engine import Engine  # noqa: PLC0415 - not while Slicer starts
 
-    engine: HostedEngine = Engine(database, config, rows_by_host=True, rows=rows)
+    engine: HostedEngine = Engine(database, config, rows_by_host=True, rows=rows, decode_here=True)
     return engine
 
 
