@@ -20,8 +20,10 @@ from types import SimpleNamespace
 import pytest
 import qt
 
+from support.gil import idle_in_qt, needs_libc
 from support.process_table import children, processes
-from support.slicer_fakes.process import FakeDatabase, make_python_slicer
+from support.slicer_fakes.process import FakeDatabase, RowsForSession, make_python_slicer
+from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.errors import LocalError, SchemaMismatch
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -312,6 +314,30 @@ def test_in_this_process_nothing_opens_slicers_database(slicer, monkeypatch):
     session.close()
     assert [file for file in opened if "database" in file]
     assert not [file for file in opened if "ctkDICOM" in file]
+
+
+@needs_libc
+def test_an_import_and_a_removal_in_this_process_with_rows_of_the_main_thread(slicer, tmp_path):
+    files = make_ct_series(tmp_path / "disc", 12, 20_000)
+    session = run_in_process(slicer)
+    keeper = RowsForSession(session, slicer.database)
+    transport = session._client._transport._used
+    answers = []
+
+    def ask(method, **params):
+        """Ask while this thread keeps Python's lock, as Slicer does."""
+        answers.clear()
+        session.ask(method, params, answers.append, answers.append)
+        idle_in_qt(transport._tick, lambda: transport._interval, lambda: answers, timeout=60)
+        return answers[0]
+
+    assert ask("import_paths", paths=[str(tmp_path / "disc")])["imported"] == len(files)
+    assert sum(map(len, keeper.rows.batches)) == len(files)
+    assert ask("verify")["ok"]
+    target = {"level": "series", "uids": [files[0].series_uid]}
+    assert ask("remove", target=target)["instances"] == len(files)
+    assert keeper.rows.removed == [files[0].series_uid]
+    assert ask("verify")["ok"]
 
 
 def no_rows(_database, _statement, *_values, **_options):

@@ -13,12 +13,9 @@ from pathlib import Path
 import pytest
 
 from support.gil import hold, needs_libc
-from support.slicer_fakes.process import make_python_slicer
+from support.slicer_fakes.process import RowsForSession, make_python_slicer
 from VisualDICOMBrowserLib.engine.configuration import Configuration
 from VisualDICOMBrowserLib.host_slicer.engine_start import make_session
-from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase
-from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
-from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
 SAMPLES = Path(__file__).parents[2] / "Data" / "ctk-databases"
@@ -39,28 +36,6 @@ with FaultProxy((host, port), to_client=[Throttle(bytes_per_second=rate)]) as pr
     print(proxy.address[1], flush=True)
     sys.stdin.read()
 """
-
-
-class Indexer:
-    """Gives files their rows when the engine asks for it, as Slicer does."""
-
-    def __init__(self, session, folder: DatabaseFolder) -> None:
-        self._session = session
-        self._folder = folder
-        self.batches = 0
-        session.index_wanted.connect(lambda _data: self.look())
-
-    def look(self) -> None:
-        self._session.ask("index_batch", {"limit": 1000}, self._index)
-
-    def _index(self, batch) -> None:
-        if not batch["files"]:
-            return
-        self.batches += 1
-        paths = [self._folder.absolute(name) for name in batch["files"]]
-        with CtkDatabase.open(self._folder) as rows:
-            rows.insert([StoredInstance(read_header(path), path) for path in paths])
-        self._session.ask("index_done", {"batch": batch["batch"]}, lambda _outcome: self.look())
 
 
 @pytest.fixture
@@ -125,11 +100,11 @@ def test_a_retrieve_goes_on_while_the_main_thread_is_busy(session, tmp_path, qtb
     qtbot.waitUntil(lambda: len(replies) == REPLIES, timeout=3_000)
     assert all(len(json.dumps(reply)) > REPLY_BYTES for reply in replies)
 
-    indexer = Indexer(session, folder)
-    indexer.look()
+    keeper = RowsForSession(session, folder.root)
+    keeper.index()
     qtbot.waitUntil(lambda: state() == "completed", timeout=3_000)
     assert time.time() - end < 3
     qtbot.waitUntil(lambda: bool(results), timeout=3_000)
     assert results[0]["verified"] == len(archive.first)
-    assert indexer.batches >= 1
+    assert keeper.rows.batches
     assert states.index("running") < states.index("indexing") < states.index("completed")

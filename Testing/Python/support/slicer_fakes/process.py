@@ -8,6 +8,10 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+from support.host_of_rows import HostOfRows
+from VisualDICOMBrowserLib.gui.session import Session
 
 from .strict import NotInSlicer, StrictFake
 
@@ -125,3 +129,36 @@ class FakeDatabase(StrictFake):
         with closing(sqlite3.connect(self._folder / file)) as connection:
             rows = connection.execute(statement, values).fetchall()
         return tuple("" if row[0] is None else str(row[0]) for row in rows)
+
+
+class RowsForSession:
+    """Does what a session wishes for the rows of its folder, at once and on the main thread.
+
+    :ivar rows: what writes them.
+    """
+
+    def __init__(self, session: Session, folder: Path) -> None:
+        self.rows = HostOfRows(folder)
+        self._session = session
+        session.index_wanted.connect(lambda _data: self.index())
+        session.removal_wanted.connect(lambda _data: self.remove())
+
+    def index(self) -> None:
+        """Take batches in until there is none."""
+        self._session.ask("index_batch", {"limit": 1000}, self._index)
+
+    def remove(self) -> None:
+        """Do removals until there is none."""
+        self._session.ask("series_to_remove", {}, self._remove)
+
+    def _index(self, batch: dict[str, Any]) -> None:
+        if batch["files"]:
+            self.rows.write_rows(batch["files"])
+            self.rows.batches.append(tuple(batch["files"]))
+            self._session.ask("index_done", {"batch": batch["batch"]}, lambda _outcome: self.index())
+
+    def _remove(self, wish: dict[str, Any]) -> None:
+        if wish["removal"]:
+            for series_uid in wish["series"]:
+                self.rows.remove_series(series_uid)
+            self._session.ask("series_removed", {"removal": wish["removal"]}, lambda _nothing: self.remove())
