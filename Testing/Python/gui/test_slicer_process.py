@@ -22,7 +22,7 @@ import qt
 
 from support.gil import idle_in_qt, needs_libc
 from support.process_table import children, processes
-from support.slicer_fakes.process import FakeDatabase, RowsForSession, make_python_slicer
+from support.slicer_fakes.process import MainThreadDatabase, RowsForSession, make_python_slicer
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.errors import LocalError, SchemaMismatch
@@ -83,7 +83,7 @@ class Slicer:
             monkeypatch.setenv(name, str(folder / name))
         monkeypatch.setenv("HOME", str(folder))
         monkeypatch.setenv("PATH", f"{self.bin}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setitem(sys.modules, "slicer", SimpleNamespace(dicomDatabase=FakeDatabase(self.database)))
+        monkeypatch.setitem(sys.modules, "slicer", SimpleNamespace(dicomDatabase=MainThreadDatabase(self.database)))
 
     def session(self):
         session = engine_start.make_session(self.database, self.config)
@@ -305,7 +305,7 @@ def test_in_this_process_nothing_opens_slicers_database(slicer, monkeypatch):
 
         return note
 
-    monkeypatch.setattr(FakeDatabase, "_column", no_rows)
+    monkeypatch.setattr(MainThreadDatabase, "_rows", no_rows)
     for module, name in ((sqlite3, "connect"), (os, "open"), (io, "open"), (builtins, "open")):
         monkeypatch.setattr(module, name, noting(getattr(module, name)))
     session = run_in_process(slicer)
@@ -340,8 +340,8 @@ def test_an_import_and_a_removal_in_this_process_with_rows_of_the_main_thread(sl
     assert ask("verify")["ok"]
 
 
-def no_rows(_database, _statement, *_values, **_options):
-    return ()
+def no_rows(_database, _statement, *_values):
+    return []
 
 
 def test_a_program_that_neither_speaks_nor_ends_is_given_up(slicer, tmp_path):
@@ -385,13 +385,18 @@ def test_the_log_lies_in_a_folder_that_can_be_written(slicer, monkeypatch, tmp_p
     assert log_file().parent.parent == Path(qt.QStandardPaths.writableLocation(qt.QStandardPaths.TempLocation))
 
 
-def test_a_long_log_is_put_aside_and_the_new_one_can_be_opened(with_python, monkeypatch):
+def test_a_long_log_is_put_aside_and_a_new_one_is_there(with_python):
     log = log_file()
     log.write_bytes(b"x" * (MAX_BYTES + 1))
     with_python.session()
     assert log.read_bytes() == b""
     assert log.with_name("engine.log.1").stat().st_size == MAX_BYTES + 1
+
+
+@pytest.mark.parametrize("has_reader", [True, False])
+def test_the_log_is_shown_or_else_its_folder(slicer, monkeypatch, has_reader):
     opened = []
-    monkeypatch.setattr(qt.QDesktopServices, "openUrl", opened.append)
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or has_reader)
     engine_start.show_log()
-    assert [url.toLocalFile() for url in opened] == [str(log)]
+    log = log_file()
+    assert opened == ([str(log)] if has_reader else [str(log), str(log.parent)])

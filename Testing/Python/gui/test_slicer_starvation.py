@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import closing
 
 import pytest
+import qt
 
 from support.gil import hold, needs_libc
-from support.slicer_fakes.process import RowsForSession, make_python_slicer
+from support.slicer_fakes.database import FakeSlicer
+from support.slicer_fakes.process import make_python_slicer
 from VisualDICOMBrowserLib.engine.configuration import Configuration
+from VisualDICOMBrowserLib.engine.job_queue import CatalogueJobQueue
 from VisualDICOMBrowserLib.host_slicer.engine_start import make_session
+from VisualDICOMBrowserLib.host_slicer.indexing import DatabaseKeeper
+from VisualDICOMBrowserLib.store.catalogue import Catalogue
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
-SAMPLES = Path(__file__).parents[2] / "Data" / "ctk-databases"
 HELD_S = 8.0
 #: The 2.4 MB of the series take about four seconds.
 BYTES_PER_SECOND = 600_000
@@ -49,7 +52,15 @@ def slow_line(archive):
 
 
 @pytest.fixture
-def session(tmp_path, monkeypatch, qtbot, archive, slow_line):
+def slicer(tmp_path, monkeypatch):
+    """A Slicer whose indexer works on the event loop."""
+    slicer = FakeSlicer(tmp_path / "database", lambda step: qt.QTimer.singleShot(0, step))
+    slicer.install(monkeypatch)
+    return slicer
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch, qtbot, archive, slow_line, slicer):
     make_python_slicer(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -57,11 +68,12 @@ def session(tmp_path, monkeypatch, qtbot, archive, slow_line):
     configuration.add(archive.server(address=slow_line))
     for number in range(SERVERS):
         configuration.add(archive.server(f"Never asked {number}", ("127.0.0.1", 9)))
-    shutil.copytree(SAMPLES / "empty", tmp_path / "database")
     session = make_session(tmp_path / "database", tmp_path / "config.json")
     session.start()
     qtbot.waitUntil(lambda: session.ready, timeout=20_000)
+    keeper = DatabaseKeeper(session)
     yield session
+    keeper.close()
     session.close()
 
 
@@ -95,16 +107,13 @@ def test_a_retrieve_goes_on_while_the_main_thread_is_busy(session, tmp_path, qtb
     assert had < len(safe) == len(archive.first)
     assert begin < max(safe) < end
     assert not list(folder.incoming_folder.glob("*"))
-    assert state() == "running"  # nobody has heard of it yet
-    qtbot.waitUntil(lambda: state() == "indexing", timeout=3_000)
-    qtbot.waitUntil(lambda: len(replies) == REPLIES, timeout=3_000)
-    assert all(len(json.dumps(reply)) > REPLY_BYTES for reply in replies)
-
-    keeper = RowsForSession(session, folder.root)
-    keeper.index()
+    with closing(Catalogue.open(folder.catalogue, read_only=True)) as catalogue:
+        assert [record.state.value for record in CatalogueJobQueue(catalogue).load_unfinished()] == ["indexing"]
+    assert state() == "running"  # here nobody has heard of it yet
     qtbot.waitUntil(lambda: state() == "completed", timeout=3_000)
+    qtbot.waitUntil(lambda: len(replies) == REPLIES, timeout=3_000)
     assert time.time() - end < 3
+    assert all(len(json.dumps(reply)) > REPLY_BYTES for reply in replies)
     qtbot.waitUntil(lambda: bool(results), timeout=3_000)
     assert results[0]["verified"] == len(archive.first)
-    assert keeper.rows.batches
     assert states.index("running") < states.index("indexing") < states.index("completed")

@@ -76,8 +76,10 @@ def make_engine(database: Path, config: Path, rows: SlicerRows) -> HostedEngine:
 
 
 def show_log() -> None:
-    """Open the engine's log file in whatever the user reads text files with."""
-    qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(log_file())))
+    """Open the engine's log file in whatever the user reads text files with, or else the folder it lies in."""
+    log = log_file()
+    if not qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(log))):
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(log.parent)))
 
 
 def _command(database: Path, config: Path) -> list[str]:

@@ -122,10 +122,11 @@ def _never_ran(code: int | None) -> bool:
     """Tell whether a program that ended without a word was not run, going by its exit code.
 
     It was not if there is none (the system refused), if a launcher or Python itself gave up, or if the system killed
-    it at once, as macOS does with what is not signed right. A crash has another signal or status.
+    it at once, as macOS does with what is not signed right. A crash has another signal or status; PythonSlicer tells
+    one by the code 1, like anything else.
     """
     if code is None:
         return True
     if os.name == "posix":
-        return code > 0 or code == _KILLED
-    return 0 < code < 1 << 16 or code & 0xFFFFFFFF in _NOT_LOADED
+        return code >= 0 or code == _KILLED
+    return 0 <= code < 1 << 16 or code & 0xFFFFFFFF in _NOT_LOADED

@@ -19,6 +19,7 @@ from ..store.ctk_content import CtkContent, CtkImage, CtkPatient, CtkSeries, Ctk
 from ..store.ctk_rows import dicom_date, tag_text
 from ..store.files import storage_error
 from ..store.layout import DatabaseFolder
+from .database import slicer_database
 from .errands import Errands, Steps
 
 #: A file that changed less than so long ago may change again without another time or size, in seconds: the coarsest
@@ -48,7 +49,7 @@ class SlicerRows:
     def __init__(self, folder: Path, errands: Errands, database: Callable[[], Any] | None = None) -> None:
         self._folder = DatabaseFolder(folder)
         self._errands = errands
-        self._database = database or _slicer_database
+        self._database = database or slicer_database
         self._known: dict[str, _KnownSeries] = {}
         self._checked = ""  # the last name of the folder that was seen to be the right one
 
@@ -216,12 +217,6 @@ class SlicerRows:
                     found.setdefault(uid, {})[tag] = tag_text(value)
             yield
         return found
-
-
-def _slicer_database() -> Any:
-    import slicer  # noqa: PLC0415
-
-    return getattr(slicer, "dicomDatabase", None)
 
 
 def _integer(text: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import stat
 import sys
 import threading
@@ -12,8 +11,10 @@ from typing import Any
 
 from support.host_of_rows import HostOfRows
 from VisualDICOMBrowserLib.gui.session import Session
+from VisualDICOMBrowserLib.store.sqlite import connect
 
-from .strict import NotInSlicer, StrictFake
+from .database import FakeDatabase
+from .strict import NotInSlicer
 
 #: Like CTK's application launcher: standard input and output are forwarded, a crash is exit code 1.
 _LAUNCHER = """#!{python}
@@ -45,90 +46,41 @@ def make_python_slicer(folder: Path, script: str | None = None, dropped: tuple[s
     return program
 
 
-class FakeDatabase(StrictFake):
-    """``slicer.dicomDatabase`` of a folder, for reading; only on the main thread, and without CTK's locks.
+class MainThreadDatabase(FakeDatabase):
+    """``slicer.dicomDatabase`` of a folder, which minds on what thread it is asked.
 
-    :ivar calls: how often it was asked something.
+    :ivar _asked: how often.
     """
-
-    REAL = "ctkDICOMDatabase"
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._folder: Path | None = folder
-        self._calls = 0
+        self._asked = 0
+        self.openDatabase(f"{folder}/ctkDICOM.sql")
 
-    @property
-    def isOpen(self) -> bool:
-        return self._folder is not None
-
-    @property
-    def databaseDirectory(self) -> str:
-        return "" if self._folder is None else self._folder.as_posix()
-
-    @property
-    def calls_made(self) -> int:
-        return self._calls
-
-    def openDatabase(self, file: str) -> bool:
-        self._folder = Path(file).parent
-        return True
-
-    def closeDatabase(self) -> None:
-        self._folder = None
-
-    def patients(self) -> tuple[str, ...]:
-        return self._column("SELECT UID FROM Patients")
-
-    def studiesForPatient(self, patient: str) -> tuple[str, ...]:
-        return self._column("SELECT StudyInstanceUID FROM Studies WHERE PatientsUID = ?", patient)
-
-    def seriesForStudy(self, study: str) -> tuple[str, ...]:
-        return self._column("SELECT SeriesInstanceUID FROM Series WHERE StudyInstanceUID = ?", study)
-
-    def instancesForSeries(self, series: str) -> tuple[str, ...]:
-        return self._column("SELECT SOPInstanceUID FROM Images WHERE SeriesInstanceUID = ?", series)
-
-    def filesForSeries(self, series: str) -> tuple[str, ...]:
-        names = self._column("SELECT Filename FROM Images WHERE SeriesInstanceUID = ?", series)
-        return tuple(map(self._absolute, names))
-
-    def fileForInstance(self, sop_uid: str) -> str:
-        return self._absolute(self._one("SELECT Filename FROM Images WHERE SOPInstanceUID = ?", sop_uid))
-
-    def seriesForFile(self, file: str) -> str:
-        internal = file.removeprefix(f"{self.databaseDirectory}/")
-        return self._one("SELECT SeriesInstanceUID FROM Images WHERE Filename = ?", internal)
-
-    def fieldForPatient(self, field: str, patient: str) -> str:
-        return self._one(f"SELECT {field} FROM Patients WHERE UID = ?", patient)
-
-    def fieldForStudy(self, field: str, study: str) -> str:
-        return self._one(f"SELECT {field} FROM Studies WHERE StudyInstanceUID = ?", study)
-
-    def fieldForSeries(self, field: str, series: str) -> str:
-        return self._one(f"SELECT {field} FROM Series WHERE SeriesInstanceUID = ?", series)
+    def filesForSeries(self, series_uid: str) -> tuple[str, ...]:
+        return self._paths("SELECT Filename FROM Images WHERE SeriesInstanceUID = ?", series_uid)
 
     def cachedTag(self, sop_uid: str, tag: str) -> str:
-        statement = "SELECT Value FROM TagCache WHERE SOPInstanceUID = ? AND Tag = ?"
-        found = self._column(statement, sop_uid, tag.upper(), file="ctkDICOMTagCache.sql")
-        return (found[0] or "__VALUE_IS_EMPTY_STRING__") if found else ""
+        self._note()
+        with closing(connect(self._folder().ctk_tag_cache, read_only=True)) as connection:
+            values = (sop_uid, tag.upper())
+            found = connection.execute("SELECT Value FROM TagCache WHERE SOPInstanceUID = ? AND Tag = ?", values)
+            rows = found.fetchall()
+        return (rows[0][0] or "__VALUE_IS_EMPTY_STRING__") if rows else ""
 
-    def _absolute(self, name: str) -> str:
-        return name if not name or Path(name).is_absolute() else f"{self.databaseDirectory}/{name}"
+    def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        self._note()
+        return super()._rows(statement, *values)
 
-    def _one(self, statement: str, *values: str) -> str:
-        return next(iter(self._column(statement, *values)), "")
+    def _paths(self, statement: str, *values: object) -> tuple[str, ...]:
+        """What is known of a server only has no file, and then CTK returns no folder either."""
+        names = (row[0] or "" for row in self._rows(statement, *values))
+        return tuple(str(Path(self.databaseDirectory, name)) if name else "" for name in names)
 
-    def _column(self, statement: str, *values: str, file: str = "ctkDICOM.sql") -> tuple[str, ...]:
+    def _note(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             raise NotInSlicer("Slicer's database belongs to the main thread")
-        self._calls += 1
-        if self._folder is None:
-            return ()
-        with closing(sqlite3.connect(self._folder / file)) as connection:
-            rows = connection.execute(statement, values).fetchall()
-        return tuple("" if row[0] is None else str(row[0]) for row in rows)
+        self._asked += 1
 
 
 class RowsForSession:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.slicer_fakes.process import FakeDatabase
+from support.slicer_fakes.process import MainThreadDatabase
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.host_slicer.errands import Errands
@@ -29,7 +29,7 @@ class Slicer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.database = FakeDatabase(folder)
+        self.database = MainThreadDatabase(folder)
         self.errands = Errands()
         self.rows = SlicerRows(folder, self.errands, lambda: self.database)
         self.slices = 0
@@ -88,9 +88,9 @@ def test_the_main_thread_answers_in_many_short_slices(slicer):
 
 def test_what_has_not_changed_costs_two_queries_a_series(slicer):
     content = slicer.answer(slicer.rows.snapshot)
-    first = slicer.database.calls_made
+    first = slicer.database._asked
     assert slicer.answer(slicer.rows.snapshot) == content
-    again = slicer.database.calls_made - first
+    again = slicer.database._asked - first
     above = 1 + len(content.patients) * 5 + len(content.studies) * 6
     assert again <= above + 2 * len(content.series)
     assert again < first / 2
