@@ -273,7 +273,7 @@ def test_what_threads_log_goes_to_the_file_and_not_to_slicers_handler(bench, cap
 
 
 @needs_libc
-def test_a_search_and_an_import_get_on_while_the_main_thread_keeps_the_lock(bench, tmp_path, demo, record_property):
+def test_a_search_and_an_import_get_on_while_the_main_thread_keeps_the_lock(bench, tmp_path, demo):
     config = Configuration(tmp_path / "config.json")
     config.add(demo.server)
     files = make_ct_series(tmp_path / "disc", 20, 50_000)
@@ -296,8 +296,5 @@ def test_a_search_and_an_import_get_on_while_the_main_thread_keeps_the_lock(benc
     retrieved = client.call_async("retrieve", {"target": target})
     idle(retrieved.done)
     assert retrieved.result(0)["verified"] == retrieved.result(0)["requested"] > 0
-    for name, call in (("import", imported), ("retrieve", retrieved)):
-        record_property(f"seconds of {name}", call.result(0)["seconds"])
-    record_property("bytes of retrieve", retrieved.result(0)["bytes"])
     (job,) = [record for record in bench.jobs.records() if record.description.kind is JobKind.RETRIEVE]
     idle(lambda: bench.jobs.get(job.job_id).state.terminal)

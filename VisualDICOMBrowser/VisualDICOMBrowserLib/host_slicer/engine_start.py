@@ -19,7 +19,6 @@ from .engine_environment import clean_environment
 from .errands import Errands
 from .fallback import TransportWithFallback
 from .in_process import InProcessTransport
-from .rows import SlicerRows
 from .user_files import configuration_file, log_file
 
 PYTHON = "PythonSlicer"
@@ -49,14 +48,13 @@ def make_session(database: Path, config: Path | None = None) -> Session:
 
     def make_threads() -> InProcessTransport:
         errands = Errands()
-        rows = SlicerRows(database, errands)
-        return InProcessTransport(
-            lambda: make_engine(database, config, rows),
-            errands,
-            lambda: session.jobs.any_open,
-            log,
-            database=str(database),
-        )
+
+        def make() -> HostedEngine:
+            from .rows import make_engine  # noqa: PLC0415 - all of the engine, which is needed here in this case only
+
+            return make_engine(database, config, errands)
+
+        return InProcessTransport(make, errands, lambda: session.jobs.any_open, log, database=str(database))
 
     def tell_once() -> None:
         if not told:
@@ -65,14 +63,6 @@ def make_session(database: Path, config: Path | None = None) -> Session:
 
     session = Session(make_client, CatalogueReader(database))
     return session
-
-
-def make_engine(database: Path, config: Path, rows: SlicerRows) -> HostedEngine:
-    """Make the engine on a thread of this process."""
-    from ..engine.engine import Engine  # noqa: PLC0415 - not while Slicer starts
-
-    engine: HostedEngine = Engine(database, config, rows_by_host=True, rows=rows, decode_here=True)
-    return engine
 
 
 def show_log() -> None:

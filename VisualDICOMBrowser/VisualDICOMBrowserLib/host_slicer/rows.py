@@ -2,7 +2,7 @@
 
 Such an engine must not open ``ctkDICOM*.sql``, not even to look at its first bytes: POSIX drops a process's locks on a
 file, Qt's among them, when one descriptor of it closes. Instead it has ``slicer.dicomDatabase`` asked on the main
-thread, by :class:`.Errands`.
+thread, by :class:`.Errands`. Only such an engine needs this module, and imports it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 
 from ..domain.errors import StorageError
 from ..domain.uids import is_uid
+from ..engine.engine import Engine
+from ..engine.service import HostedEngine
 from ..store.ctk_content import CtkContent, CtkImage, CtkPatient, CtkSeries, CtkStudy
 from ..store.ctk_rows import dicom_date, tag_text
 from ..store.files import storage_error
-from ..store.layout import DatabaseFolder
 from .database import slicer_database
 from .errands import Errands, Steps
 
@@ -37,6 +38,14 @@ class _KnownSeries:
     images: tuple[CtkImage, ...]
 
 
+def make_engine(database: Path, config: Path, errands: Errands) -> HostedEngine:
+    """Make an engine for this process, on a thread of its own; it has Slicer asked for rows."""
+    engine: HostedEngine = Engine(
+        database, config, rows_by_host=True, rows=SlicerRows(database, errands), decode_here=True
+    )
+    return engine
+
+
 class SlicerRows:
     """Answers what an engine asks of a ctkDICOM database. Called from the engine's threads; never on the main thread.
 
@@ -47,10 +56,11 @@ class SlicerRows:
     """
 
     def __init__(self, folder: Path, errands: Errands, database: Callable[[], Any] | None = None) -> None:
-        self._folder = DatabaseFolder(folder)
+        self._folder = folder.resolve()
         self._errands = errands
         self._database = database or slicer_database
         self._known: dict[str, _KnownSeries] = {}
+        self._file: Path | None = None
         self._checked = ""  # the last name of the folder that was seen to be the right one
 
     def snapshot(self) -> CtkContent:
@@ -81,8 +91,10 @@ class SlicerRows:
         While it is not at rest (1), the value may hide a change; it becomes another one when it is (0), and who
         compares looks again. Nothing is opened.
         """
+        if self._file is None:
+            self._file = self._errands.do(self._name)
         try:
-            status = self._folder.ctk_database.stat()
+            status = self._file.stat()
         except OSError as error:
             raise storage_error(error, "read the database") from error
         at_rest = time.time() - status.st_mtime > _CLOCK_S
@@ -98,10 +110,14 @@ class SlicerRows:
         if database is None or not database.isOpen:
             raise StorageError("Slicer has closed its DICOM database.")
         directory = str(database.databaseDirectory)
-        if directory != self._checked and Path(directory).resolve() != self._folder.root:
+        if directory != self._checked and Path(directory).resolve() != self._folder:
             raise StorageError("Slicer has opened another DICOM database.")
         self._checked = directory
         return database
+
+    def _name(self) -> Steps[Path]:
+        return Path(self._open().databaseFilename)
+        yield
 
     def _content(self) -> Steps[CtkContent]:
         patients: list[CtkPatient] = []
