@@ -10,8 +10,9 @@ import pytest
 import qt
 
 from support.fake_session import FakeSession
+from VisualDICOMBrowserLib.engine.log_file import MAX_BYTES, trim
 from VisualDICOMBrowserLib.host_desktop import app, theme
-from VisualDICOMBrowserLib.host_desktop.log import MAX_BYTES, except_hook, start_log, stop_log, trim
+from VisualDICOMBrowserLib.host_desktop.log import except_hook, start_log, stop_log
 from VisualDICOMBrowserLib.host_desktop.main_window import MainWindow
 from VisualDICOMBrowserLib.host_desktop.theme import Group, Role
 

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .host import HostedEngine, claim_stdio, run_host
+from .host import claim_stdio, run_host
+from .service import HostedEngine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,6 +39,11 @@ class Calls:
         self._waiting: deque[Request] = deque()
         self._running = 0
 
+    @property
+    def count(self) -> int:
+        """How many requests are under way or wait their turn."""
+        return len(self._open)
+
     def start(self, request: Request) -> None:
         """Begin to work on a request. Does not block.
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from .log_file import tail_of
 from .messages import LineSplitter, MessageError
 
 _CHUNK = 65536
-_TAIL_BYTES, _TAIL_LINES = 4096, 5
 _END_S = 5.0
 _LOCK_S = 1.0
 
@@ -157,17 +157,6 @@ def kill_process(pid: int) -> None:
     """Kill a process; nothing happens if it is gone already."""
     with contextlib.suppress(OSError):
         os.kill(pid, _KILL)
-
-
-def tail_of(log: Path) -> str:
-    """Return the last lines of a log file, or nothing if there is none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:

@@ -222,6 +222,8 @@ class EngineClient:
         elif self._goodbye is not None:
             self._fail(LocalError(f"The engine has ended. {self._goodbye.reason}"))
         else:
+            if self.hello is not None:  # it may have been the launcher that was killed, and the engine holds the folder
+                self._transport.kill(self.hello.pid)
             self._fail(LocalError(self._with_log(f"The engine stopped unexpectedly (exit code {code}).")))
 
     def _fail(self, error: LocalError) -> None:

@@ -61,6 +61,7 @@ from ..domain.results import (
 from ..domain.server_import import ServerImport
 from ..domain.servers import Server
 from ..domain.views import ElementPage, FrameView, Stack
+from ..imaging.children import Decoder
 from ..jobs.description import JobRecord
 from ..jobs.job import JobTransition
 from ..jobs.lanes import Limits
@@ -94,6 +95,7 @@ class Engine:
     :param rows_by_host: whoever runs the engine keeps the rows of the ctkDICOM database, as Slicer does: it follows the
         events ``index-wanted`` and ``removal-wanted``. The engine then only reads the database.
     :param rows: where these rows are read then, if not in the file.
+    :param decode_here: make pictures in this process, for where no other one can be started.
     :raises SchemaMismatch: the folder holds a database of another version.
     :raises StorageError: the folder cannot be used.
     """
@@ -107,21 +109,22 @@ class Engine:
         retry: RetryStrategy | None = None,
         rows_by_host: bool = False,
         rows: LocalRows | None = None,
+        decode_here: bool = False,
     ) -> None:
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
         self._store = LocalStore.open(Path(database), read_only=read_only, host=host)
         try:
-            self._assemble(retry)
+            self._assemble(retry, decode_here)
         except BaseException:
             self._store.close()
             raise
 
-    def _assemble(self, retry: RetryStrategy | None) -> None:
+    def _assemble(self, retry: RetryStrategy | None, decode_here: bool) -> None:
         if not self.read_only:
             drop_outdated(self._store)
-        self._viewer = Viewer(self._store)
+        self._viewer = Viewer(self._store, decoder=Decoder(max_children=2, here=decode_here))
         self._queue = self._job_store()
         self._jobs = JobRunner(
             Limits(servers=server_limits(self.configuration)),
@@ -130,7 +133,7 @@ class Engine:
             self._on_transition,
             lambda record: self._events.emit("progress", record.job_id, record.to_dict()),
         )
-        self._core = Core(self.configuration, self._store, self._jobs, self._events)
+        self._core = Core(self.configuration, self._store, self._jobs, self._events, Decoder(here=decode_here))
         self._store.on_stored = self._core.tell_stored
         self._setup = ServerSetup(self._core)
         self._finding = Finding(self._core)

@@ -7,49 +7,22 @@ a watchdog in C, which ends the process even if closing the engine hangs with th
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Protocol
 
-from .. import __version__
-from ..domain.errors import VisualDicomError
-from ..jobs.attempt import where
-from .calls import MAX_OPEN, Calls
-from .messages import ErrorDetail, Event, Goodbye, Hello, LineSplitter, MessageError, Request, decode
+from .messages import LineSplitter, MessageError
 from .methods import METHODS, Method
-from .outbox import Outbox
 from .parent import wait_for_exit
-
-_log = logging.getLogger(__name__)
+from .service import EngineService, HostedEngine
 
 #: From the moment the end is noticed, in seconds; together with noticing it stays below the 5 s promised.
 DIE_AFTER_S = 4.0
 
-_LAST_WORDS_S = 0.5
 _CHUNK = 65536
-
-
-class HostedEngine(Protocol):
-    """What the host itself needs of an engine; the rest is in the table of methods."""
-
-    def subscribe(self, callback: Callable[[str, str, Any], None]) -> Callable[[], None]:
-        """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
-
-    def close(self) -> None:
-        """Cancel, persist, release."""
-
-
-@dataclass(frozen=True)
-class _Stop:
-    reason: str
-    code: int = 0
 
 
 def claim_stdio(log: Path | None = None) -> tuple[int, int]:
@@ -102,94 +75,39 @@ class _Host:
         self._stdin_fd = stdin_fd
         self._parent_pid = parent_pid
         self._alarm = threading.Lock()  # held from the first alarm on: a second one would put the end off
-        self._inbox: SimpleQueue[Request | _Stop] = SimpleQueue()
-        self._outbox = Outbox(
-            lambda line: _write_all(stdout_fd, line), lambda _: self._stop("The client does not listen any more.")
-        )
+        self._service = EngineService(lambda line: _write_all(stdout_fd, line), self._set_alarm)
 
     def run(self, make_engine: Callable[[], HostedEngine], database: str, methods: Mapping[str, Method]) -> int:
         self._watch()
-        try:
-            engine = make_engine()
-        except Exception as error:
-            self._say_why_not(error)
-            return 1
-        self._outbox.reply(Hello(os.getpid(), __version__, database))
-        unsubscribe = engine.subscribe(self._forward)  # after the greeting, which no event may overtake
-        calls = Calls(engine, methods, self._outbox.reply)
-        stop = self._serve(calls)
-        unsubscribe()
-        return self._end(engine, calls, stop)
+        return self._service.run(make_engine, database, methods)
 
     def _watch(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the client too; it decides
-        signal.signal(signal.SIGTERM, lambda *_: self._stop("The engine was asked to end."))
+        signal.signal(signal.SIGTERM, lambda *_: self._service.stop("The engine was asked to end."))
         for target in (self._read, self._watch_parent):
             threading.Thread(target=target, name=f"engine-{target.__name__.strip('_')}", daemon=True).start()
 
-    def _stop(self, reason: str, code: int = 0) -> None:
-        """Begin the end. Called from any thread, and more than once: the first alarm stays set."""
+    def _set_alarm(self) -> None:
+        """Have the end come for certain. Called from any thread, and more than once: the first alarm stays set."""
         if self._alarm.acquire(blocking=False):
             faulthandler.dump_traceback_later(DIE_AFTER_S, exit=True, file=2)
-        self._inbox.put(_Stop(reason, code))
-
-    def _say_why_not(self, error: Exception) -> None:
-        if not isinstance(error, VisualDicomError):
-            _log.error("The engine could not start: %s", where(error))
-        detail = ErrorDetail.of(error)
-        self._outbox.close(_LAST_WORDS_S, Goodbye(detail.message, detail))
-
-    def _serve(self, calls: Calls) -> _Stop:
-        while True:
-            item = self._inbox.get()
-            if isinstance(item, _Stop):
-                return item
-            try:
-                calls.start(item)
-            except MessageError as error:
-                self._stop(str(error), code=1)
-            if self._outbox.replies_waiting > MAX_OPEN:
-                self._stop("The client asks without listening to the answers.", code=1)
-
-    def _end(self, engine: HostedEngine, calls: Calls, stop: _Stop) -> int:
-        code = stop.code
-        calls.cancel_all()
-        try:
-            engine.close()
-        except Exception as error:
-            _log.error("The engine could not be closed properly: %s", where(error))
-            code = 1
-        self._outbox.close(_LAST_WORDS_S, Goodbye(stop.reason))
-        return code
-
-    def _forward(self, name: str, subject: str, data: Any) -> None:
-        try:
-            self._outbox.post(Event(subject, name, data))
-        except MessageError as error:
-            _log.error("An event could not be sent: %s", where(error))
 
     def _read(self) -> None:
         splitter = LineSplitter()
         try:
             while chunk := os.read(self._stdin_fd, _CHUNK):
                 for line in splitter.feed(chunk):
-                    self._receive(line)
+                    self._service.receive(line)
         except MessageError as error:
-            self._stop(str(error), code=1)
+            self._service.stop(str(error), code=1)
         except OSError as error:
-            self._stop(f"Standard input cannot be read ({type(error).__name__}).", code=1)
+            self._service.stop(f"Standard input cannot be read ({type(error).__name__}).", code=1)
         else:
-            self._stop("The client closed the connection.")
-
-    def _receive(self, line: bytes) -> None:
-        message = decode(line)
-        if not isinstance(message, Request):
-            raise MessageError("The client sent something that is no request.")
-        self._inbox.put(message)
+            self._service.stop("The client closed the connection.")
 
     def _watch_parent(self) -> None:
         wait_for_exit(self._parent_pid)
-        self._stop("The parent process is gone.")
+        self._service.stop("The parent process is gone.")
 
 
 def _write_all(descriptor: int, line: bytes) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import qt
 
-from ..engine.child import kill_process, tail_of
+from ..engine.child import kill_process
+from ..engine.log_file import tail_of
 from ..engine.messages import LineSplitter, MessageError
 
 #: How long lines are delivered before other events get their turn, in milliseconds.
@@ -44,6 +45,7 @@ class QProcessTransport:
         self._waiting_bytes = 0
         self._process: qt.QProcess | None = None
         self._later: qt.QTimer | None = None
+        self._started_pid = 0  # that of a launcher, perhaps; kept, because Qt forgets it when the process ends
         self._ended = False
         self._failed_to_start = False
         self._told = False
@@ -63,6 +65,7 @@ class QProcessTransport:
         process.readyReadStandardOutput.connect(self._read)
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_error)
+        process.started.connect(self._on_started)
         process.start(program, self._arguments)
 
     def write_line(self, line: bytes) -> None:
@@ -90,16 +93,20 @@ class QProcessTransport:
     def kill(self, engine_pid: int | None) -> None:
         """See :class:`Transport`."""
         process = self._process
-        if process is None or self._ended:
+        if process is None:
             return
-        started = int(process.processId())
-        process.kill()
-        if engine_pid is not None and engine_pid != started:
+        if not self._ended:
+            process.kill()
+        if engine_pid not in (None, self._started_pid):
             kill_process(engine_pid)
 
     def log_tail(self) -> str:
         """See :class:`Transport`."""
         return tail_of(self._log)
+
+    def _on_started(self) -> None:
+        if self._process is not None:
+            self._started_pid = int(self._process.processId())
 
     def _read(self) -> None:
         process = self._process

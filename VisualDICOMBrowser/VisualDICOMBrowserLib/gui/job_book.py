@@ -19,7 +19,13 @@ class JobBook:
     def __init__(self) -> None:
         self.changed = Signal()
         self._records: dict[str, JobRecord] = {}
+        self._open: set[str] = set()
         self._retrieves: dict[str, str] = {}  # UID of a series or study -> its newest retrieve
+
+    @property
+    def any_open(self) -> bool:
+        """Whether there is a job that has not ended."""
+        return bool(self._open)
 
     def note(self, values: Mapping[str, Any]) -> None:
         """Take the record of an event ``job`` or ``progress``.
@@ -28,6 +34,7 @@ class JobBook:
         """
         record = JobRecord.from_dict(values)
         self._records[record.job_id] = record
+        (self._open.discard if record.state.terminal else self._open.add)(record.job_id)
         if record.description.kind is JobKind.RETRIEVE:
             for uid in record.description.params.get("uids", ()):
                 newest = self._records.get(self._retrieves.get(uid, ""))
@@ -39,6 +46,7 @@ class JobBook:
     def replace(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Take the engine's whole list."""
         self._records.clear()
+        self._open.clear()
         self._retrieves.clear()
         for values in records:
             self.note(values)
@@ -48,6 +56,7 @@ class JobBook:
         """Drop jobs from the list."""
         for job_id in job_ids:
             self._records.pop(job_id, None)
+            self._open.discard(job_id)
         self.changed.emit(None)
 
     def records(self) -> list[JobRecord]:

@@ -15,13 +15,14 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from .. import __version__
 from ..engine.client import EngineClient, engine_command, engine_environment
 from ..engine.configuration import default_configuration_file, default_database_folder
+from ..engine.log_file import trim
 from ..gui.host import Host
 from ..gui.messages import Tone
 from ..gui.session import Session
 from ..store.reader import CatalogueReader
 from ..store.slicer_ini import servers_in, slicer_settings_file
 from . import qt_shim, theme
-from .log import except_hook, log_qt_message, start_log, stop_log, trim
+from .log import except_hook, log_qt_message, start_log, stop_log
 from .main_window import MainWindow, MakeBrowser
 
 _NAME = "visual-dicom-browser"

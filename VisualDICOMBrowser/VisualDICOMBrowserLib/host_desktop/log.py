@@ -11,9 +11,9 @@ from types import TracebackType
 from PySide6 import QtCore
 
 from ..domain.errors import LocalError
+from ..engine.log_file import MAX_BYTES
 from ..jobs.attempt import where
 
-MAX_BYTES = 1_000_000
 _log = logging.getLogger(__name__)
 
 _LEVELS = {
@@ -52,12 +52,6 @@ def stop_log(handler: logging.Handler) -> None:
     """End what :func:`start_log` began."""
     logging.getLogger().removeHandler(handler)
     handler.close()
-
-
-def trim(log: Path) -> None:
-    """Put a log that has grown long aside, as ``<name>.1``."""
-    if log.exists() and log.stat().st_size > MAX_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def log_qt_message(kind: QtCore.QtMsgType, _context: object, text: str) -> None:

@@ -34,6 +34,10 @@ _LONGEST_ANSWER = 1 << 16
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+# The worker module keeps what it read last, for one request at a time.
+_one_at_a_time = threading.Lock()
+
+
 class ChildFailed(BadData):
     """A child did not make it; ``str()`` is the reason that goes with the placeholder."""
 
@@ -153,20 +157,65 @@ class DecodeChild:
         self._worker_pid = 0
 
 
+class DecodeHere:
+    """Takes the place of a worker process where none can be started; works on the thread that asks.
+
+    A file that breaks a decoder breaks this program, and one that takes long cannot be given up: the last resort.
+    """
+
+    pid: int | None = None
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Answer a request; ``timeout`` is of no use.
+
+        :raises ChildFailed: a worker process would have ended by it.
+        :raises Cancelled: the decoder was closed.
+        """
+        del timeout
+        from .worker import answer  # noqa: PLC0415 - with worker processes, this one has no use for decoders
+
+        with _one_at_a_time:
+            if self._closed:
+                raise Cancelled("The decoder was closed.")
+            try:
+                return answer({"id": 0, **request})
+            except Exception as error:
+                reason = f"The picture could not be made: the decoder failed ({type(error).__name__})."
+                raise ChildFailed(reason) from error
+
+    def warm(self) -> None:
+        """Nothing has to be started."""
+
+    def close(self) -> None:
+        """Begin no further picture."""
+        self._closed = True
+
+
 class Decoder:
-    """Makes thumbnails, frames for a viewer and listings in child processes.
+    """Makes thumbnails, frames for a viewer and listings in child processes, or in this one.
 
     :param interpreter: the Python that runs the worker, this one by default.
     :param command: another program that speaks the worker's protocol, instead.
     :param max_children: how many pictures are made at the same time.
+    :param here: work in this process: see :class:`DecodeHere`.
     """
 
     def __init__(
-        self, *, interpreter: str | None = None, command: Sequence[str] | None = None, max_children: int = 1
+        self,
+        *,
+        interpreter: str | None = None,
+        command: Sequence[str] | None = None,
+        max_children: int = 1,
+        here: bool = False,
     ) -> None:
         words = list(command or (interpreter or sys.executable, "-m", WORKER))
-        self._children = [DecodeChild(words) for _ in range(max(1, max_children))]
-        self._idle: queue.LifoQueue[DecodeChild] = queue.LifoQueue()
+        self._children: list[DecodeChild | DecodeHere] = [
+            DecodeHere() if here else DecodeChild(words) for _ in range(max(1, max_children))
+        ]
+        self._idle: queue.LifoQueue[DecodeChild | DecodeHere] = queue.LifoQueue()
         for child in self._children:
             self._idle.put(child)
         self._warmer: threading.Thread | None = None

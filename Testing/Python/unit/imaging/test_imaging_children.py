@@ -328,3 +328,26 @@ def test_a_frame_that_needs_too_much_memory_is_the_fault_of_the_file(monkeypatch
     monkeypatch.setattr(worker._viewer, "write", write)
     reply = worker.answer({"id": 3, "kind": "frame", "source": "a", "destination": "b", "frame": 0})
     assert reply == {"id": 3, "damaged": worker.OUT_OF_MEMORY}
+
+
+def test_where_no_child_can_be_started_this_process_answers(sample, decoder, png, tmp_path):
+    one, token = decoder(here=True, max_children=2), CancelToken()
+    one.warm()
+    assert one.render(sample("CT_small.dcm"), png, "CT") == ThumbnailOutcome(False, "", 256, 256)
+    assert one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=0)["width"] == 128
+    with pytest.raises(BadData, match="no such frame"):
+        one.ask("frame", sample("CT_small.dcm"), tmp_path / "raw", token=token, frame=1)
+    assert one.pids == []
+    one.close()
+    with pytest.raises(Cancelled):
+        one.render(sample("CT_small.dcm"), png)
+
+
+def test_what_would_end_a_child_ends_nothing_here(decoder, png, monkeypatch):
+    def render(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(worker, "render_thumbnail", render)
+    outcome = decoder(here=True).render(png, png)
+    assert outcome.placeholder
+    assert outcome.reason == "The picture could not be made: the decoder failed (ZeroDivisionError)."

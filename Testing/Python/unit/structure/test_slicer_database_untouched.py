@@ -26,6 +26,9 @@ ALLOWED = {
 NAMING = f"{STORE}.layout"
 PATHS = {"ctk_database", "ctk_tag_cache"}
 FILES = ("ctkdicom.sql", "ctkdicomtagcache.sql")
+#: The way into the engine itself, for where it has to run in Slicer's process. It then reads rows through Slicer, and
+#: ``gui/test_slicer_process.py`` looks at what it opens.
+ENGINE_HERE = f"{LIB}.host_slicer.rows"
 #: Slicer's own way to open them.
 OPENING = "openDatabase"
 
@@ -45,13 +48,15 @@ def sources() -> dict[str, str]:
 def in_slicer(names: Mapping[str, str]) -> set[str]:
     """Give the modules that are there for Slicer's process: others come in by being imported."""
     own = (f"{LIB}.gui", f"{LIB}.host_slicer")
-    return {name for name in names if not name.startswith(f"{LIB}.") or name.startswith(own)} - {LIB}
+    return {name for name in names if not name.startswith(f"{LIB}.") or name.startswith(own)} - {LIB, ENGINE_HERE}
 
 
 def imported(name: str, source: str, names: Mapping[str, str]) -> Iterator[str]:
     """Give what a module imports, anywhere in it: modules of the project, and top-level names of others."""
     for wanted in imports(source):
         each = absolute(wanted, name, names)
+        if each == f"{LIB}.__version__":
+            continue  # what else the package offers comes when it is asked for
         yield next((known for known in ancestors(each) if known in names), each.partition(".")[0])
 
 
@@ -91,7 +96,7 @@ def reached(names: Mapping[str, str]) -> dict[str, str]:
     waiting = [(name, "") for name in sorted(in_slicer(names))]
     while waiting:
         name, asking = waiting.pop()
-        if name in found:
+        if name in found or name == ENGINE_HERE:
             continue
         found[name] = asking
         if name in names:
@@ -141,6 +146,15 @@ def test_nothing_in_slicers_process_opens_slicers_database():
     assert {f"{LIB}.host_slicer.indexing", f"{LIB}.gui.session"} < in_slicer(names)
     assert f"{STORE}.reader" in reached(names)
     assert violations(names) == []
+
+
+def test_the_way_into_the_engine_is_taken_by_one_function_and_names_no_file():
+    names = sources()
+    asking = [name for name in names if ENGINE_HERE in imported(name, names[name], names)]
+    assert asking == [f"{LIB}.host_slicer.engine_start"]
+    top = [node for node in ast.parse(names[asking[0]]).body if isinstance(node, ast.ImportFrom)]
+    assert "rows" not in [node.module for node in top]
+    assert opened_by_name(names[ENGINE_HERE]) == []
 
 
 def test_what_may_be_imported_is_imported():
