@@ -32,6 +32,7 @@ core_here.require_slicer_core()
 import slicer  # noqa: E402 - slicer-core, which may be missing
 
 from support.slicer_fakes import dicom_plugins, mrml  # noqa: E402
+from support.slicer_fakes.expected_volume import by_position, expected_matrix, expected_voxels, matrix_of  # noqa: E402
 from VisualDICOMBrowserLib.host_slicer.loading import SlicerLoader  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the launcher is a script")
@@ -44,7 +45,7 @@ def slices(orthanc, tmp_path_factory):
     """An oblique, anisotropic CT, numbered in disorder, on the server."""
     paths = disk.write_slices(tmp_path_factory.mktemp("ct"), 7, disk.oblique(), range(SLICES), shuffled=True)
     assert orthanc.load(paths) == []
-    return [pydicom.dcmread(path) for path in paths]
+    return paths
 
 
 @pytest.fixture
@@ -88,20 +89,20 @@ def browser(qtbot, running, orthanc, slices, tmp_path):
 
 
 def test_a_double_click_on_a_series_of_a_server_makes_a_volume(browser, running, slices, tmp_path):
-    uid = str(slices[0].SeriesInstanceUID)
+    first = pydicom.dcmread(slices[0], stop_before_pixels=True)
+    uid = str(first.SeriesInstanceUID)
     content = browser._page.sheet.content
     browser.search()
-    _choose(browser, str(slices[0].PatientID))
+    _choose(browser, str(first.PatientID))
     wait_for(lambda: content.find(uid) is not None, "the series")
     assert content.state(content.find(uid)).presence is Presence.REMOTE
     browser._page.opened.emit(content.find(uid))
     wait_for(lambda: len(running.volumes()) == 1, "the volume", timeout=60)
 
     (node,) = running.volumes()
-    ordered = _by_position(slices)
-    assert np.abs(_matrix_of(node) - _matrix_by_elements(ordered)).max() < 1e-6
-    assert np.array_equal(slicer.util.arrayFromVolume(node), _voxels_by_elements(ordered))
-    assert node.GetAttribute("DICOM.instanceUIDs").split() == [one.SOPInstanceUID for one in ordered]
+    assert np.abs(matrix_of(node) - expected_matrix(slices)).max() < 1e-6
+    assert np.array_equal(slicer.util.arrayFromVolume(node), expected_voxels(slices))
+    assert node.GetAttribute("DICOM.instanceUIDs").split() == [one.SOPInstanceUID for one in by_position(slices)]
     wait_for(lambda: content.state(content.find(uid)).presence is Presence.LOADED, "the mark")
     (job,) = [one for one in browser._session.jobs.records() if one.description.kind.value == "retrieve"]
     assert job.state.value == "completed"
@@ -119,35 +120,3 @@ def _choose(browser: BrowserWidget, patient_id: str) -> None:
 
     wait_for(lambda: key() is not None, "the patient")
     browser.choose_patient(key())
-
-
-def _normal(image: pydicom.Dataset) -> np.ndarray:
-    row, column = np.split(np.array(image.ImageOrientationPatient, float), 2)
-    return np.cross(row, column)
-
-
-def _by_position(images: list[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    return sorted(images, key=lambda one: float(_normal(one) @ np.array(one.ImagePositionPatient, float)))
-
-
-def _matrix_of(node: object) -> np.ndarray:
-    import vtk  # noqa: PLC0415 - it comes with slicer-core
-
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-
-
-def _matrix_by_elements(ordered: list[pydicom.Dataset]) -> np.ndarray:
-    """Return the IJK to RAS matrix that PS3.3 C.7.6.2.1.1 gives, with RAS for LPS."""
-    first, last = ordered[0], ordered[-1]
-    row, column = np.split(np.array(first.ImageOrientationPatient, float), 2)
-    down, across = (float(one) for one in first.PixelSpacing)
-    origin, end = (np.array(one.ImagePositionPatient, float) for one in (first, last))
-    matrix = np.eye(4)
-    matrix[:3] = np.column_stack([row * across, column * down, (end - origin) / (len(ordered) - 1), origin])
-    return np.diag([-1, -1, 1, 1]) @ matrix
-
-
-def _voxels_by_elements(ordered: list[pydicom.Dataset]) -> np.ndarray:
-    return np.stack([one.pixel_array.astype(np.int64) + int(one.RescaleIntercept) for one in ordered])

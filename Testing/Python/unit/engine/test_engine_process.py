@@ -335,7 +335,8 @@ import sys, types
 from VisualDICOMBrowserLib.engine.__main__ import leave, main
 
 class Engine:
-    def __init__(self, database, config=None):
+    def __init__(self, database, config=None, *, rows_by_host):
+        assert not rows_by_host
         self.database, self.config = database, config
     def subscribe(self, callback):
         callback("opened", str(self.database), None)
@@ -374,3 +375,5 @@ def test_the_command_names_the_folder_and_this_process(tmp_path):
     assert command[1:3] == ["-m", "VisualDICOMBrowserLib.engine"]
     assert command[command.index("--parent-pid") + 1] == str(os.getpid())
     assert str(tmp_path) in command
+    assert "--rows-by-host" not in command
+    assert "--rows-by-host" in engine_command("python", tmp_path, rows_by_host=True)
