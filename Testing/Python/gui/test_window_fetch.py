@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from support.browser_window import BrowserWindow
 from support.fault_proxy import Throttle
-from support.window_hands import CONTROL, Hands, engine_processes
+from support.window_hands import CONTROL, Hands, engine_processes, kill_engine
 from VisualDICOMBrowserLib.gui.studies.series_state import Presence
 
 HERE, PARTLY, REMOTE = Presence.HERE.value, Presence.PARTLY.value, Presence.REMOTE.value
@@ -170,3 +171,33 @@ def test_closing_the_window_in_the_middle_of_a_fetch_ends_the_engine(slow, archi
     hands.browser.close_session()
     assert time.monotonic() - began < 5.0
     assert engine.pid not in {one.pid for one in engine_processes()}
+
+
+def test_a_fetch_goes_on_with_the_next_engine_when_the_first_is_killed(slow, archive):
+    hands, proxy = slow
+    uid = uid_of(archive.first)
+    hands.click_chip(uid)
+    hands.wait(lambda: hands.row(uid).local_instances > 2, "some images")
+    kill_engine()
+    hands.wait_for_message("The engine stopped unexpectedly")
+    proxy.heal()
+    hands.press("Start again", hands.browser._messages)
+    hands.wait_for_state(uid, HERE)
+    assert is_clean(hands)
+
+
+def test_a_fetch_that_was_cut_off_by_closing_is_offered_by_the_next_window(slow, archive):
+    hands, proxy = slow
+    uid = uid_of(archive.first)
+    hands.click_chip(uid)
+    hands.wait(lambda: hands.row(uid).local_instances > 2, "some images")
+    hands.browser.hide()
+    hands.browser.close_session()
+    proxy.heal()
+    with BrowserWindow(hands.window.database.parent) as window:
+        again = Hands(window)
+        again.wait_for_message("One job was not finished when the program ended.")
+        again.press("Continue", again.browser._messages)
+        again.find_patient("Window")
+        again.wait_for_state(uid, HERE)
+        assert again.messages() == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fault_proxy import Cut, FaultProxy, Stall
+from support.fault_proxy import Cut, FaultProxy, Stall, Throttle
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
@@ -506,3 +506,45 @@ def test_peer_errors_stay_peer_errors(known, bench, engine, dead_port):
     bench.add("PACS", ("127.0.0.1", dead_port))
     with pytest.raises(PeerError, match="cannot be reached"):
         engine.thumbnail(known.one[0].series_uid)
+
+
+# What an earlier engine left
+
+
+def test_jobs_that_were_cut_off_are_offered_and_taken_up_again(bench, known):
+    uids = [file.sop_uid for file in known.one]
+    with FaultProxy(known.peer.address) as proxy:
+        host, port = proxy.address
+        bench.add("SLOW", Server("SLOW", host, port, known.peer.ae_title))
+        with bench.engine() as engine:
+            engine.query(QueryFilter(patient_id="ACT-1"), Level.SERIES, ["SLOW"])
+            proxy.to_client = (Throttle(bytes_per_second=100_000),)
+            (job_id,) = engine.fetch([known.one[0].series_uid])
+            wait_until(lambda: engine._store.readable(uids))
+        proxy.heal()
+        with bench.engine() as engine:
+            here = len(engine._store.readable(uids))
+            assert 0 < here < COUNT
+            assert [record.job_id for record in engine.unfinished_jobs()] == [job_id]
+            assert engine.jobs() == []  # nothing goes on by itself
+            assert engine.resume_jobs() == [job_id]
+            assert engine.unfinished_jobs() == engine.resume_jobs() == []
+            wait_until(lambda: job(engine, "retrieve").state.value == "completed")
+            assert engine._store.readable(uids) == set(uids)
+        with bench.engine() as engine:
+            assert engine.unfinished_jobs() == []
+
+
+def test_what_is_left_can_be_forgotten(bench, known):
+    with FaultProxy(known.peer.address) as proxy:
+        host, port = proxy.address
+        bench.add("SLOW", Server("SLOW", host, port, known.peer.ae_title))
+        with bench.engine() as engine:
+            engine.query(QueryFilter(patient_id="ACT-1"), Level.SERIES, ["SLOW"])
+            proxy.to_client = (Stall(after=0),)
+            (job_id,) = engine.fetch([known.one[0].series_uid])
+        with bench.engine() as engine:
+            assert engine.drop_jobs() == [job_id]
+            assert engine.resume_jobs() == []
+    with bench.engine() as engine:
+        assert engine.unfinished_jobs() == []

@@ -78,6 +78,7 @@ from .fetching import Fetching
 from .finding import Finding
 from .hosted_rows import HostedRows
 from .job_queue import CatalogueJobQueue
+from .left_over import LeftOver
 from .local_actions import LocalActions
 from .runner import JobRunner
 from .server_setup import ServerSetup, server_limits
@@ -141,6 +142,7 @@ class Engine:
         self._background = BackgroundFetching(self._core)
         self._actions = LocalActions(self._core)
         self._hosted = HostedRows(self._core)
+        self._left_over = LeftOver(self._queue, self._jobs)
         self._actions.finish_removals()
 
     def _job_store(self) -> JobQueueStore:
@@ -201,6 +203,18 @@ class Engine:
         if isinstance(self._queue, CatalogueJobQueue):
             self._queue.delete_ended()
         return cleared
+
+    def unfinished_jobs(self) -> list[JobRecord]:
+        """Return retrieves and imports that an earlier engine on this folder left unfinished, oldest first."""
+        return self._left_over.records()
+
+    def resume_jobs(self) -> list[str]:
+        """Queue again what :meth:`unfinished_jobs` returns, and return the jobs' ids; nothing is fetched twice."""
+        return self._left_over.resume()
+
+    def drop_jobs(self) -> list[str]:
+        """Forget what :meth:`unfinished_jobs` returns, and return the jobs' ids; what they had brought stays."""
+        return self._left_over.forget()
 
     # Servers
 

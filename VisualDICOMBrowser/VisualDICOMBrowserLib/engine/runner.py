@@ -107,6 +107,13 @@ class JobRunner:
         except IllegalTransition as error:
             raise UsageError("The job is under way again already.") from error
 
+    def restore(self, record: JobRecord) -> bool:
+        """Queue a job again that another process left unfinished; False if there is no way to do it again."""
+        if record.description.kind not in self._recipes:
+            return False
+        self._scheduler.restore(record)
+        return True
+
     def clear(self) -> list[str]:
         """Forget the jobs that have ended; return their ids."""
         ended = [record.job_id for record in self.records() if record.state.terminal]

@@ -32,6 +32,7 @@ from .servers.server_settings import ServerSettings
 from .session import Session
 from .studies.patient_page import PatientPage
 from .studies.sheet_look import ThumbnailSize
+from .unfinished import Unfinished
 from .welcome import WelcomePage
 
 _HANDLE = 5
@@ -52,6 +53,7 @@ class BrowserWidget(qt.QWidget):
         self._loader = self._host.loader
         self._actions = Actions(session)
         self._missing = MissingPackages(session, self, self._host)
+        self._unfinished = Unfinished(session)
         self._patient: PatientRow | None = None
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
@@ -68,6 +70,7 @@ class BrowserWidget(qt.QWidget):
         """End the engine; the widget is of no use afterwards."""
         self._search.close()
         self._missing.close()
+        self._unfinished.close()
         if self._loader is not None:
             self._loader.close()
         for widget in self._parts:
