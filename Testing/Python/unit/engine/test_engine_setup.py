@@ -242,7 +242,7 @@ def test_neighbours_do_not_overlap(store, uids):
 
 def test_an_engine_that_cannot_be_made_gives_the_folder_back(tmp_path, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr("VisualDICOMBrowserLib.engine.engine.Viewer", lambda _: pytest.fail("no viewer"))
+        broken.setattr("VisualDICOMBrowserLib.engine.engine.Viewer", lambda *_, **__: pytest.fail("no viewer"))
         with pytest.raises(pytest.fail.Exception):
             Engine(tmp_path / "database", tmp_path / "config.json")
     with Engine(tmp_path / "database", tmp_path / "config.json") as engine:

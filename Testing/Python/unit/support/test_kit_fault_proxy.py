@@ -156,5 +156,5 @@ def test_a_dead_server_resets_the_client(fault_proxy: Factory):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         proxy = fault_proxy(nobody.getsockname())
-        with socket.create_connection(proxy.address, timeout=5) as connection, pytest.raises(ConnectionResetError):
-            connection.recv(1)
+        with pytest.raises(ConnectionResetError), socket.create_connection(proxy.address, timeout=5) as connection:
+            connection.recv(1)  # or as early as connecting
