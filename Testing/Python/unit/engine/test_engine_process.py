@@ -335,8 +335,8 @@ import sys, types
 from VisualDICOMBrowserLib.engine.__main__ import leave, main
 
 class Engine:
-    def __init__(self, database, config=None, *, rows_by_host):
-        assert not rows_by_host
+    def __init__(self, database, config=None, *, rows_by_host, listen):
+        assert (rows_by_host, listen) == (False, True)
         self.database, self.config = database, config
     def subscribe(self, callback):
         callback("opened", str(self.database), None)
