@@ -46,6 +46,8 @@ Progress = Callable[[int, "int | None", int], None]
 #: Converted instances that wait for their association: how many, and how many bytes they may have in their files.
 _CONVERTED_AT_ONCE = 64
 _CONVERTED_BYTES = 256 << 20
+#: Seconds between two reports of progress.
+_REPORT_S = 0.1
 #: Seconds for one conversion.
 _CONVERSION_S = 600.0
 
@@ -225,6 +227,7 @@ class _Attempt:
         self._progress = progress
         self._total = 0
         self._in_flight = 0
+        self._next_report = 0.0
         self._stack = ExitStack()
         self._decoder: Decoder | None = None
         self._folder = SessionFolder()
@@ -334,8 +337,13 @@ class _Attempt:
         self._report()
 
     def _report(self) -> None:
-        delivery = self._delivery
-        self._progress(len(delivery.sent) + len(delivery.failed), self._total, delivery.bytes + self._in_flight)
+        """Tell how far it is, now and then: whoever is told wakes another thread, which costs more than to send."""
+        delivery, now = self._delivery, time.monotonic()
+        done = len(delivery.sent) + len(delivery.failed)
+        if done < self._total and now < self._next_report:
+            return
+        self._next_report = now + _REPORT_S
+        self._progress(done, self._total, delivery.bytes + self._in_flight)
 
     # Conversion
 
