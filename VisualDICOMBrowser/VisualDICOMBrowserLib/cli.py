@@ -244,6 +244,29 @@ def _export(options: argparse.Namespace) -> _Result:
     return (EXIT_FAILED if result.failed else EXIT_DONE), result.to_dict()
 
 
+def _send(options: argparse.Namespace) -> _Result:
+    named = any((options.patient_id, options.study, options.series, options.instance))
+    if named == bool(options.paths):
+        raise UsageError("Say what to send: patients, studies, series or instances by their identifiers, or files.")
+    with _Session(options) as session:
+        unsubscribe = session.engine.subscribe(_Progress("instances"))
+        verify, token = options.verify, session.token
+        if named:
+            result = session.engine.send(target_of(options), options.to, verify=verify, token=token)
+        else:
+            result = session.engine.send_files(options.paths, options.to, verify=verify, token=token)
+        unsubscribe()
+    for warning in result.warnings:
+        _say(f"Warning: {warning}")
+    if not result.requested:
+        _say("Error: There is no instance that could be sent.")
+    elif result.sent < result.requested:
+        _say(f"Error: {result.requested - result.sent} of {result.requested} instances were not sent.")
+    elif not result.complete:
+        _say("Error: All instances were sent, but not all is well; see what failed.")
+    return (EXIT_DONE if result.complete else EXIT_FAILED), result.to_dict()
+
+
 def _remove(options: argparse.Namespace) -> _Result:
     with _Session(options) as session:
         result = session.engine.remove(target_of(options))
@@ -460,6 +483,7 @@ def _parser() -> Parser:
     grammar.add_listen(command("listen", _listen, "receive what others send, until interrupted"))
     grammar.add_import(command("import", _import, "import files and folders"))
     grammar.add_export(command("export", _export, "copy what is here into a folder for others"))
+    grammar.add_send(command("send", _send, "send to a server"))
     grammar.add_target(command("remove", _remove, "remove from this computer, never from a server"))
     command("verify", _verify, "check rows against files")
     grammar.add_thumbnail(command("thumbnail", _thumbnail, "make a picture of a series"))

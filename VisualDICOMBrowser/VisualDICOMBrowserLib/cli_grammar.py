@@ -162,6 +162,16 @@ def add_export(sub: argparse.ArgumentParser) -> None:
     sub.set_defaults(instance=None)
 
 
+def add_send(sub: argparse.ArgumentParser) -> None:
+    """Add what sending takes; :func:`target_of` or the paths say what."""
+    which = sub.add_mutually_exclusive_group()
+    for name in ("--patient-id", "--study", "--series", "--instance"):
+        which.add_argument(name, action="extend", nargs="+", metavar="UID" if name != "--patient-id" else "ID")
+    sub.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files, and folders with all below them")
+    sub.add_argument("--to", required=True, metavar="NAME", help="the server that gets it")
+    sub.add_argument("--verify", action="store_true", help="ask the server afterwards whether it lists all of it")
+
+
 def add_thumbnail(sub: argparse.ArgumentParser) -> None:
     """Add what a thumbnail takes."""
     which = sub.add_mutually_exclusive_group(required=True)
@@ -186,7 +196,7 @@ def add_screenshots(sub: argparse.ArgumentParser) -> None:
 
 def add_bench(sub: argparse.ArgumentParser) -> None:
     """Add what a measurement takes."""
-    sub.add_argument("case", choices=["get", "gui"], help="what to measure")
+    sub.add_argument("case", choices=["get", "gui", "send"], help="what to measure")
 
 
 def filter_of(options: argparse.Namespace) -> QueryFilter:

@@ -87,6 +87,16 @@ def _exported(document: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"  missing: {item['sop_uid']}  {item['reason']}" for item in document["failed"])])
 
 
+def _sent(document: Mapping[str, Any]) -> str:
+    megabytes, seconds = document["bytes"] / 1e6, document["seconds"]
+    speed = f"{megabytes:.1f} MB in {seconds:.1f} s ({megabytes / max(seconds, 0.001):.1f} MB/s)"
+    lines = [f"{document['sent']} of {document['requested']} instances were sent: {speed}."]
+    if document["verified"] is not None:
+        lines.append(f"The server lists {document['verified']} of them.")
+    lines += [f"  failed: {item['sop_uid']}  {item['reason']}" for item in document["failed"]]
+    return "\n".join([*lines, *(f"  {item['path']}: {item['reason']}" for item in document["rejected"])])
+
+
 def _verified(document: Mapping[str, Any]) -> str:
     lines = [f"{document['rows']} rows, {document['files']} files: {'all is well' if document['ok'] else 'not well'}."]
     lines += [f"  no readable file for {uid}" for uid in document["missing"]]
@@ -146,8 +156,8 @@ def _measured(document: Any) -> str:
     if isinstance(document, dict):
         return "\n".join(f"{name}: {value}" for name, value in document.items())
     return "\n".join(
-        f"{row['case']} from {row['peer']}: ours {row['ours']:.2f} {row['unit']}, theirs {row['theirs']:.2f}"
-        f" {row['unit']}, ratio {row['ratio']:.2f}"
+        f"{row['case']} {row.get('way', 'from')} {row['peer']}: ours {row['ours']:.2f} {row['unit']},"
+        f" theirs {row['theirs']:.2f} {row['unit']}, ratio {row['ratio']:.2f}"
         for row in document
     )
 
@@ -158,6 +168,7 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {
     "retrieve": _retrieved,
     "import": _imported,
     "export": _exported,
+    "send": _sent,
     "verify": _verified,
     "servers": _server_lines,
     "echo": _echoed,

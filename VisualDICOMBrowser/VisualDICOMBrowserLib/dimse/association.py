@@ -165,6 +165,20 @@ class Association:
             parts += pdu.p_data(context_id, data_set, is_command=False, max_length=self._max_length)
         self._connection.write(b"".join(parts))
 
+    def send_stream(
+        self, context_id: int, command: dict[int, str | int], read: Callable[[int], bytes], length: int
+    ) -> None:
+        """Send a message whose data set is read while it goes out, piece by piece, its head with the first one.
+
+        :param read: returns exactly so many bytes of the data set, the next ones. What it raises must end the
+            association, on which nothing else can follow half a data set.
+        :param length: of the data set, in bytes.
+        """
+        head = b"".join(pdu.p_data(context_id, encode_command(command), is_command=True, max_length=self._max_length))
+        for piece in pdu.p_data_stream(context_id, read, length, max_length=self._max_length):
+            self._connection.write(head + piece if head else piece)
+            head = b""
+
     def receive(self, sink_for: SinkFor | None = None) -> Message:
         """Wait for the next message and read it whole.
 

@@ -23,6 +23,9 @@ _SLACK = 1024
 #: Longest A-ASSOCIATE that is read (DCMTK's limit too).
 MAX_ASSOCIATE_LENGTH = 1024 * 1024
 
+#: Bytes of a data set that are read from a file and written to a connection at once.
+_PIECE_LENGTH = 512 * 1024
+
 #: PDV message control header (PS3.8, E.2).
 COMMAND_BIT = 0x01
 LAST_BIT = 0x02
@@ -138,9 +141,41 @@ def p_data(context_id: int, data: bytes, *, is_command: bool, max_length: int) -
 
     :param max_length: longest PDU body the peer takes, in bytes. Fragments are even: DCMTK refuses odd ones.
     """
-    step = (max_length - _PDV_HEADER.size) & ~1
+    step = _fragment_length(max_length)
     kind = COMMAND_BIT if is_command else 0
     for start in range(0, max(1, len(data)), step):
         fragment = data[start : start + step]
         control = kind | (LAST_BIT if start + step >= len(data) else 0)
-        yield encode_pdu(P_DATA_TF, _PDV_HEADER.pack(len(fragment) + 2, context_id, control) + fragment)
+        yield _p_data_head(len(fragment), context_id, control) + fragment
+
+
+def p_data_stream(context_id: int, read: Callable[[int], bytes], length: int, *, max_length: int) -> Iterator[bytes]:
+    """Yield the P-DATA-TF PDUs that carry a data set, many at a time, for few reads and writes.
+
+    :param read: returns exactly so many bytes of the data set, the next ones.
+    :param length: of the data set, in bytes; an odd one is padded by a zero, since no fragment may be odd.
+    """
+    step = _fragment_length(max_length)
+    left = length
+    while left > 0:
+        data = read(min(left, max(1, _PIECE_LENGTH // step) * step))
+        left -= len(data)
+        if not left and len(data) % 2:
+            data += b"\0"
+        yield b"".join(_fragments(context_id, memoryview(data), step, is_end=not left))
+
+
+def _fragments(context_id: int, data: memoryview, step: int, *, is_end: bool) -> Iterator[bytes | memoryview]:
+    for start in range(0, len(data), step):
+        fragment = data[start : start + step]
+        yield _p_data_head(len(fragment), context_id, LAST_BIT if is_end and start + step >= len(data) else 0)
+        yield fragment
+
+
+def _fragment_length(max_length: int) -> int:
+    return (max_length - _PDV_HEADER.size) & ~1
+
+
+def _p_data_head(length: int, context_id: int, control: int) -> bytes:
+    head = _HEADER.pack(P_DATA_TF, length + _PDV_HEADER.size)
+    return head + _PDV_HEADER.pack(length + 2, context_id, control)

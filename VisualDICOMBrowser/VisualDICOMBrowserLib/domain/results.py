@@ -276,5 +276,50 @@ class ExportResult:
         }
 
 
+@dataclass(frozen=True)
+class SendResult:
+    """Outcome of sending; complete when the server has confirmed every instance, and lists it if that was asked for.
+
+    :ivar requested: instances that were to be sent, each once.
+    :ivar sent: those that the server confirmed, with or without a warning.
+    :ivar verified: those that it lists when it is asked afterwards; None if it was not asked, or could not be.
+    :ivar check: whether it was to be asked.
+    :ivar failed: instances that were not sent, or are not listed, with the reason.
+    :ivar rejected: files that hold no instance that could be sent, with the reason.
+    :ivar damaged: how many of the rejected claim to be DICOM, or were named one by one.
+    :ivar bytes: of the data sets that were confirmed.
+    """
+
+    requested: int
+    sent: int
+    verified: int | None
+    failed: tuple[Failure, ...]
+    bytes: int
+    seconds: float
+    rejected: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    check: bool = False
+    damaged: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for is on the server, as far as was to be found out."""
+        checked = self.verified == self.requested if self.check else True
+        return 0 < self.requested == self.sent and checked and not self.failed and not self.damaged
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``send --json``."""
+        return {
+            "requested": self.requested,
+            "sent": self.sent,
+            "verified": self.verified,
+            "failed": _failures(self.failed),
+            "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected],
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "warnings": list(self.warnings),
+        }
+
+
 def _failures(failures: tuple[Failure, ...]) -> list[dict[str, str]]:
     return [{"sop_uid": failure.subject, "reason": failure.reason} for failure in failures]

@@ -57,6 +57,15 @@ _WORDS = {
 }
 
 
+# What differs in a C-STORE response (PS3.4, table B.2-1).
+_STORE_WORDS = {
+    0xA900: "the data set does not match the SOP class",
+    0xB000: "the server changed values of elements",
+    0xB006: "the server left elements out",
+    0xB007: "the data set does not match the SOP class",
+}
+
+
 def category(status: int) -> StatusCategory:
     """Sort a 16 bit DIMSE status code into its category (PS3.7 C.1–C.5)."""
     if status == SUCCESS:
@@ -78,6 +87,14 @@ def is_transient(status: int) -> bool:
 def is_unable(status: int) -> bool:
     """Tell whether the peer gave up on a retrieve as such, not on sub-operations (PS3.4, C.4.2.1.5 and C.4.3.1.4)."""
     return 0xC000 <= status <= 0xCFFF
+
+
+def store_in_words(status: int) -> str:
+    """Describe the status of a C-STORE response for people, always with the code itself."""
+    words = _STORE_WORDS.get(status)
+    if words is None and 0xC000 <= status <= 0xCFFF:
+        words = "the server cannot understand the data set"
+    return f"{words} (status 0x{status:04X})" if words else in_words(status)
 
 
 def in_words(status: int) -> str:

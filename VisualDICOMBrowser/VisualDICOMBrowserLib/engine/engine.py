@@ -58,6 +58,7 @@ from ..domain.results import (
     RemoveResult,
     RetrieveResult,
     SearchResult,
+    SendResult,
     ThumbnailResult,
     UndoResult,
     VerifyResult,
@@ -86,6 +87,7 @@ from .left_over import LeftOver
 from .listening import Listening, OpenListener
 from .local_actions import LocalActions
 from .runner import JobRunner
+from .sending import Sending
 from .server_setup import ServerSetup, server_limits
 from .thumbnails import drop_outdated
 from .viewing import Viewer
@@ -150,6 +152,7 @@ class Engine:
         self._finding = Finding(self._core)
         self._fetching = Fetching(self._core)
         self._background = BackgroundFetching(self._core)
+        self._sending = Sending(self._core)
         self._actions = LocalActions(self._core)
         self._hosted = HostedRows(self._core)
         self._left_over = LeftOver(self._queue, self._jobs)
@@ -386,6 +389,43 @@ class Engine:
         :raises PeerError: the instance could not be had.
         """
         return self._fetching.thumbnail(series_uid, server, token)
+
+    # Sending
+
+    def send(
+        self, target: Target, server: str, *, verify: bool = False, token: CancelToken | None = None
+    ) -> SendResult:
+        """Send what is here of a target to a server by C-STORE, and say of each instance what became of it.
+
+        What the server does not take as it is, goes uncompressed if it can be decompressed; nothing is compressed.
+
+        :param verify: ask the server afterwards whether it lists what it confirmed.
+        :raises UsageError: no such server, or nothing of the target is here.
+        """
+        return self._sending.send(target, server, verify, token)
+
+    def send_files(
+        self, paths: Sequence[Path], server: str, *, verify: bool = False, token: CancelToken | None = None
+    ) -> SendResult:
+        """Send files, and all DICOM files in folders, to a server, as :meth:`send` does; they are not imported.
+
+        :raises UsageError: no such server, or a path that does not exist.
+        """
+        return self._sending.send_files(paths, server, verify, token)
+
+    def begin_send(self, target: Target, server: str, verify: bool = False) -> str:
+        """Have a target sent as :meth:`send` does, and return the job's id without waiting.
+
+        :raises UsageError: no such server, or nothing of the target is here.
+        """
+        return self._sending.begin(target, server, verify)
+
+    def begin_send_files(self, paths: Sequence[Path], server: str, verify: bool = False) -> str:
+        """Have files sent as :meth:`send_files` does, and return the job's id without waiting.
+
+        :raises UsageError: no such server, or a path that does not exist.
+        """
+        return self._sending.begin_files(paths, server, verify)
 
     # Looking at local content
 

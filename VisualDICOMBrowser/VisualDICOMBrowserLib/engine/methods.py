@@ -176,6 +176,8 @@ METHODS: Mapping[str, Method] = {
     "series_to_remove": Method("series_to_remove"),
     "series_removed": Method("series_removed", {"removal": text}),
     "refresh_local": Method("refresh_local"),
+    "send": Method("begin_send", {"target": target, "server": text, "verify": flag}),
+    "send_files": Method("begin_send_files", {"paths": paths, "server": text, "verify": flag}),
     "fetch": Method("fetch", {"series_uids": texts}),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
     "stack": Method("stack", {"series_uid": text}, cancellable=True),

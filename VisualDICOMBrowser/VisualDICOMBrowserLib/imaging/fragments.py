@@ -51,6 +51,17 @@ def read_compressed(image: DicomImage, frames: int, index: int) -> bytes:
     return data
 
 
+def end_of_fragments(image: DicomImage) -> int:
+    """Return where encapsulated pixel data ends, counted from its begin, with its delimiter.
+
+    :raises BadData: the fragments are damaged.
+    """
+    _, end = _basic_table(image)
+    for span in _items(image, end):
+        end = span.stop
+    return min(end + _ITEM_HEAD, image.available)
+
+
 def _frame_spans(image: DicomImage, frames: int, index: int) -> list[Span]:
     table, begin = _basic_table(image)
     if frames == 1:

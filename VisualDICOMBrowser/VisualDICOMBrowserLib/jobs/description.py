@@ -24,6 +24,7 @@ class JobKind(Enum):
     REMOVE = "remove"
     VERIFY = "verify"
     EXPORT = "export"
+    SEND = "send"
 
     @property
     def bulk(self) -> bool:
@@ -41,9 +42,9 @@ class JobKind(Enum):
         return self in _DURABLE
 
 
-_BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY, JobKind.EXPORT})
+_BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY, JobKind.EXPORT, JobKind.SEND})
 _ANSWERS = frozenset({JobKind.ECHO, JobKind.FIND})
-_DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT})
+_DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.SEND})
 
 
 class Priority(IntEnum):

@@ -68,6 +68,7 @@ class Elements:
     :ivar dataset_offset: where the data set begins in the file.
     :ivar size: bytes of the file, or of the data set if only that was given.
     :ivar little_endian: byte order of binary values in ``values``.
+    :ivar explicit: whether the data set states value representations; files that lie about their syntax occur.
     :ivar values: the wanted elements that are there, by tag ``0xGGGGEEEE``.
     """
 
@@ -75,6 +76,7 @@ class Elements:
     dataset_offset: int
     size: int
     little_endian: bool
+    explicit: bool
     values: Mapping[int, RawElement]
 
 
@@ -189,7 +191,7 @@ def _scan_dataset(
     order = ">" if transfer_syntax == EXPLICIT_BIG else "<"
     coding = _Coding(transfer_syntax not in _IMPLICIT, order).as_found(_peek(source, start))
     _walk(source, start, coding, values, wanted)
-    return Elements(transfer_syntax, offset, size, order == "<", values)
+    return Elements(transfer_syntax, offset, size, order == "<", coding.explicit, values)
 
 
 def _walk(

@@ -19,6 +19,7 @@ KINDS = {
     JobKind.REMOVE: "Remove",
     JobKind.VERIFY: "Check",
     JobKind.EXPORT: "Export",
+    JobKind.SEND: "Send",
 }
 #: Kinds that are over before anybody could look.
 QUICK = frozenset({JobKind.ECHO, JobKind.FIND, JobKind.THUMBNAIL})
