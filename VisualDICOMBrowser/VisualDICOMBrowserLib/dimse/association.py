@@ -20,6 +20,7 @@ from .command import MAX_COMMAND_LENGTH, Command, decode_command, encode_command
 from .contexts import Proposal
 from .library import require_pynetdicom
 from .negotiation import AcceptedContext, read_accept, rejection
+from .tls import client_tls
 from .transport import Connection, Timers
 
 #: Longest data set of a message that is kept in memory (identifiers; a list of failed UIDs may be long), in bytes.
@@ -74,15 +75,17 @@ class Association:
     ) -> Iterator[Association]:
         """Open an association for the length of a ``with`` block; released at its end, aborted on an error.
 
-        :raises PeerError: not reachable, rejected, stalled, or not DICOM.
+        :raises PeerError: not reachable, not to be trusted, rejected, stalled, or not DICOM.
+        :raises UsageError: a file that the TLS settings name is missing, or is not what it should be.
         :raises NoCommonContext: nothing of ``proposals`` was accepted.
         :raises Cancelled: the token was raised.
         :raises PackageMissing: pynetdicom is not installed.
         """
         timers = timers or timers_for(server)
         request = _request(server, proposals)
+        tls = None if server.tls is None else client_tls(server.tls, server.host)
         with (
-            closing(Connection.open(server.host, server.port, timers, token)) as connection,
+            closing(Connection.open(server.host, server.port, timers, token, tls)) as connection,
             token.calling(connection.shutdown),
         ):
             association = cls(connection)
@@ -95,10 +98,17 @@ class Association:
             association._release(timers.release)
 
     def _negotiate(self, server: Server, request: bytes, proposals: Sequence[Proposal], timers: Timers) -> None:
-        self._connection.write(request)
         try:
+            self._connection.write(request)
             with self.within(timers.association):
                 kind, body = self._reader.next()
+        except ConnectionLost as error:
+            if server.tls is not None or self.bytes_in:
+                raise
+            raise ConnectionLost(
+                "The server closed the connection instead of answering the association request: perhaps it does not "
+                "take calls from this computer, or expects TLS."
+            ) from error
         except PeerStalled as error:
             raise PeerStalled(
                 f"The server did not answer the association request within {timers.association:.3g} seconds."
