@@ -99,7 +99,9 @@ def _server_lines(document: Mapping[str, Any]) -> str:
         return f"{verb}: {server['name'] if isinstance(server, Mapping) else server}"
     lines = [
         f"{s['name']}: {s['called_aet']} at {s['host']}:{s['port']}, called as {s['calling_aet']},"
-        f" retrieve by {s['retrieve']}" + (f" through {s['proxy']}" if s["proxy"] else "")
+        f" retrieve by {s['retrieve']}"
+        + (f" through {s['proxy']}" if s["proxy"] else "")
+        + (", secured by TLS" if s["tls"] else "")
         for s in document["servers"]
     ]
     return "\n".join(lines) or "No servers are configured; add one with: servers add."

@@ -39,6 +39,7 @@ def test_servers_are_added_listed_and_removed(bench):
     expected = {
         "name": "PACS", "host": "pacs.example", "port": 11112, "called_aet": "ARCHIVE", "calling_aet": "ME",
         "retrieve": "get", "proxy": None, "timeout": 12.5, "max_associations": 2,
+        "tls": None,
     }  # fmt: skip
 
     assert (added.code, added.document) == (0, {"added": expected})

@@ -13,14 +13,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, ConnectionLost, NoCommonContext, PeerError, PeerStalled, ProtocolViolation
+from ..domain.errors import (
+    Cancelled,
+    ConnectionLost,
+    NoCommonContext,
+    PeerError,
+    PeerStalled,
+    ProtocolViolation,
+    TlsFailed,
+    UsageError,
+)
 from ..domain.servers import Server
 from . import pdu
 from .command import MAX_COMMAND_LENGTH, Command, decode_command, encode_command
 from .contexts import Proposal
 from .library import require_pynetdicom
 from .negotiation import AcceptedContext, read_accept, rejection
-from .tls import client_tls
+from .tls import ClientTls, client_tls
 from .transport import Connection, Timers
 
 #: Longest data set of a message that is kept in memory (identifiers; a list of failed UIDs may be long), in bytes.
@@ -76,16 +85,14 @@ class Association:
         """Open an association for the length of a ``with`` block; released at its end, aborted on an error.
 
         :raises PeerError: not reachable, not to be trusted, rejected, stalled, or not DICOM.
-        :raises UsageError: a file that the TLS settings name is missing, or is not what it should be.
         :raises NoCommonContext: nothing of ``proposals`` was accepted.
         :raises Cancelled: the token was raised.
         :raises PackageMissing: pynetdicom is not installed.
         """
         timers = timers or timers_for(server)
         request = _request(server, proposals)
-        tls = None if server.tls is None else client_tls(server.tls, server.host)
         with (
-            closing(Connection.open(server.host, server.port, timers, token, tls)) as connection,
+            closing(Connection.open(server.host, server.port, timers, token, _tls(server))) as connection,
             token.calling(connection.shutdown),
         ):
             association = cls(connection)
@@ -261,6 +268,14 @@ class Association:
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
             self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _LAST_WORD_S)
+
+
+def _tls(server: Server) -> ClientTls | None:
+    """Return how to secure a connection to a server; files that do not fit are the fault of this server's settings."""
+    try:
+        return None if server.tls is None else client_tls(server.tls, server.host)
+    except UsageError as error:
+        raise TlsFailed(str(error)) from error
 
 
 def _request(server: Server, proposals: Sequence[Proposal]) -> bytes:
