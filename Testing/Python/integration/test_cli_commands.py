@@ -49,6 +49,19 @@ def test_servers_are_added_listed_and_removed(bench):
     assert bench.run("servers", "remove", "PACS").code == 2
 
 
+def test_tls_is_configured_with_full_paths_and_a_missing_file_is_named(bench, tmp_path):
+    gone = tmp_path / "gone.pem"
+    words = ["servers", "add", "PACS", "--host", "127.0.0.1", "--port", 104, "--called-aet", "P"]
+    added = bench.run(*words, "--tls", "--tls-ca", os.path.relpath(gone), "--tls-host-name", "pacs.example")
+    assert added.document["added"]["tls"] == {
+        "ca_file": str(gone), "certificate": None, "key": None, "key_password_file": None, "host_name": "pacs.example",
+    }  # fmt: skip
+    assert bench.run("servers", "list").document["servers"][0]["tls"]["ca_file"] == str(gone)
+    done = bench.run("echo", "PACS")
+    assert (done.code, done.document["ok"]) == (1, False)
+    assert "gone.pem cannot be read" in done.document["message"]
+
+
 def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
     bench.run("servers", "add", "GATE", "--host", "h", "--port", 104, "--called-aet", "G")
     added = bench.run(
@@ -72,6 +85,8 @@ def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
         ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--proxy", "NOBODY"],
         ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--timeout", "0"],
         ["servers", "add", "X", "--host", "h", "--port", "none", "--called-aet", "A"],
+        ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--tls-ca", "ca.pem"],
+        ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--tls", "--tls-key", "k.pem"],
         ["echo", "NOBODY"],
         ["query", "--server", "NOBODY"],
         ["query", "--study-date", "yesterday"],
