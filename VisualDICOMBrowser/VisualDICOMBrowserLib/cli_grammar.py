@@ -88,6 +88,7 @@ def tls_of(options: argparse.Namespace) -> TlsSettings | None:
         if given:
             raise UsageError(f"{given} needs --tls.")
         return None
+    # links are not followed: what they point to changes when certificates are renewed
     ca, certificate, key, password = [None if path is None else str(path.expanduser().absolute()) for _, path in names]
     return TlsSettings(ca, certificate, key, password, options.tls_host_name)
 

@@ -79,6 +79,6 @@ class TlsFields:
 
     def _tell(self) -> None:
         settings = None
-        if value(self.switch, "checked"):
+        if self.switch.isChecked():
             settings = {name: value(line, "text") or None for name, line in self.lines.items()}
         self.edited.emit(settings)
