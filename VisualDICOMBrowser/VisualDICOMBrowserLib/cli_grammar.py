@@ -13,6 +13,15 @@ from .domain.filters import DEFAULT_LIMIT, DateRange, QueryFilter
 from .domain.listener import DEFAULT_PORT, LOOPBACK, AllowedPeer, ListenerSettings
 from .domain.model import Level, Target
 from .domain.servers import DEFAULT_CALLING_AET, DEFAULT_MAX_ASSOCIATIONS, DEFAULT_TIMEOUT_S, RetrieveMethod
+from .domain.tls import TlsSettings
+
+#: In the order of :class:`.TlsSettings`.
+TLS_FILES = (
+    ("--tls-ca", "who may have issued its certificate, or that certificate itself; instead of whom the system trusts"),
+    ("--tls-cert", "our certificate, for a server that wants one"),
+    ("--tls-key", "its private key, unless that is in the same file"),
+    ("--tls-key-password-file", "a file whose first line is the password of the key"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,6 +72,10 @@ def add_server(add: argparse.ArgumentParser) -> None:
         default=DEFAULT_TIMEOUT_S,
         help="seconds without a byte that mean stalled (%(default)s)",
     )
+    add.add_argument("--tls", action="store_true", help="secure connections to it by TLS 1.2 or newer")
+    for name, help_text in TLS_FILES:
+        add.add_argument(name, type=Path, metavar="FILE", help=help_text)
+    add.add_argument("--tls-host-name", metavar="NAME", help="the name in its certificate, if that is not the host")
     add.add_argument("--associations", type=int, default=DEFAULT_MAX_ASSOCIATIONS, help="most at once (%(default)s)")
 
 
@@ -70,6 +83,22 @@ def add_import_slicer(sub: argparse.ArgumentParser) -> None:
     """Add what says which servers of 3D Slicer are meant."""
     sub.add_argument("--file", type=Path, metavar="INI", help="Slicer's settings, instead of the user's Slicer.ini")
     sub.add_argument("--all", action="store_true", help="also those that are not checked in Slicer")
+
+
+def tls_of(options: argparse.Namespace) -> TlsSettings | None:
+    """Read how connections to a server are secured.
+
+    :raises UsageError: settings of TLS without TLS.
+    """
+    names = [(name, getattr(options, name[2:].replace("-", "_"))) for name, _ in TLS_FILES]
+    if not options.tls:
+        given = next((name for name, path in names if path is not None), options.tls_host_name and "--tls-host-name")
+        if given:
+            raise UsageError(f"{given} needs --tls.")
+        return None
+    # links are not followed: what they point to changes when certificates are renewed
+    ca, certificate, key, password = [None if path is None else str(path.expanduser().absolute()) for _, path in names]
+    return TlsSettings(ca, certificate, key, password, options.tls_host_name)
 
 
 def add_filters(sub: argparse.ArgumentParser) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QPushButton
 
 from VisualDICOMBrowserLib.domain.errors import StorageError
+from VisualDICOMBrowserLib.gui.servers import tls_fields
 from VisualDICOMBrowserLib.gui.servers.server_drafts import Drafts, new_values
 from VisualDICOMBrowserLib.gui.servers.server_settings import ServerSettings
 
@@ -216,3 +219,55 @@ def test_without_servers_the_page_says_what_to_do_and_escape_closes_it(page, ses
     assert page.empty.text().startswith("No server yet.")
     qtbot.keyClick(page, Qt.Key_Escape)
     assert closed == [1]
+
+
+# TLS
+
+
+def test_tls_is_switched_on_with_its_files_and_saved(page, session, qtbot):
+    line = page.form.fields["tls.ca_file"]
+    assert not line.isVisible()
+    qtbot.mouseClick(page.form.fields["tls"], Qt.LeftButton, pos=QPoint(8, page.form.fields["tls"].height() // 2))
+    assert line.isVisible()
+    file = str(Path("ca.pem").absolute())
+    type_into(page, qtbot, "tls.ca_file", file)
+    assert page.save.isEnabled()
+    qtbot.mouseClick(page.save, Qt.LeftButton)
+    (ask,) = session.asked("save_server")
+    nothing = dict.fromkeys(("certificate", "key", "key_password_file", "host_name"))
+    assert ask.params["server"]["tls"] == {**nothing, "ca_file": file}
+
+
+def test_what_is_wrong_with_tls_stands_beside_its_fields(page, qtbot):
+    page.form.fields["tls"].click()
+    type_into(page, qtbot, "tls.key", str(Path("key.pem").absolute()))
+    assert page.form.errors["tls.key"].text() == "A private key needs its certificate."
+    assert not page.save.isEnabled()
+    type_into(page, qtbot, "tls.certificate", "mine.pem")
+    assert page.form.errors["tls.certificate"].text() == "Our certificate must be named by its full path."
+    assert not page.form.errors["tls.key"].isVisible()
+    page.form.fields["tls"].click()
+    assert not page.form.fields["tls.key"].isVisible()
+    assert not page.form.errors["tls.certificate"].isVisible()
+
+
+def test_each_server_has_its_own_tls(page, session):
+    file = str(Path("ca.pem").absolute())
+    tls = {**dict.fromkeys(("certificate", "key", "key_password_file", "host_name")), "ca_file": file}
+    page.reload()
+    session.asked("servers")[-1].answer([server("Alpha", tls=tls), server("Beta")])
+    assert page.form.fields["tls"].isChecked()
+    assert page.form.fields["tls.ca_file"].text() == file
+    page.show_server("Beta")
+    assert not page.form.fields["tls"].isChecked()
+    assert not page.form.fields["tls.ca_file"].isVisible()
+
+
+def test_a_file_is_chosen_in_a_dialog(page, monkeypatch):
+    file = str(Path("ca.pem").absolute())
+    monkeypatch.setattr(tls_fields, "choose_files", lambda parent, title, then: then([file]))
+    page.form.fields["tls"].click()
+    choose = page.form.fields["tls.ca_file"].parent().findChild(QPushButton)
+    choose.click()
+    assert page.form.fields["tls.ca_file"].text() == file
+    assert page.save.isEnabled()

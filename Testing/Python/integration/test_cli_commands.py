@@ -39,6 +39,7 @@ def test_servers_are_added_listed_and_removed(bench):
     expected = {
         "name": "PACS", "host": "pacs.example", "port": 11112, "called_aet": "ARCHIVE", "calling_aet": "ME",
         "retrieve": "get", "proxy": None, "timeout": 12.5, "max_associations": 2,
+        "tls": None,
     }  # fmt: skip
 
     assert (added.code, added.document) == (0, {"added": expected})
@@ -46,6 +47,19 @@ def test_servers_are_added_listed_and_removed(bench):
     assert bench.run("servers", "remove", "PACS").code == 0
     assert bench.run("servers", "list").document == {"servers": []}
     assert bench.run("servers", "remove", "PACS").code == 2
+
+
+def test_tls_is_configured_with_full_paths_and_a_missing_file_is_named(bench):
+    gone = Path("gone.pem").absolute()
+    words = ["servers", "add", "PACS", "--host", "127.0.0.1", "--port", 104, "--called-aet", "P"]
+    added = bench.run(*words, "--tls", "--tls-ca", "gone.pem", "--tls-host-name", "pacs.example")
+    assert added.document["added"]["tls"] == {
+        "ca_file": str(gone), "certificate": None, "key": None, "key_password_file": None, "host_name": "pacs.example",
+    }  # fmt: skip
+    assert bench.run("servers", "list").document["servers"][0]["tls"]["ca_file"] == str(gone)
+    done = bench.run("echo", "PACS")
+    assert (done.code, done.document["ok"]) == (1, False)
+    assert "gone.pem cannot be read" in done.document["message"]
 
 
 def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
@@ -71,6 +85,8 @@ def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
         ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--proxy", "NOBODY"],
         ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--timeout", "0"],
         ["servers", "add", "X", "--host", "h", "--port", "none", "--called-aet", "A"],
+        ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--tls-ca", "ca.pem"],
+        ["servers", "add", "X", "--host", "h", "--port", "104", "--called-aet", "A", "--tls", "--tls-key", "k.pem"],
         ["echo", "NOBODY"],
         ["query", "--server", "NOBODY"],
         ["query", "--study-date", "yesterday"],

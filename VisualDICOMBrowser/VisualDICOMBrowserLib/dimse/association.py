@@ -15,13 +15,23 @@ from itertools import chain
 from typing import Protocol
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, ConnectionLost, NoCommonContext, PeerError, PeerStalled, ProtocolViolation
+from ..domain.errors import (
+    Cancelled,
+    ConnectionLost,
+    NoCommonContext,
+    PeerError,
+    PeerStalled,
+    ProtocolViolation,
+    TlsFailed,
+    UsageError,
+)
 from ..domain.servers import Server
 from . import pdu
 from .command import MAX_COMMAND_LENGTH, Command, decode_command, encode_command
 from .contexts import Proposal
 from .library import require_pynetdicom
 from .negotiation import AcceptedContext, read_accept, rejection
+from .tls import ClientTls, client_tls
 from .transport import Connection, Timers
 
 #: Longest data set of a message that is kept in memory (identifiers; a list of failed UIDs may be long), in bytes.
@@ -80,7 +90,7 @@ class Association:
     ) -> Iterator[Association]:
         """Open an association for the length of a ``with`` block; released at its end, aborted on an error.
 
-        :raises PeerError: not reachable, rejected, stalled, or not DICOM.
+        :raises PeerError: not reachable, not to be trusted, rejected, stalled, or not DICOM.
         :raises NoCommonContext: nothing of ``proposals`` was accepted.
         :raises Cancelled: the token was raised.
         :raises PackageMissing: pynetdicom is not installed.
@@ -88,7 +98,7 @@ class Association:
         timers = timers or timers_for(server)
         request = _request(server, proposals)
         with (
-            closing(Connection.open(server.host, server.port, timers, token)) as connection,
+            closing(Connection.open(server.host, server.port, timers, token, _tls(server))) as connection,
             token.calling(connection.shutdown),
         ):
             association = cls(connection)
@@ -101,10 +111,17 @@ class Association:
             association._release(timers.release)
 
     def _negotiate(self, server: Server, request: bytes, proposals: Sequence[Proposal], timers: Timers) -> None:
-        self._connection.write(request)
         try:
+            self._connection.write(request)
             with self.within(timers.association):
                 kind, body = self._reader.next()
+        except ConnectionLost as error:
+            if server.tls is not None or self.bytes_in:
+                raise
+            raise ConnectionLost(
+                "The server closed the connection instead of answering the association request: perhaps it does not "
+                "take calls from this computer, or expects TLS."
+            ) from error
         except PeerStalled as error:
             raise PeerStalled(
                 f"The server did not answer the association request within {timers.association:.3g} seconds."
@@ -291,6 +308,14 @@ class Association:
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
             self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _LAST_WORD_S)
+
+
+def _tls(server: Server) -> ClientTls | None:
+    """Return how to secure a connection to a server; files that do not fit are the fault of this server's settings."""
+    try:
+        return None if server.tls is None else client_tls(server.tls, server.host)
+    except UsageError as error:
+        raise TlsFailed(str(error)) from error
 
 
 def _request(server: Server, proposals: Sequence[Proposal]) -> bytes:

@@ -30,6 +30,9 @@ _PIECE_LENGTH = 512 * 1024
 COMMAND_BIT = 0x01
 LAST_BIT = 0x02
 
+#: How a TLS record with an alert begins (RFC 8446, 5.1), the answer to a PDU from a server that expects TLS.
+_TLS_ALERT = b"\x15\x03"
+
 _HEADER = struct.Struct(">BxI")
 _PDV_HEADER = struct.Struct(">IBB")
 _LIMITS = {
@@ -82,6 +85,8 @@ class PduReader:
         kind, length = _HEADER.unpack_from(self._buffer, self._start)
         limit = _LIMITS.get(kind)
         if limit is None:
+            if self._buffer[self._start : self._start + 2] == _TLS_ALERT:
+                raise ProtocolViolation("The server speaks TLS at this port, and TLS is not switched on for it.")
             raise ProtocolViolation(f"The server does not speak DICOM: it sent an unknown PDU type 0x{kind:02X}.")
         if length > limit:
             raise ProtocolViolation(f"The server sent a PDU that claims {length} bytes, more than was agreed.")

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, ConnectionLost, PeerStalled, ServerUnreachable
+from ..domain.errors import Cancelled, ConnectionLost, PeerError, PeerStalled, ServerUnreachable
+from .tls import ClientTls, RecordIncomplete, TlsSocket, connect_tls
 
 #: Linux only. Has to be set again after each read: the kernel falls back to delayed acknowledgements, which
 #: cost 40 ms an instance with peers that leave Nagle's algorithm on (Orthanc and DCMTK do).
@@ -36,7 +37,7 @@ class Timers:
     """Time limits in seconds.
 
     :ivar connect: for name resolution and the TCP connection.
-    :ivar association: for the answer to A-ASSOCIATE-RQ.
+    :ivar association: for the answer to A-ASSOCIATE-RQ, and before that for the TLS handshake.
     :ivar stall: without a single byte, in either direction.
     :ivar release: for the answer to A-RELEASE-RQ; then the connection is simply closed.
     """
@@ -48,7 +49,7 @@ class Timers:
 
 
 class Connection:
-    """A connected TCP socket.
+    """A connected TCP socket, secured or not.
 
     One thread reads and writes; any thread may call :meth:`shutdown`. Counters are plain integers that
     other threads may read.
@@ -57,7 +58,7 @@ class Connection:
     :ivar bytes_out: bytes sent so far.
     """
 
-    def __init__(self, sock: socket.socket, stall: float, token: CancelToken) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket, stall: float, token: CancelToken) -> None:
         self._socket = sock
         self._token = token
         self._stall = stall
@@ -65,23 +66,17 @@ class Connection:
         self.bytes_out = 0
 
     @classmethod
-    def open(cls, host: str, port: int, timers: Timers, token: CancelToken) -> Connection:
-        """Connect to a peer.
+    def open(cls, host: str, port: int, timers: Timers, token: CancelToken, tls: ClientTls | None = None) -> Connection:
+        """Connect to a peer, and secure the connection if ``tls`` says how.
 
         :raises ServerUnreachable: no address, nobody listens, or no answer within ``timers.connect``.
+        :raises PeerError: the connection could not be secured, see :func:`.connect_tls`.
         :raises Cancelled: the token was raised meanwhile.
         """
-        deadline = time.monotonic() + timers.connect
-        problem = "no address found"
-        addresses = _resolve(host, port, deadline, token)
-        for index, address in enumerate(addresses):
-            # an address that swallows everything leaves their share of the time to the others
-            share = (deadline - time.monotonic()) / (len(addresses) - index)
-            try:
-                return cls(_connect(address, max(_SLICE_S, share), token), timers.stall, token)
-            except OSError as error:
-                problem = _connect_problem(error, timers.connect)
-        raise ServerUnreachable(f"The server at {host}:{port} cannot be reached: {problem}.")
+        sock = _connected(host, port, timers, token)
+        if tls is None:
+            return cls(sock, timers.stall, token)
+        return cls(connect_tls(sock, tls, timers.association, token), timers.stall, token)
 
     def read_into(self, view: memoryview, timeout: float | None = None) -> int:
         """Read at least one byte and at most ``len(view)``; return how many.
@@ -89,17 +84,26 @@ class Connection:
         :param timeout: seconds to wait instead of the stall time; if none are left, nothing is read.
         :raises PeerStalled: no byte came in time.
         :raises ConnectionLost: the peer closed or reset the connection.
+        :raises TlsFailed: the peer refuses our certificate, or the lack of one; TLS 1.3 tells that late.
         """
-        seconds = self._stall if timeout is None else timeout
-        if seconds <= 0:
-            raise self._stalled("sent", 0)
-        try:
-            self._socket.settimeout(seconds)
-            count = self._socket.recv_into(view)
-        except TimeoutError as error:
-            raise self._stalled("sent", seconds) from error
-        except OSError as error:
-            raise self._lost() from error
+        seconds = left = self._stall if timeout is None else timeout
+        deadline = time.monotonic() + seconds
+        count: int | None = None
+        while count is None:
+            if left <= 0:
+                raise self._stalled("sent", max(0, seconds))
+            try:
+                self._socket.settimeout(left)
+                count = self._socket.recv_into(view)
+            except RecordIncomplete:  # bytes came; a limit for all of them goes on to run
+                left = self._stall if timeout is None else deadline - time.monotonic()
+            except TimeoutError as error:
+                raise self._stalled("sent", seconds) from error
+            except PeerError:  # what TLS makes of it
+                self._token.check()
+                raise
+            except OSError as error:
+                raise self._lost() from error
         if count == 0:
             raise self._lost()
         if _QUICKACK is not None:
@@ -114,6 +118,7 @@ class Connection:
         :param timeout: seconds to wait for the peer to take a byte, instead of the stall time.
         :raises PeerStalled: the peer took no byte for the stall time.
         :raises ConnectionLost: the peer closed or reset the connection.
+        :raises TlsFailed: the peer refuses our certificate, or the lack of one; TLS 1.3 tells that late.
         """
         view = memoryview(data)
         seconds = self._stall if timeout is None else timeout
@@ -125,6 +130,9 @@ class Connection:
                 view = view[count:]
         except TimeoutError as error:
             raise self._stalled("accepted", seconds) from error
+        except PeerError:
+            self._token.check()
+            raise
         except OSError as error:
             raise self._lost() from error
 
@@ -135,6 +143,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket; to be called by the thread that uses it."""
+        if isinstance(self._socket, TlsSocket):
+            self._socket.say_goodbye()
         self.shutdown()
         self._socket.close()
 
@@ -147,6 +157,21 @@ class Connection:
         if self._token.cancelled:
             return Cancelled()
         return ConnectionLost("The server closed the connection.")
+
+
+def _connected(host: str, port: int, timers: Timers, token: CancelToken) -> socket.socket:
+    """Return a socket that is connected to one of the addresses of a host; errors as with :meth:`Connection.open`."""
+    deadline = time.monotonic() + timers.connect
+    problem = "no address found"
+    addresses = _resolve(host, port, deadline, token)
+    for index, address in enumerate(addresses):
+        # an address that swallows everything leaves their share of the time to the others
+        share = (deadline - time.monotonic()) / (len(addresses) - index)
+        try:
+            return _connect(address, max(_SLICE_S, share), token)
+        except OSError as error:
+            problem = _connect_problem(error, timers.connect)
+    raise ServerUnreachable(f"The server at {host}:{port} cannot be reached: {problem}.")
 
 
 #: What getaddrinfo returns for one address: family, type, protocol, canonical name, address.

@@ -5,6 +5,7 @@
     VisualDicomError
     ├── PeerError               the other side's doing
     │   ├── ServerUnreachable   no TCP connection                       retry helps
+    │   ├── TlsFailed           no secured connection: certificates, versions
     │   ├── AssociationRejected refused at the door                     retry helps if transient
     │   ├── NoCommonContext     nothing both sides can speak
     │   ├── PeerStalled         no byte within the time-out             retry helps
@@ -50,6 +51,10 @@ class ServerUnreachable(PeerError):
     """No TCP connection could be made."""
 
     retryable = True
+
+
+class TlsFailed(PeerError):
+    """The connection could not be secured: a certificate, or what both sides speak, is not as it must be."""
 
 
 class AssociationRejected(PeerError):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
-from .servers import DEFAULT_CALLING_AET, is_ae_title, is_host
+from .servers import DEFAULT_CALLING_AET, is_ae_title
+from .tls import is_host
 
 DEFAULT_PORT = 11112
 LOOPBACK = "127.0.0.1"

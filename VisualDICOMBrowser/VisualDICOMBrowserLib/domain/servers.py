@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from .errors import UsageError
+from .tls import TlsSettings, is_host
 
 DEFAULT_CALLING_AET = "VISUALDICOM"
 DEFAULT_TIMEOUT_S = 30.0
@@ -17,7 +18,6 @@ DEFAULT_MAX_ASSOCIATIONS = 2
 # PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters.
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 MAX_NAME = 64
-_MAX_HOST = 253
 
 
 class RetrieveMethod(Enum):
@@ -40,6 +40,7 @@ class Server:
     :param proxy: name of the server that a C-MOVE sends to and that we C-GET from, or None.
     :param timeout: seconds without a byte after which the peer counts as stalled.
     :param max_associations: how many associations may be open to it at once.
+    :param tls: how connections to it are secured; None if they are not.
     :raises UsageError: a value that cannot be right.
     """
 
@@ -52,6 +53,7 @@ class Server:
     proxy: str | None = None
     timeout: float = DEFAULT_TIMEOUT_S
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS
+    tls: TlsSettings | None = None
 
     def __post_init__(self) -> None:
         if not (self.name.strip() and self.name.isprintable() and len(self.name) <= MAX_NAME):
@@ -96,7 +98,12 @@ class Server:
         for name, field in known.items():
             if field.default is dataclasses.MISSING and name not in values:
                 raise UsageError(f"A server in the configuration lacks {name!r}.")
-        return cls(**{**values, "retrieve": _method(values.get("retrieve", RetrieveMethod.GET.value))})
+        tls = values.get("tls")
+        changed = {
+            "retrieve": _method(values.get("retrieve", RetrieveMethod.GET.value)),
+            "tls": None if tls is None else TlsSettings.from_dict(tls),
+        }
+        return cls(**{**values, **changed})
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -109,23 +116,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "proxy": (str, type(None)),
     "timeout": (int, float),
     "max_associations": (int,),
+    "tls": (dict, type(None)),
 }
 
 
 def is_ae_title(text: str) -> bool:
     """Tell whether a text may be an AE title (PS3.5, 6.2)."""
     return _AE_TITLE.fullmatch(text) is not None and bool(text.strip())
-
-
-def is_host(text: str) -> bool:
-    """Tell whether a text may be a host name or an address."""
-    if not 1 <= len(text) <= _MAX_HOST or not text.isprintable() or " " in text:
-        return False
-    try:
-        text.encode("idna")  # as Python does before it looks a name up
-    except UnicodeError:
-        return False
-    return True
 
 
 def _method(word: str) -> RetrieveMethod:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from VisualDICOMBrowserLib.domain.errors import UsageError
 from VisualDICOMBrowserLib.domain.servers import RetrieveMethod, Server
+from VisualDICOMBrowserLib.domain.tls import TlsSettings
 
 GOOD = {"name": "PACS", "host": "pacs.example", "port": 104, "called_aet": "ORTHANC"}
 
@@ -63,6 +65,34 @@ def test_values_that_cannot_be_right_are_wrong_usage(key, values):
     for value in values:
         with pytest.raises(UsageError):
             Server.from_dict({**GOOD, key: value})
+
+
+def test_tls_settings_survive_json_and_older_configurations_have_none():
+    assert Server.from_dict(GOOD).tls is None
+    file = str(Path("ca.pem").absolute())
+    server = Server.from_dict({**GOOD, "tls": {"ca_file": file}})
+    assert server.tls == TlsSettings(ca_file=file)
+    assert Server.from_dict(json.loads(json.dumps(server.to_dict()))) == server
+    assert Server.from_dict({**GOOD, "tls": {}}).tls == TlsSettings()
+
+
+@pytest.mark.parametrize(
+    ("tls", "said"),
+    [
+        (True, "wrong value for 'tls'"),
+        ({"verify": False}, "Unknown TLS setting: verify"),
+        ({"ca_file": 1}, "wrong value for 'ca_file'"),
+        ({"ca_file": "ca.pem"}, "trusted certificates must be named by its full path"),
+        ({"ca_file": ""}, "trusted certificates must be named by its full path"),
+        ({"certificate": "\0"}, "our certificate must be named"),
+        ({"key": str(Path("key.pem").absolute())}, "a private key needs its certificate"),
+        ({"key_password_file": str(Path("word").absolute())}, "a password needs the certificate"),
+        ({"host_name": "two words"}, "the name in the certificate must be a host name"),
+    ],
+)
+def test_tls_settings_that_cannot_be_right_are_wrong_usage(tls, said):
+    with pytest.raises(UsageError, match=said):
+        Server.from_dict({**GOOD, "tls": tls})
 
 
 @pytest.mark.parametrize("key", GOOD)

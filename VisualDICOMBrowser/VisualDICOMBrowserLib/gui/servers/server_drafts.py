@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ...domain.errors import UsageError
@@ -15,10 +16,11 @@ from ...domain.servers import (
     RetrieveMethod,
     Server,
 )
+from ...domain.tls import TLS_FIELDS, TlsSettings
 
 #: The port that DICOM has by convention (PS3.8, 9.1.1 names 104 as well known).
 DEFAULT_PORT = 104
-FIELDS = tuple(field.name for field in dataclasses.fields(Server))
+FIELDS = tuple(field.name for field in dataclasses.fields(Server) if field.name != "tls")
 
 #: Values that are right, to find out whether one is wrong.
 _RIGHT: dict[str, Any] = {"name": "Server", "host": "localhost", "port": DEFAULT_PORT, "called_aet": "ANY"}
@@ -37,6 +39,7 @@ def new_values() -> dict[str, Any]:
         "proxy": None,
         "timeout": DEFAULT_TIMEOUT_S,
         "max_associations": DEFAULT_MAX_ASSOCIATIONS,
+        "tls": None,
     }
 
 
@@ -95,8 +98,9 @@ class Drafts:
             draft.values, draft.touched = dict(draft.saved), set()
 
     def errors(self, draft: Draft) -> dict[str, str]:
-        """Return what is wrong, by field, in sentences."""
+        """Return what is wrong, by field, in sentences; ``tls.key`` is a field of the TLS settings."""
         errors = {name: sentence for name in FIELDS if (sentence := _error(name, draft.values[name]))}
+        errors.update(_tls_errors(draft.values["tls"]))
         others = [other for other in self.drafts if other is not draft]
         if "name" not in errors and any(other.title == draft.title for other in others):
             errors["name"] = "Another server has this name."
@@ -122,6 +126,21 @@ def _merged(draft: Draft | None, server: Mapping[str, Any]) -> Draft:
     if not draft.changed:
         draft.touched = set()
     return draft
+
+
+def _tls_errors(values: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what :class:`.TlsSettings` says of each value, as if all others were right."""
+    errors: dict[str, str] = {}
+    if values is None:
+        return errors
+    right = None if values["certificate"] is None else str(Path("certificate.pem").absolute())
+    for name in TLS_FIELDS:
+        try:
+            TlsSettings.from_dict({"certificate": right, name: values[name]})
+        except UsageError as error:
+            sentence = str(error).removeprefix("TLS: ")
+            errors[f"tls.{name}"] = sentence[:1].upper() + sentence[1:]
+    return errors
 
 
 def _error(name: str, value: Any) -> str:

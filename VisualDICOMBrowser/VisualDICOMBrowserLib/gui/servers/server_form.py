@@ -10,6 +10,8 @@ import qt
 from ...domain.servers import RetrieveMethod
 from ..parts.portable import value
 from ..parts.signals import Signal
+from .tls_fields import ROWS as TLS_ROWS
+from .tls_fields import TlsFields
 
 _ROWS = (
     ("name", "Name", "What you call it"),
@@ -21,6 +23,8 @@ _ROWS = (
     ("proxy", "Through", ""),
     ("timeout", "Time-out", ""),
     ("max_associations", "Connections at once", ""),
+    ("tls", "", ""),
+    *((f"tls.{name}", title, hint) for name, title, hint in TLS_ROWS),
 )
 _TEXTS = ("name", "host", "called_aet", "calling_aet")
 _NUMBERS = ("port", "timeout", "max_associations")
@@ -36,6 +40,7 @@ class ServerForm(qt.QWidget):
     """Fields for all values of a server. ``edited`` tells the name of a field that the user changed, and its value."""
 
     _colouring = False
+    _row_height = 0
 
     def __init__(self, parent: qt.QWidget | None = None) -> None:
         qt.QWidget.__init__(self, parent)
@@ -45,6 +50,7 @@ class ServerForm(qt.QWidget):
         self._proxies: list[str | None] = [None]
         self.fields: dict[str, Any] = {}
         self.errors: dict[str, qt.QLabel] = {}
+        self._tls_rows: list[tuple[int, qt.QLabel, qt.QWidget]] = []
         self._build()
 
     def show_values(self, values: Mapping[str, Any], proxies: Sequence[str]) -> None:
@@ -58,6 +64,8 @@ class ServerForm(qt.QWidget):
                 self.fields[name].setValue(values[name])
         self.fields["retrieve"].setCurrentIndex(self._methods.index(values["retrieve"]))
         self._show_proxies(values["proxy"], proxies)
+        self._tls.show_values(values["tls"])
+        self._show_tls_rows(values["tls"] is not None)
         self._setting = False
 
     def show_errors(self, errors: Mapping[str, str]) -> None:
@@ -87,6 +95,12 @@ class ServerForm(qt.QWidget):
             self.fields["proxy"].addItems([_NO_PROXY if name is None else name for name in names])
         self.fields["proxy"].setCurrentIndex(names.index(chosen))
 
+    def _show_tls_rows(self, shown: bool) -> None:
+        for row, label, entry in self._tls_rows:
+            label.setVisible(shown)
+            entry.setVisible(shown)
+            self._grid.setRowMinimumHeight(row, self._row_height if shown else 0)
+
     def _tell(self, name: str, typed: Any) -> None:
         if not self._setting:
             self.edited.emit(name, typed)
@@ -95,8 +109,9 @@ class ServerForm(qt.QWidget):
         self._make_texts()
         self._make_numbers()
         self._make_choices()
+        self._make_tls()
         self.fields["name"].ensurePolished()
-        grid = qt.QGridLayout(self)
+        grid = self._grid = qt.QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(12)
         grid.setVerticalSpacing(2)
@@ -107,20 +122,28 @@ class ServerForm(qt.QWidget):
         self._colour_errors()
 
     def _add_row(self, grid: qt.QGridLayout, row: int, name: str, title: str) -> None:
-        label, error, entry = qt.QLabel(title, self), qt.QLabel("", self), self.fields[name]
-        label.setBuddy(entry)
+        label, error, entry = qt.QLabel(title, self), qt.QLabel("", self), self._entry(name)
+        label.setBuddy(self.fields[name])
         error.setTextFormat(qt.Qt.PlainText)
         error.setWordWrap(True)
         error.setVisible(False)
         self.errors[name] = error
-        entry.setAccessibleName(title)
+        if title:
+            self.fields[name].setAccessibleName(title)
         entry.setMaximumWidth(_NUMBER_WIDTH if name in _NUMBERS else _FIELD_WIDTH)
         height = value(self.fields["name"], "sizeHint").height()  # the same for all, whatever they are
         entry.setMinimumHeight(height)
-        grid.setRowMinimumHeight(row, height + 6)
+        self._row_height = height + 6
+        grid.setRowMinimumHeight(row, self._row_height)
         grid.addWidget(label, row, 0)
         grid.addWidget(entry, row, 1)
         grid.addWidget(error, row + 1, 1, 1, 2)
+        if name.startswith("tls."):
+            self._tls_rows.append((row, label, entry))
+
+    def _entry(self, name: str) -> qt.QWidget:
+        """Return what stands in the row of a field: the field itself, or one with a button beside it."""
+        return self._tls.entries[name[4:]] if name.startswith("tls.") else self.fields[name]
 
     def _make_texts(self) -> None:
         hints = {name: hint for name, _, hint in _ROWS}
@@ -154,6 +177,12 @@ class ServerForm(qt.QWidget):
             combo.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(10)
             self.fields[name] = combo
+
+    def _make_tls(self) -> None:
+        self._tls = TlsFields(self)
+        self._tls.edited.connect(lambda settings: self._tell("tls", settings))
+        self.fields["tls"] = self._tls.switch
+        self.fields.update({f"tls.{name}": line for name, line in self._tls.lines.items()})
 
     def _teller(self, name: str) -> Any:
         return lambda typed: self._tell(name, typed)

@@ -244,7 +244,9 @@ class ServerSettings(qt.QWidget):
         errors = self._drafts.errors(draft)
         self.title.setText(draft.title)
         self.form.show_values(draft.values, self._drafts.proxies(draft))
-        self.form.show_errors({name: sentence for name, sentence in errors.items() if name in draft.touched})
+        self.form.show_errors(
+            {name: sentence for name, sentence in errors.items() if name.partition(".")[0] in draft.touched}
+        )
         self.save.setEnabled(draft.changed and not errors)
         self.discard.setEnabled(draft.changed)
         self.remove.setEnabled(draft.saved is not None)
