@@ -241,6 +241,7 @@ def test_files_that_the_indexer_does_not_take_are_reported(resting, slicer, file
 
 def test_series_are_removed_and_reported(resting, slicer, files, qtbot):
     index(slicer, files)
+    take_away(files)
     resting.session.removal_wanted.emit({"series": 2})
     resting.answer("series_to_remove", removal="r1", series=[files[0].series_uid, "1.2.3"])
     qtbot.waitUntil(lambda: bool(resting.open_asks()))
@@ -252,6 +253,35 @@ def test_series_are_removed_and_reported(resting, slicer, files, qtbot):
 def index(slicer, files):
     slicer.indexer.addListOfFiles([str(file.path) for file in files], False)
     work(slicer.indexer)
+
+
+def take_away(files):
+    """Do as the engine does before it wants series removed."""
+    for file in files:
+        file.path.unlink()
+
+
+@pytest.mark.expects_log("did not remove 1 series")
+def test_a_file_that_others_took_in_meanwhile_is_not_deleted_with_its_series(resting, slicer, files, qtbot):
+    index(slicer, files)
+    take_away(files[1:])
+    resting.session.removal_wanted.emit({"series": 1})
+    resting.answer("series_to_remove", removal="r1", series=[files[0].series_uid])
+    qtbot.waitUntil(lambda: bool(resting.open_asks()))
+    assert resting.answer("series_removed") == {"removal": "r1"}
+    assert files[0].path.is_file()
+    assert slicer.database.imagesCount() == len(files)
+
+
+def test_linked_files_are_no_reason_to_keep_a_series(resting, slicer, tmp_path, qtbot):
+    linked = make_ct_series(tmp_path / "elsewhere", 2, 200)
+    index(slicer, linked)
+    resting.session.removal_wanted.emit({"series": 1})
+    resting.answer("series_to_remove", removal="r1", series=[linked[0].series_uid])
+    qtbot.waitUntil(lambda: bool(resting.open_asks()))
+    resting.answer("series_removed")
+    assert slicer.database.imagesCount() == 0
+    assert all(file.path.is_file() for file in linked)
 
 
 def test_many_series_leave_the_window_its_turns(resting, slicer, qtbot, monkeypatch):
@@ -291,6 +321,7 @@ def test_no_batch_begins_during_a_removal(resting, slicer, files, qtbot):
 @pytest.mark.expects_log("did not remove")
 def test_a_series_that_cannot_be_removed_ends_nothing(resting, slicer, files, qtbot, caplog):
     index(slicer, files)
+    take_away(files)
     real = slicer.database.removeSeries
 
     def remove(uid, clear):

@@ -157,6 +157,15 @@ def test_an_engine_that_keeps_its_rows_offers_none(engine_alone):
         engine_alone.index_batch()
 
 
+def test_an_engine_that_only_reads_has_nothing_to_be_done(engine_alone, bench):
+    assert not engine_alone.read_only
+    with Engine(bench.database, bench.config, rows_by_host=True) as second:
+        assert second.read_only
+        assert second.index_batch().files == ()
+        assert second.index_batch().number == 0
+        assert second.series_to_remove() == {"removal": "", "series": []}
+
+
 @pytest.fixture
 def engine_alone(bench):
     with Engine(bench.database, bench.config) as engine:

@@ -509,7 +509,7 @@ class Engine:
     # For the program that keeps the rows
 
     def index_batch(self, limit: int = 5000) -> IndexBatch:
-        """Return files to be taken into the database; none while a batch is under way.
+        """Return files to be taken into the database; none while a batch is under way, or if this engine only reads.
 
         :raises UsageError: the engine keeps the rows itself.
         """

@@ -18,6 +18,8 @@ class HostedRows:
 
     def index_batch(self, limit: int) -> IndexBatch:
         """See :meth:`.Engine.index_batch`."""
+        if self._core.store.read_only:  # what is to be done is told by the engine that holds the folder
+            return IndexBatch()
         return self._link.queue.next_batch(limit)
 
     def index_done(self, batch: int) -> IndexOutcome:
@@ -29,6 +31,8 @@ class HostedRows:
 
     def series_to_remove(self) -> dict[str, Any]:
         """See :meth:`.Engine.series_to_remove`."""
+        if self._core.store.read_only:
+            return {"removal": "", "series": []}
         number, series_uids = self._link.wishes.next()
         return {"removal": number, "series": list(series_uids)}
 

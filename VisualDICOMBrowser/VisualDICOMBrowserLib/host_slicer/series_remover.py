@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -70,7 +71,18 @@ class SeriesRemover:
         if not self._may():
             return False
         try:
-            return bool(self._database.removeSeries(series_uid, True))
+            return not self._has_files(series_uid) and bool(self._database.removeSeries(series_uid, True))
         except Exception as error:  # whatever PythonQt raises, the next ones are still to be removed
             _log.error("Slicer's database did not remove a series: %s", type(error).__name__)
             return False
+
+    def _has_files(self, series_uid: str) -> bool:
+        """Tell whether files of a series lie in the folder, which Slicer would delete along with the rows.
+
+        The engine has moved all that it knew of out of the way. So these were taken in since, by Slicer's listener
+        perhaps, and nobody wanted them removed.
+        """
+        folder = f"{self._database.databaseDirectory}/"
+        return any(
+            file.startswith(folder) and Path(file).exists() for file in self._database.filesForSeries(series_uid)
+        )

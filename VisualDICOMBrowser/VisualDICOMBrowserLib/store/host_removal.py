@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, StorageError
+from ..domain.errors import StorageError
 from ..domain.model import Level
 from .catalogue import Catalogue, LocalFile
 from .layout import DatabaseFolder
@@ -44,7 +44,6 @@ class HostWishes:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._wishes: list[_Wish] = []
-        self._closed = False
 
     def fulfil(self, series_uids: Sequence[str], token: CancelToken) -> None:
         """Wait until the other program says that it did what it could.
@@ -58,8 +57,6 @@ class HostWishes:
         try:
             while not wish.done.wait(_LOOK_UP_S):
                 token.check()
-                if self._closed:
-                    raise Cancelled
         finally:
             with self._lock:
                 if wish in self._wishes:
@@ -80,17 +77,13 @@ class HostWishes:
         if waiting:
             self._tell(len(waiting))
 
-    def close(self) -> None:
-        """Turn away whoever waits."""
-        self._closed = True
-
 
 @dataclass(frozen=True)
 class Cleared:
     """Instances whose files are out of the way.
 
     :ivar sop_uids: what is to be removed.
-    :ivar series_uids: the series that the other program has rows of them in.
+    :ivar series_uids: the series that the other program has rows of them in, or is just writing them.
     :ivar moved: how many files were moved into the trash.
     :ivar staying: what of these series comes back afterwards.
     """
@@ -121,12 +114,16 @@ class HostRemoval:
         self._wishes = wishes
         self._lock = lock
 
-    def clear(self, files: Sequence[LocalFile], trash: Trash) -> Cleared:
-        """Move the files of instances into ``trash``, and the others of their series aside."""
+    def clear(self, files: Sequence[LocalFile], trash: Trash, under_way: Collection[str]) -> Cleared:
+        """Move the files of instances into ``trash``, and the others of their series aside.
+
+        :param under_way: those that the other program may be writing rows of; it removes series afterwards.
+        """
         with self._lock:
             sop_uids = tuple(file.instance.sop_uid for file in files)
+            coming = {file.instance.series_uid for file in files if file.instance.sop_uid in under_way}
             moved = self._take_away(trash, [(file.instance.sop_uid, file.file) for file in files])
-            return self._cleared(sop_uids, moved)
+            return self._cleared(sop_uids, coming, moved)
 
     def clear_again(self) -> Cleared:
         """See to it that nothing is in the way of those removals that were under way when the program ended."""
@@ -149,16 +146,16 @@ class HostRemoval:
             staying = [entry.sop_uid for trash in cleared.staying for entry in trash.entries]
             self._catalogue.remove_local([*cleared.sop_uids, *staying])
 
-    def _cleared(self, sop_uids: tuple[str, ...], moved: int = 0) -> Cleared:
-        series_uids = tuple(sorted({image.series_uid for image in self._rows.images(sop_uids=sop_uids)}))
+    def _cleared(self, sop_uids: tuple[str, ...], coming: Collection[str] = (), moved: int = 0) -> Cleared:
+        series_uids = tuple(sorted({*coming, *(image.series_uid for image in self._rows.images(sop_uids=sop_uids))}))
         return Cleared(sop_uids, series_uids, moved, self._set_aside(series_uids, frozenset(sop_uids)))
 
     def _set_aside(self, series_uids: Sequence[str], but: Collection[str]) -> tuple[Trash, ...]:
-        staying = [i.sop_uid for i in self._rows.images(series_uids=series_uids) if i.sop_uid not in but]
-        files = self._catalogue.local_files(Level.IMAGE, staying)
-        if not files:
+        # Of the catalogue, not of the rows alone: the other program may be about to write some.
+        files = self._catalogue.local_files(Level.SERIES, series_uids)
+        names = [(file.instance.sop_uid, file.file) for file in files if file.instance.sop_uid not in but]
+        if not names:
             return ()
-        names = [(file.instance.sop_uid, file.file) for file in files]
         trash = Trash.make(self._folder, names)
         trash.mark()  # before anything is moved: after a crash, they come back
         self._take_away(trash, names)

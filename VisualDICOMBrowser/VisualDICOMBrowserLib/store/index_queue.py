@@ -99,14 +99,17 @@ class IndexQueue:
                 self._refused.discard(sop_uid)
         self._tell_wishes()
 
-    def withdraw(self, sop_uids: Iterable[str]) -> None:
-        """Forget files that are about to be removed."""
+    def withdraw(self, sop_uids: Iterable[str]) -> set[str]:
+        """Forget files that are about to be removed; return the instances whose rows may still be written."""
+        under_way = set()
         with self._lock:
             for sop_uid in sop_uids:
                 self._waiting.pop(sop_uid, None)
-                self._under_way.pop(sop_uid, None)
+                if self._under_way.pop(sop_uid, None) is not None:
+                    under_way.add(sop_uid)
                 self._refused.discard(sop_uid)
         self._wake_waiters()
+        return under_way
 
     def next_batch(self, limit: int) -> IndexBatch:
         """Return files to hand over, which are under way then; none while others are."""

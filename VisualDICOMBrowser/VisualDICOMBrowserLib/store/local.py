@@ -227,9 +227,9 @@ class LocalStore:
         if self._removal is None or self.host is None or trash is None:
             return None
         sop_uids = [file.instance.sop_uid for file in files]
-        self.host.queue.withdraw(sop_uids)
+        under_way = self.host.queue.withdraw(sop_uids)
         self.catalogue.clear_intents("receive", sop_uids)
-        return self._removal.clear(files, trash)
+        return self._removal.clear(files, trash, under_way)
 
     def _ask_host(self, cleared: Cleared, trash: Trash, token: CancelToken) -> None:
         assert self._removal is not None

@@ -12,6 +12,8 @@ from unit.store.store_kit import bring_in, local_uids, receive, samples, write_f
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
+from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase, StoredInstance
+from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.host_link import HostPlan
 from VisualDICOMBrowserLib.store.local import LocalStore
 
@@ -235,6 +237,31 @@ def test_what_has_no_row_yet_is_removed_without_asking(stage):
     assert stage.host.removed == []
     assert stage.index_batch(10).files == ()
     assert stage.intents() == stage.known() == set()
+
+
+@pytest.mark.parametrize("all_of_them", [True, False], ids=["series", "image"])
+def test_rows_that_are_being_written_go_too_and_what_stays_is_spared(stage, all_of_them):
+    items = samples(3)
+    receive(stage.store, items)
+    batch = stage.index_batch(2)
+    paths = [stage.store.folder.absolute(name) for name in batch.files]
+    read = [StoredInstance(read_header(path), path) for path in paths]
+    target = Target(Level.SERIES, ("1.2.1.1",)) if all_of_them else Target(Level.IMAGE, (read[0].header.sop_uid,))
+    thread = threading.Thread(target=stage.store.remove, args=(target,))
+    thread.start()
+    wait_until(lambda: stage.series_to_remove()["series"])
+    with CtkDatabase.open(stage.host.folder) as database:
+        database.insert(read)
+    stage.index_done(batch.number)
+    stage.host.remove(stage)
+    thread.join()
+    stage.store.refresh()
+    while stage.index().settled:
+        pass
+    staying = set() if all_of_them else uids(items) - {read[0].header.sop_uid}
+    assert stage.known() == local_uids(stage.store) == staying == stage.store.readable(uids(items))
+    assert stage.intents() == stage.intents("remove") == set()
+    assert not stage.store.folder.trash_folder.exists()
 
 
 def test_if_the_rows_stay_so_do_the_files(stage):
