@@ -18,6 +18,7 @@ from .association import Association, Message
 from .contexts import Proposal
 from .identifier import Answer, Keys, decode_identifier, encode_identifier
 from .models import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+from .stopping import cancel_request, stoppable
 
 #: How long a server may go on answering after a C-CANCEL, in seconds; then the association is given up.
 _CANCEL_GRACE_S = 2.0
@@ -129,34 +130,36 @@ class Finder:
         context = self._association.context_for(model)
         identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
         message_id = self._association.next_message_id()
-        self._association.send(
-            context.context_id,
-            {
-                c.AFFECTED_SOP_CLASS: model,
-                c.COMMAND_FIELD: c.C_FIND_RQ,
-                c.MESSAGE_ID: message_id,
-                c.PRIORITY: c.MEDIUM,
-                c.DATA_SET_TYPE: c.WITH_DATA_SET,
-            },
-            identifier,
-        )
-        return self._collect(context.context_id, context.transfer_syntax, message_id, limit)
+        command: dict[int, str | int] = {
+            c.AFFECTED_SOP_CLASS: model,
+            c.COMMAND_FIELD: c.C_FIND_RQ,
+            c.MESSAGE_ID: message_id,
+            c.PRIORITY: c.MEDIUM,
+            c.DATA_SET_TYPE: c.WITH_DATA_SET,
+        }
+        with stoppable(self._association, context.context_id, message_id):
+            self._association.send(context.context_id, command, identifier)
+            found, last = self._collect(context.transfer_syntax, limit)
+        category = codes.category(last)
+        if category is codes.StatusCategory.PENDING:
+            self._stop(context.context_id, message_id)
+        self._association.retired |= category is not codes.StatusCategory.SUCCESS
+        if category is codes.StatusCategory.FAILURE:
+            raise _refused(last)
+        return found
 
-    def _collect(self, context_id: int, transfer_syntax: str, message_id: int, limit: int) -> Found:
-        """Read answers up to the limit; then ask the server to stop."""
+    def _collect(self, transfer_syntax: str, limit: int) -> tuple[Found, int]:
+        """Read answers up to the limit, and return the status at which that ended."""
         answers: list[Answer] = []
         size = 0
         while True:
             message = self._association.receive()
             status = _find_status(message)
             category = codes.category(status)
-            if category is codes.StatusCategory.FAILURE:
-                raise _refused(message, status)
             if category is not codes.StatusCategory.PENDING:
-                return Found(tuple(answers), truncated=category is codes.StatusCategory.CANCEL)
+                return Found(tuple(answers), truncated=category is codes.StatusCategory.CANCEL), status
             if len(answers) == limit:
-                self._stop(context_id, message_id)
-                return Found(tuple(answers), truncated=True)
+                return Found(tuple(answers), truncated=True), status
             size += len(message.data_set)
             if size > _MAX_ANSWERS_LENGTH:
                 raise ProtocolViolation("The server sent answers of unreasonable length.")
@@ -169,22 +172,12 @@ class Finder:
         but the next query needs another association then.
         """
         try:
-            self._cancel(context_id, message_id)
+            cancel_request(self._association, context_id, message_id)
             with self._association.within(_CANCEL_GRACE_S):
                 while codes.category(_find_status(self._association.receive())) is codes.StatusCategory.PENDING:
                     pass
         except PeerError:
             self._association.abandon()
-
-    def _cancel(self, context_id: int, message_id: int) -> None:
-        self._association.send(
-            context_id,
-            {
-                c.COMMAND_FIELD: c.C_CANCEL_RQ,
-                c.MESSAGE_ID_RESPONDED_TO: message_id,
-                c.DATA_SET_TYPE: c.NO_DATA_SET,
-            },
-        )
 
 
 def _find_status(message: Message) -> int:
@@ -193,7 +186,7 @@ def _find_status(message: Message) -> int:
     return message.command.number(c.STATUS)
 
 
-def _refused(message: Message, status: int) -> OperationRefused:
+def _refused(status: int) -> OperationRefused:
     # The error comment (0000,0902) is the peer's own text and may quote the keys: not repeated here.
     return OperationRefused(
         f"The server refused the query: {codes.in_words(status)}.", status, retryable=codes.is_transient(status)

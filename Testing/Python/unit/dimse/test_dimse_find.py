@@ -443,4 +443,4 @@ def test_cancelling_ends_a_query_whose_answers_come_and_come(scripted_peer: Fact
     background = Background(work)
     wait_until(lambda: peer.conversations and len(peer.conversations[0].received) > 1, what="the query")
     token.cancel()
-    assert isinstance(background.ended_by(1.0), Cancelled)
+    assert isinstance(background.ended_by(2.0), Cancelled)
