@@ -64,6 +64,7 @@ class Association:
     :ivar token: the one of whoever uses it now.
     :ivar patient: whoever uses it watches the token himself: its cancellation does not break the connection.
     :ivar retired: it served something that failed or was stopped, and is for nobody else.
+    :ivar served: somebody else used it before; the peer may have given it up by now.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -81,6 +82,7 @@ class Association:
         self.token = CancelToken()
         self.patient = False
         self.retired = False
+        self.served = False
 
     @classmethod
     @contextmanager

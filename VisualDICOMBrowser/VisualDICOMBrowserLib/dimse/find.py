@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import OperationRefused, PeerError, ProtocolViolation
+from ..domain.errors import ConnectionLost, OperationRefused, PeerError, ProtocolViolation
 from ..domain.model import Instance, Level, Patient, Series, Study
 from ..domain.servers import Server
 from ..domain.uids import is_standard_uid, is_uid
@@ -18,6 +18,7 @@ from .association import Association, Message
 from .contexts import Proposal
 from .identifier import Answer, Keys, decode_identifier, encode_identifier
 from .models import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+from .pool import Associate
 from .stopping import cancel_request, stoppable
 
 #: How long a server may go on answering after a C-CANCEL, in seconds; then the association is given up.
@@ -76,14 +77,17 @@ class Finder:
 
     @classmethod
     @contextmanager
-    def connect(cls, server: Server, token: CancelToken) -> Iterator[Finder]:
+    def connect(
+        cls, server: Server, token: CancelToken, associate: Associate = Association.request
+    ) -> Iterator[Finder]:
         """Open an association for queries for the length of a ``with`` block.
 
+        :param associate: where it comes from.
         :raises PeerError: see :meth:`.Association.request`.
         """
         proposals = [Proposal(STUDY_ROOT_FIND), Proposal(PATIENT_ROOT_FIND)]
         with ExitStack() as stack:
-            yield cls(lambda: stack.enter_context(Association.request(server, proposals, token)))
+            yield cls(lambda: stack.enter_context(associate(server, proposals, token)))
 
     @property
     def has_patient_root(self) -> bool:
@@ -126,6 +130,18 @@ class Finder:
     def _find(self, level: Level, keys: Keys, limit: int) -> Found:
         if self._association.is_over:
             self._association = self._associate()
+        before = self._association.bytes_in
+        try:
+            return self._ask(level, keys, limit)
+        except ConnectionLost:
+            # Kept from an earlier use and given up by the server meanwhile: a question may be asked again.
+            if not self._association.served or self._association.bytes_in != before:
+                raise
+            self._association.abandon()
+        self._association = self._associate()
+        return self._ask(level, keys, limit)
+
+    def _ask(self, level: Level, keys: Keys, limit: int) -> Found:
         model = PATIENT_ROOT_FIND if level is Level.PATIENT or not self._offers(STUDY_ROOT_FIND) else STUDY_ROOT_FIND
         context = self._association.context_for(model)
         identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)

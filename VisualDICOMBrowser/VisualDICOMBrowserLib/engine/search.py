@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from ..dimse.association import Association
 from ..dimse.find import Finder
 from ..dimse.identifier import Keys
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import OperationRefused
 from ..domain.filters import DateRange, QueryFilter, as_part
@@ -36,7 +38,13 @@ class Findings:
 
 
 def search_server(
-    server: Server, query: QueryFilter, level: Level, token: CancelToken, *, max_looks: int | None = None
+    server: Server,
+    query: QueryFilter,
+    level: Level,
+    token: CancelToken,
+    *,
+    max_looks: int | None = None,
+    associate: Associate = Association.request,
 ) -> Findings:
     """Search one server down to ``level``, over one association.
 
@@ -44,9 +52,10 @@ def search_server(
     does not tell those of a study, its series are looked at.
 
     :param max_looks: of how many studies they are looked at, before the findings are called truncated.
+    :param associate: where the association comes from.
     :raises PeerError: the server did not answer, or refused.
     """
-    with Finder.connect(server, token) as finder:
+    with Finder.connect(server, token, associate) as finder:
         search = _ServerSearch(finder, query, token, max_looks)
         if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
             found = search.patients()

@@ -62,7 +62,7 @@ def finder(monkeypatch) -> FakeFinder:
     made = FakeFinder()
 
     @contextmanager
-    def connect(server: Server, token: CancelToken) -> Iterator[FakeFinder]:
+    def connect(server: Server, token: CancelToken, associate: object = None) -> Iterator[FakeFinder]:
         yield made
 
     monkeypatch.setattr(module.Finder, "connect", connect)
