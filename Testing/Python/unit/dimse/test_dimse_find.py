@@ -120,7 +120,7 @@ def test_series_belong_to_the_study_that_was_asked_for(scripted_peer: Factory):
     queries: list[Dataset] = []
     answer = {
         "SeriesInstanceUID": "1.3",
-        "StudyInstanceUID": "9.9",
+        "StudyInstanceUID": "",
         "SeriesNumber": "4",
         "Modality": "CT",
         "SeriesDescription": "Axial",
@@ -131,6 +131,25 @@ def test_series_belong_to_the_study_that_was_asked_for(scripted_peer: Factory):
         series, _ = finder.series("1.2", {}, 10)
     assert series == [Series("1.3", "1.2", 4, "CT", "Axial", "HEAD", None)]
     assert (queries[0].QueryRetrieveLevel, queries[0].StudyInstanceUID) == ("SERIES", "1.2")
+
+
+def test_answers_about_others_than_those_asked_for_and_repeated_ones_are_left_out(scripted_peer: Factory):
+    answers: list[dict[str, object]] = [
+        {"SeriesInstanceUID": "1.3", "StudyInstanceUID": "1.2", "SeriesNumber": "1"},
+        {"SeriesInstanceUID": "1.4", "StudyInstanceUID": "9.9"},  # the server ignores the key
+        {"SeriesInstanceUID": "1.3", "StudyInstanceUID": "1.2", "SeriesNumber": "2"},  # and answers for each instance
+        {"SeriesInstanceUID": "1.5", "StudyInstanceUID": "1.2"},
+        {"StudyInstanceUID": "1.2", "QueryRetrieveLevel": "STUDY"},  # of another level
+    ]
+    with connect(scripted_peer(answering(*answers))) as finder:
+        series, _ = finder.series("1.2", {}, 10)
+        assert [(s.series_uid, s.number) for s in series] == [("1.3", 1), ("1.5", None)]
+        assert len(finder.unusable) == 1
+
+
+def test_patients_told_once_for_each_study_are_one(scripted_peer: Factory):
+    with connect(scripted_peer(answering({"PatientID": "7"}, {"PatientID": "7"}))) as finder:
+        assert finder.patients({}, 10) == ([Patient("7")], False)
 
 
 def test_instances_are_asked_for_below_their_series(scripted_peer: Factory):
