@@ -73,12 +73,14 @@ class Finder:
 
     :param associate: opens an association for queries.
     :ivar unusable: the answers that were left out so far, because their UID is none.
+    :ivar damaged: how many answers were left out so far, because they cannot be read.
     """
 
     def __init__(self, associate: Callable[[], Association]) -> None:
         self._associate = associate
         self._association = associate()
         self.unusable: list[Study | Series | Instance] = []
+        self.damaged = 0
         self._answered: dict[str, None] = {}
         self._converts = False
 
@@ -208,19 +210,27 @@ class Finder:
     def _collect(self, transfer_syntax: str, limit: int) -> tuple[Found, int]:
         """Read answers up to the limit, and return the status at which that ended."""
         answers: list[Answer] = []
-        size = 0
+        damage: ProtocolViolation | None = None
+        size = damaged = 0
         while True:
             message = self._association.receive()
             status = _find_status(message)
             category = codes.category(status)
             if category is not codes.StatusCategory.PENDING:
+                if damage is not None and not answers:
+                    raise damage
                 return Found(tuple(answers), truncated=category is codes.StatusCategory.CANCEL), status
-            if len(answers) == limit:
+            if len(answers) + damaged == limit:
                 return Found(tuple(answers), truncated=True), status
             size += len(message.data_set)
             if size > _MAX_ANSWERS_LENGTH:
                 raise ProtocolViolation("The server sent answers of unreasonable length.")
-            answers.append(decode_identifier(message.data_set, transfer_syntax))
+            try:
+                answers.append(decode_identifier(message.data_set, transfer_syntax))
+            except ProtocolViolation as error:  # one of many must not hide the others
+                damage = error
+                damaged += 1
+                self.damaged += 1
 
     def _stop(self, context_id: int, message_id: int) -> None:
         """Ask the server to end its answers, and read on until it does.

@@ -68,6 +68,8 @@ class Explorer:
                 self._tell_series(finder, study.study_uid)
             if finder.unusable:
                 self._warn(f"matches left out because their UID is invalid: {len(set(finder.unusable))}.")
+            if finder.damaged:
+                self._warn(f"answers left out because they cannot be read: {finder.damaged}.")
         return self._explored
 
     def _studies(self, finder: Finder) -> list[Study]:

@@ -189,4 +189,6 @@ def shortcomings(found: Findings, where: str, limit: int) -> list[str]:
         sentences.append(f"{where}: more than {limit} matches exist; narrow the search or raise the limit.")
     if found.unusable:
         sentences.append(f"{where}: matches left out because their UID is invalid: {found.unusable}.")
+    if found.damaged:
+        sentences.append(f"{where}: answers left out because they cannot be read: {found.damaged}.")
     return sentences

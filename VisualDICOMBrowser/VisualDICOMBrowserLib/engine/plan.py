@@ -64,7 +64,7 @@ class Plan:
     """Everything to be fetched from one server.
 
     :ivar found: those identifiers of the target that the server knows.
-    :ivar unusable: studies, series and instances that the server lists with a UID that is none.
+    :ivar unusable: studies, series and instances that the server lists with a UID that is none, or cannot be read.
     """
 
     studies: list[Study] = field(default_factory=list)
@@ -90,7 +90,7 @@ def make_plan(
             token.check()
             _add_study(plan, finder, place)
         plan.found = _found(plan, target)
-        plan.unusable = len(set(finder.unusable))
+        plan.unusable = len(set(finder.unusable)) + finder.damaged
         return plan
 
 

@@ -27,6 +27,7 @@ class Findings:
 
     :ivar truncated: there is more than the limit let through.
     :ivar unusable: how many matches were left out, because their UID is none.
+    :ivar damaged: how many answers were left out, because they cannot be read.
     """
 
     patients: list[Patient] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Findings:
     instances: list[Instance] = field(default_factory=list)
     truncated: bool = False
     unusable: int = 0
+    damaged: int = 0
 
 
 def search_server(
@@ -62,6 +64,7 @@ def search_server(
         else:
             found = search.descend(level)
         found.unusable = sum(_would_match(query, record) for record in set(finder.unusable))
+        found.damaged = finder.damaged
         return found
 
 

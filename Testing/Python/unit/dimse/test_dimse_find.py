@@ -423,6 +423,19 @@ def garbage(request: Message) -> Message:
     return find_rsp(request, b"Secret^Name is no data set")
 
 
+def test_one_answer_that_cannot_be_read_does_not_hide_the_others(scripted_peer: Factory):
+    def script(peer: Conversation) -> None:
+        peer.accept_association()
+        request = peer.receive_message()
+        for message in (garbage(request), pending(request, PatientID="1"), garbage(request), find_rsp(request)):
+            peer.send(message)
+        farewell(peer)
+
+    with connect(scripted_peer(script)) as finder:
+        assert finder.patients({}, 10) == ([Patient("1")], False)
+        assert finder.damaged == 2
+
+
 def another_message(request: Message) -> Message:
     return Message({**find_rsp(request).command, "CommandField": 0x8010}, None, request.context_id)
 
@@ -436,7 +449,8 @@ def without_status(request: Message) -> Message:
 def test_nonsense_for_an_answer_is_a_violation(scripted_peer: Factory, answer: Callable[[Message], Message]):
     def script(peer: Conversation) -> None:
         peer.accept_association()
-        peer.send(answer(peer.receive_message()))
+        request = peer.receive_message()
+        peer.send(encode_message(answer(request)) + encode_message(find_rsp(request)))
         assert peer.wait_for_abort() == kit.Abort(2, 6)
 
     peer = scripted_peer(script)

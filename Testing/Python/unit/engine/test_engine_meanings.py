@@ -26,6 +26,7 @@ class FakeFinder:
     def __init__(self) -> None:
         self.has_patient_root = True
         self.unusable: list[Study] = []
+        self.damaged = 0
         self.asked: list[tuple[str, dict]] = []
         self.answer_patients = lambda keys: []
         self.answer_studies = lambda keys: []

@@ -27,6 +27,7 @@ class FakeFinder:
         self.tells_modalities = tells_modalities
         self.has_patient_root = patient_root
         self.unusable: list[Study | Series | Instance] = []
+        self.damaged = 0
         self.asked: list[tuple[str, dict]] = []
         self.held: dict[Study, list[Series]] = {}
         self.left_out: list[Study] = []
