@@ -60,7 +60,10 @@ def search_server(
     with Finder.connect(server, token, associate) as finder:
         search = _ServerSearch(finder, query, token, max_looks)
         if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
-            found = search.patients()
+            try:
+                found = search.patients()
+            except OperationRefused:  # it takes the service, and cannot do it
+                found = _ServerSearch(finder, query, token, max_looks).descend(level)
         else:
             found = search.descend(level)
         found.unusable = sum(_would_match(query, record) for record in set(finder.unusable))

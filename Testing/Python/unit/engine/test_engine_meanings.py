@@ -143,7 +143,7 @@ def test_a_server_that_refuses_all_of_them_has_failed(finder):
     def refuse(keys):
         raise OperationRefused("No.", 0xA900)
 
-    finder.answer_patients = refuse
+    finder.answer_patients = finder.answer_studies = refuse
     with pytest.raises(OperationRefused):
         search(QueryFilter(text="doe"))
 

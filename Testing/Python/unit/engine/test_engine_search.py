@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import Cancelled
+from VisualDICOMBrowserLib.domain.errors import Cancelled, OperationRefused
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter, matches
 from VisualDICOMBrowserLib.domain.model import Instance, Level, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -108,6 +108,15 @@ def test_patients_are_found_by_their_studies_where_there_is_no_patient_root(find
 
     assert search(QueryFilter(), Level.PATIENT).patients == [Patient("Doe", "Doe")]
     assert [word for word, _ in finder.asked] == ["study"]
+
+
+def test_a_server_that_refuses_to_tell_patients_is_asked_for_studies(finder, monkeypatch):
+    def refuse(keys: dict, limit: int) -> tuple[list[Patient], bool]:
+        raise OperationRefused("No.", 0xA900, retryable=False)
+
+    monkeypatch.setattr(finder, "patients", refuse)
+    finder.add("1.1", "Doe", "CT")
+    assert search(QueryFilter(text="doe"), Level.PATIENT).patients == [Patient("Doe", "Doe")]
 
 
 def test_a_study_key_makes_a_search_for_patients_one_for_studies(finder):
