@@ -197,6 +197,44 @@ def test_what_a_server_cannot_send_has_its_reason_and_does_not_cost_the_rest(ben
     assert all("The server could not send it" in f.reason for f in result.failed)
 
 
+PRIVATE_CLASS = "1.2.826.0.1.3680043.8.498.77777"
+
+
+def make_private(file: CorpusFile) -> None:
+    """Give a file a SOP class that nobody else knows."""
+    dataset = pydicom.dcmread(file.path)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = PRIVATE_CLASS
+    dataset.save_as(file.path)
+
+
+def test_objects_of_a_private_class_come_from_a_server_that_names_it(bench, engine, tmp_path, orthanc):
+    require("dcmcjpeg")
+    files = make_ct_series(tmp_path / "ct", 4, SIZE, patient_id="PRIVATE", study=23)
+    for file in files[:2]:
+        compress(file)
+    for file in files[1:3]:
+        make_private(file)
+    assert orthanc.load([file.path for file in files]) == []
+    bench.add("PACS", orthanc)
+    result = engine.retrieve(Target(Level.STUDY, (files[0].study_uid,)))
+
+    assert result.complete
+    assert (result.requested, result.received) == (4, 4)
+
+
+def test_objects_of_a_private_class_that_a_server_does_not_name_are_missing_by_name(bench, engine, tmp_path):
+    require("dcmqrscp")
+    files = make_ct_series(tmp_path / "ct", 3, SIZE, patient_id="PRIVATE", study=24)
+    make_private(files[0])
+    with Dcmqrscp(tmp_path / "qr", compressed=True, sop_classes=[PRIVATE_CLASS]) as peer:
+        assert peer.index([file.path for file in files]) == []
+        bench.add("PACS", peer)
+        result = engine.retrieve(Target(Level.STUDY, (files[0].study_uid,)))
+
+    assert (result.requested, result.received, result.complete) == (3, 2, False)
+    assert result.missing == (files[0].sop_uid,)
+
+
 def compress(file: CorpusFile) -> None:
     target = file.path.with_suffix(".jpeg")
     subprocess.run(["dcmcjpeg", "+un", str(file.path), str(target)], check=True, capture_output=True, timeout=20)

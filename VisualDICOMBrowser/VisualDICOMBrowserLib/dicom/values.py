@@ -29,6 +29,7 @@ def _key(term: str) -> str:
 
 _ENCODINGS = {_key(term): name for term, name in python_encoding.items()}
 _ENCODINGS |= dict.fromkeys(map(_key, ("", "ISO_IR 6", "ISO 2022 IR 6")), _ASCII)
+_ENCODINGS |= dict.fromkeys(map(_key, ("ISO_IR 203", "ISO 2022 IR 203")), "iso8859_15")  # unknown to pydicom
 _STAND_ALONE = frozenset(map(_key, STAND_ALONE_ENCODINGS))
 
 

@@ -7,6 +7,7 @@ As acceptor, it is made by :mod:`.acceptor`.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -40,6 +41,8 @@ MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
 _MIN_PEER_PDU = 128
 #: How long a last word (A-ABORT, A-RELEASE-RP) may take to leave, in seconds: a peer that takes no data gets none.
 _LAST_WORD_S = 0.5
+#: How often whoever decides how long to wait is asked, in seconds.
+_LOOK_S = 0.1
 
 
 class DataSink(Protocol):
@@ -72,7 +75,13 @@ class Released(ConnectionLost):
 
 
 class Association:
-    """An established association; made by :meth:`request`."""
+    """An established association; made by :meth:`request`, or by :meth:`open` for one user after the other.
+
+    :ivar token: the one of whoever uses it now.
+    :ivar patient: whoever uses it watches the token himself: its cancellation does not break the connection.
+    :ivar retired: it served something that failed or was stopped, and is for nobody else.
+    :ivar served: somebody else used it before; the peer may have given it up by now.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -82,6 +91,14 @@ class Association:
         self._pdvs: Iterator[tuple[int, int, memoryview]] = iter(())
         self._message_id = 0
         self._over = False
+        self._nothing_to_send = threading.Event()
+        self._nothing_to_send.set()
+        self._timers = Timers()
+        self._breaker = CancelToken()
+        self.token = CancelToken()
+        self.patient = False
+        self.retired = False
+        self.served = False
 
     @classmethod
     @contextmanager
@@ -95,20 +112,81 @@ class Association:
         :raises Cancelled: the token was raised.
         :raises PackageMissing: pynetdicom is not installed.
         """
+        association = cls.open(server, proposals, token, timers)
+        with closing(association), association.used_with(token):
+            yield association
+
+    @classmethod
+    def open(
+        cls, server: Server, proposals: Sequence[Proposal], token: CancelToken, timers: Timers | None = None
+    ) -> Association:
+        """Open an association that has to be closed.
+
+        :raises PeerError: as :meth:`request`.
+        """
         timers = timers or timers_for(server)
         request = _request(server, proposals)
-        with (
-            closing(Connection.open(server.host, server.port, timers, token, _tls(server))) as connection,
-            token.calling(connection.shutdown),
-        ):
+        breaker = CancelToken()
+        with token.calling(breaker.cancel):
+            connection = Connection.open(server.host, server.port, timers, breaker, _tls(server))
             association = cls(connection)
+            association._breaker = breaker
+            association._timers = timers
+            with breaker.calling(connection.shutdown):
+                try:
+                    association._negotiate(server, request, proposals, timers)
+                except BaseException as error:
+                    association._give_up(error)
+                    connection.close()
+                    raise
+        return association
+
+    @contextmanager
+    def used_with(self, token: CancelToken) -> Iterator[None]:
+        """Let ``token`` end what goes on in the ``with`` block; an error in it aborts the association."""
+        self.token = token
+        with self._breaker.calling(self._connection.shutdown), token.calling(self._interrupt):
             try:
-                association._negotiate(server, request, proposals, timers)
-                yield association
+                yield
             except BaseException as error:
-                association._give_up(error)
+                self._give_up(error)
                 raise
-            association._release(timers.release)
+
+    def _interrupt(self) -> None:
+        """Wake whoever waits in the connection, from any thread, unless he reads and looks at the token himself."""
+        if not (self.patient and self._nothing_to_send.wait(_LOOK_S)):
+            self._breaker.cancel()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Release in order, if it is not over, and close the connection.
+
+        :param timeout: seconds for the release, instead of the usual ones.
+        """
+        try:
+            with self._breaker.calling(self._connection.shutdown), self.token.calling(self._breaker.cancel):
+                self._release(self._timers.release if timeout is None else timeout)
+        finally:
+            self._connection.close()
+
+    def leave(self, timeout: float) -> None:
+        """Release in order before the end of the ``with`` block; nothing can be asked any more then."""
+        self._release(timeout)
+
+    @property
+    def stall(self) -> float:
+        """Seconds without a byte after which the peer counts as stalled."""
+        return self._timers.stall
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether somebody else can use it: nothing went wrong on it, and nothing came unasked, such as its end."""
+        return (
+            not self._over
+            and not self.retired
+            and self._reader.is_empty
+            and next(self._pdvs, None) is None
+            and self._connection.is_quiet()
+        )
 
     def _negotiate(self, server: Server, request: bytes, proposals: Sequence[Proposal], timers: Timers) -> None:
         try:
@@ -180,7 +258,9 @@ class Association:
         parts = list(pdu.p_data(context_id, encode_command(command), is_command=True, max_length=self._max_length))
         if data_set is not None:
             parts += pdu.p_data(context_id, data_set, is_command=False, max_length=self._max_length)
-        self._connection.write(b"".join(parts))
+        self._nothing_to_send.clear()  # before the token is looked at: see _interrupt
+        self._connection.write(b"".join(parts), _LAST_WORD_S if self.token.cancelled else None)
+        self._nothing_to_send.set()
 
     def send_stream(
         self, context_id: int, command: dict[int, str | int], read: Callable[[int], bytes], length: int
@@ -238,6 +318,25 @@ class Association:
         self._reader.use(lambda view: self._connection.read_into(view, deadline - time.monotonic()))
         yield
         self._reader.use(self._connection.read_into)
+
+    @contextmanager
+    def asking(self, look: Callable[[], None]) -> Iterator[None]:
+        """Have ``look`` decide how long to wait in the ``with`` block, instead of the stall time: it raises to end it.
+
+        It is called before each read and, while nothing comes, ten times a second; it may send a message.
+        """
+
+        def read(view: memoryview) -> int:
+            while True:
+                look()
+                with suppress(PeerStalled):
+                    return self._connection.read_into(view, _LOOK_S)
+
+        self._reader.use(read)
+        try:
+            yield
+        finally:
+            self._reader.use(self._connection.read_into)
 
     def abandon(self) -> None:
         """End the association at once, for a peer that would not stop; whoever goes on using it gets an error."""

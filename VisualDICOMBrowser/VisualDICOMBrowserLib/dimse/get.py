@@ -17,6 +17,7 @@ from . import command as c
 from .association import Association, DataSink, Message
 from .identifier import Keys, encode_identifier, failed_uids
 from .models import PATIENT_ROOT_GET, STUDY_ROOT_GET
+from .stopping import stoppable
 from .storing import Guard, StoreHandler, store_response
 
 
@@ -52,22 +53,24 @@ def get(
     :param progress: called after each instance.
     :raises PeerError: the conversation broke; what came before is kept by ``handler``.
     :raises StorageError: nothing can be written any more (for example a full disk): the rest is not asked for.
+    :raises Cancelled: on request, after the peer had the time to stop; what came whole until then is kept.
     """
     model = PATIENT_ROOT_GET if level is Level.PATIENT else STUDY_ROOT_GET
     context = association.context_for(model)
     identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
-    association.send(
-        context.context_id,
-        {
-            c.AFFECTED_SOP_CLASS: model,
-            c.COMMAND_FIELD: c.C_GET_RQ,
-            c.MESSAGE_ID: association.next_message_id(),
-            c.PRIORITY: c.MEDIUM,
-            c.DATA_SET_TYPE: c.WITH_DATA_SET,
-        },
-        identifier,
-    )
-    _Conversation(association, handler, outcome, progress).run(context.transfer_syntax)
+    message_id = association.next_message_id()
+    command: dict[int, str | int] = {
+        c.AFFECTED_SOP_CLASS: model,
+        c.COMMAND_FIELD: c.C_GET_RQ,
+        c.MESSAGE_ID: message_id,
+        c.PRIORITY: c.MEDIUM,
+        c.DATA_SET_TYPE: c.WITH_DATA_SET,
+    }
+    with stoppable(association, context.context_id, message_id):
+        association.send(context.context_id, command, identifier)
+        _Conversation(association, handler, outcome, progress).run(context.transfer_syntax)
+    if outcome.status != codes.SUCCESS:
+        association.retired = True
 
 
 class _Conversation:

@@ -15,8 +15,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from ..dicom.values import encodings_of, to_text
 from ..domain.errors import ProtocolViolation
-
-_UTF8 = "ISO_IR 192"
+from .spelling import UTF8, encode_text
 
 Keys = dict[str, "str | Sequence[str]"]
 
@@ -26,24 +25,25 @@ _UNDEFINED = 0xFFFFFFFF
 _DELIMITERS, _ITEM = 0xFFFE, 0xFFFEE000
 
 
-def encode_identifier(keys: Keys, transfer_syntax: str) -> bytes:
-    """Encode keys given by DICOM keyword; text beyond ASCII goes out as UTF-8, and says so.
+def encode_identifier(keys: Keys, transfer_syntax: str, character_set: str = UTF8) -> bytes:
+    """Encode keys given by DICOM keyword; text beyond ASCII goes out in ``character_set``, and says so.
 
+    :param character_set: UTF-8, or one of :func:`.other_sets` for these texts.
     :raises ValueError: no such keyword, no text value, or one of 64 KiB and more: a bug of the caller.
     """
     values = {keyword: value if isinstance(value, str) else "\\".join(value) for keyword, value in keys.items()}
     if not all(map(str.isascii, values.values())):
-        values["SpecificCharacterSet"] = _UTF8
+        values["SpecificCharacterSet"] = character_set
     order = ">" if transfer_syntax == ExplicitVRBigEndian else "<"
     tagged = sorted((tag_for_keyword(keyword) or 0, value) for keyword, value in values.items())
-    return b"".join(_encoded(tag, value, order, transfer_syntax != ImplicitVRLittleEndian) for tag, value in tagged)
+    explicit = transfer_syntax != ImplicitVRLittleEndian
+    return b"".join(_encoded(tag, encode_text(value, character_set), order, explicit) for tag, value in tagged)
 
 
-def _encoded(tag: int, text: str, order: str, explicit: bool) -> bytes:
+def _encoded(tag: int, raw: bytes, order: str, explicit: bool) -> bytes:
     vr = dictionary_VR(tag).encode("ascii") if tag else b""
     if vr not in _TEXTUAL:
         raise ValueError(f"({tag:08X}) is no key with a text value")
-    raw = text.encode("utf-8", "replace")  # what is no character becomes "?", which matches any
     raw += (b"\0" if vr == b"UI" else b" ") * (len(raw) % 2)
     if len(raw) > 0xFFFF:  # the length has two bytes in explicit VR
         raise ValueError(f"({tag:08X}) has a value of {len(raw)} bytes")
@@ -117,10 +117,13 @@ class Answer:
     """An identifier from a peer: the elements this project asks for, as text.
 
     :param values: encoded values by keyword.
+    :ivar character_set: the Specific Character Set that it states, or an empty text.
     """
 
     def __init__(self, values: dict[str, bytes]) -> None:
-        encodings = encodings_of(values.get("SpecificCharacterSet", b""))
+        stated = values.get("SpecificCharacterSet", b"")
+        self.character_set = stated.decode("ascii", "replace").strip(" \0")
+        encodings = encodings_of(stated)
         self._texts = {keyword: to_text(value, _VRS[keyword], encodings) for keyword, value in values.items()}
 
     def texts(self, keyword: str) -> tuple[str, ...]:

@@ -76,6 +76,11 @@ class PduReader:
         """Go on with another way to read, keeping what is already in the buffer."""
         self._read_into = read_into
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was read has been returned."""
+        return self._start == self._end
+
     def next(self) -> tuple[int, memoryview]:
         """Return type and body of the next PDU; the body is valid until the next call.
 

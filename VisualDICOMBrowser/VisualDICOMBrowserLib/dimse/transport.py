@@ -136,6 +136,15 @@ class Connection:
         except OSError as error:
             raise self._lost() from error
 
+    def is_quiet(self) -> bool:
+        """Tell, without waiting, whether the connection is up and nothing was sent that is not read yet."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._socket, selectors.EVENT_READ)
+                return not selector.select(0)
+        except (OSError, ValueError):  # closed
+            return False
+
     def shutdown(self) -> None:
         """Break the connection at once; a thread that waits in it wakes with an error. Thread-safe."""
         with contextlib.suppress(OSError):  # not connected any more is what we want

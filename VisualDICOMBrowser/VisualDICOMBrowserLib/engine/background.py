@@ -42,7 +42,7 @@ class BackgroundFetching:
     def _begin(self, series_uid: str, sources: Sequence[Server]) -> str:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
         target = Target(Level.SERIES, (series_uid,))
-        retrieval = Retrieval(sources[0], target, self._core.store)
+        retrieval = Retrieval(sources[0], target, self._core.store, associate=self._core.associations.request)
         task = partial(self._fetch, retrieval, sources[1:])
         params = job_params(self._core.store.catalogue, target)
         return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].name, params=params).job_id

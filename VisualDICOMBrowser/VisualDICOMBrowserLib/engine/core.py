@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..dimse.pool import AssociationPool
 from ..domain.servers import Server
 from ..imaging.children import Decoder
 from ..store.local import LocalStore
@@ -61,6 +62,7 @@ class Core:
     events: Events
     listening: Listening
     decoder: Decoder = field(default_factory=Decoder)
+    associations: AssociationPool = field(default_factory=AssociationPool)
     _stored: set[str] = field(default_factory=set)
 
     def servers(self, names: Sequence[str] | None) -> list[Server]:

@@ -174,6 +174,7 @@ class Engine:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
         self._core.listening.close()
         self._jobs.close(2.0)
+        self._core.associations.close()
         self._core.decoder.close()
         self._viewer.close()
         self._store.close()

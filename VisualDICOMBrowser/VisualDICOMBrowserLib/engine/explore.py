@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..dimse.association import Association
 from ..dimse.find import Finder
 from ..dimse.identifier import Keys
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import OperationRefused
 from ..domain.model import Patient, Series, Study
@@ -31,15 +33,24 @@ class Explorer:
     """Asks over one association.
 
     :param known: studies that are known to be this person's, whatever a server calls the person.
+    :param associate: where the association comes from.
     :ivar on_studies: called once with the studies of the person, and whether those are all.
     :ivar on_series: called with each study's UID and series, as they come, and whether those are all.
     """
 
-    def __init__(self, server: Server, person: Patient, known: Collection[str], token: CancelToken) -> None:
+    def __init__(
+        self,
+        server: Server,
+        person: Patient,
+        known: Collection[str],
+        token: CancelToken,
+        associate: Associate = Association.request,
+    ) -> None:
         self._server = server
         self._person = replace(person, patient_id=person.patient_id.strip())
         self._known = known
         self._token = token
+        self._associate = associate
         self._explored = Explored()
         self.on_studies: Callable[[Sequence[Study], bool], None] = lambda *_: None
         self.on_series: Callable[[str, Sequence[Series], bool], None] = lambda *_: None
@@ -49,7 +60,7 @@ class Explorer:
 
         :raises PeerError: the server did not answer, or refused; what came before was told.
         """
-        with Finder.connect(self._server, self._token) as finder:
+        with Finder.connect(self._server, self._token, self._associate) as finder:
             studies = self._studies(finder)
             self.on_studies(studies, not self._explored.warnings)
             for study in sorted(studies, key=lambda s: (s.date, s.time), reverse=True):
@@ -57,6 +68,8 @@ class Explorer:
                 self._tell_series(finder, study.study_uid)
             if finder.unusable:
                 self._warn(f"matches left out because their UID is invalid: {len(set(finder.unusable))}.")
+            if finder.damaged:
+                self._warn(f"answers left out because they cannot be read: {finder.damaged}.")
         return self._explored
 
     def _studies(self, finder: Finder) -> list[Study]:

@@ -120,7 +120,7 @@ class Fetch:
 
     def _fetch_with(self, contexts: list[Proposal], wanted: list[_Wanted], experience: Experience) -> None:
         server = self._retrieval.server
-        with Association.request(server, [Proposal(STUDY_ROOT_GET), *contexts], self._token) as association:
+        with self._retrieval.associate(server, [Proposal(STUDY_ROOT_GET), *contexts], self._token) as association:
             accepted = association.contexts.values()
             if not any(c.abstract_syntax == STUDY_ROOT_GET for c in accepted):
                 raise NoCommonContext(f"{server.name} does not offer C-GET.")

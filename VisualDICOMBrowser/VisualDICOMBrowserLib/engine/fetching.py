@@ -43,7 +43,7 @@ class Fetching:
             provided = result is not None and result.complete
             if provided and target.level >= Level.SERIES:
                 break
-            done.append(Retrieval(chosen, target, self._core.store, once=provided))
+            done.append(self._retrieval(chosen, target, once=provided))
             alone = self._run_retrieval(done[-1], token)
             result = alone if alone is not None and len(done) == 1 else result_of(done)
         return result if result is not None else result_of(done)
@@ -77,7 +77,10 @@ class Fetching:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
         server = self._core.configuration.server(job.server or "")
         require_get(server)
-        return partial(attempt, Retrieval(server, target_of(job), self._core.store))
+        return partial(attempt, self._retrieval(server, target_of(job)))
+
+    def _retrieval(self, server: Server, target: Target, *, once: bool = False) -> Retrieval:
+        return Retrieval(server, target, self._core.store, once=once, associate=self._core.associations.request)
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
@@ -105,7 +108,7 @@ class Fetching:
         core = self._core
         core.jobs.do(
             JobKind.THUMBNAIL,
-            lambda context: fetch_middle(core.store, source, series_uid, context.token),
+            lambda context: fetch_middle(core.store, source, series_uid, context.token, core.associations.request),
             server=source.name,
             params=_about(series_uid),
             token=token,

@@ -40,7 +40,7 @@ class Finding:
         query = self._with_parents(filter)
 
         def find(server: Server, context: JobContext) -> Findings:
-            found = search_server(server, query, level, context.token)
+            found = search_server(server, query, level, context.token, associate=self._core.associations.request)
             self._note(lambda c: c.note_found(server.name, found.studies, found.series, found.instances))
             return found
 
@@ -71,7 +71,8 @@ class Finding:
         self._core.decoder_soon()
 
         def find(server: Server, context: JobContext) -> Findings:
-            found = search_server(server, query, level, context.token, max_looks=_MAX_LOOKS)
+            associate = self._core.associations.request
+            found = search_server(server, query, level, context.token, max_looks=_MAX_LOOKS, associate=associate)
             self._note(lambda c: c.note_found(server.name, found.studies, found.series, patients=found.patients))
             return found
 
@@ -96,7 +97,7 @@ class Finding:
         self._core.decoder_soon()
 
         def look(server: Server, context: JobContext) -> Explored:
-            explorer = Explorer(server, person, known, context.token)
+            explorer = Explorer(server, person, known, context.token, self._core.associations.request)
             explorer.on_studies = partial(self._note_studies, server.name, row)
             explorer.on_series = partial(self._note_series, server.name)
             return explorer.run()
@@ -188,4 +189,6 @@ def shortcomings(found: Findings, where: str, limit: int) -> list[str]:
         sentences.append(f"{where}: more than {limit} matches exist; narrow the search or raise the limit.")
     if found.unusable:
         sentences.append(f"{where}: matches left out because their UID is invalid: {found.unusable}.")
+    if found.damaged:
+        sentences.append(f"{where}: answers left out because they cannot be read: {found.damaged}.")
     return sentences

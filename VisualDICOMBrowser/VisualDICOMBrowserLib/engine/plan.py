@@ -7,7 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from ..dimse.association import Association
 from ..dimse.find import Finder
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import OperationRefused
 from ..domain.model import Instance, Level, Series, Study, Target
@@ -62,7 +64,7 @@ class Plan:
     """Everything to be fetched from one server.
 
     :ivar found: those identifiers of the target that the server knows.
-    :ivar unusable: studies, series and instances that the server lists with a UID that is none.
+    :ivar unusable: studies, series and instances that the server lists with a UID that is none, or cannot be read.
     """
 
     studies: list[Study] = field(default_factory=list)
@@ -71,18 +73,24 @@ class Plan:
     unusable: int = 0
 
 
-def make_plan(server: Server, target: Target, catalogue: Catalogue, token: CancelToken) -> Plan:
+def make_plan(
+    server: Server,
+    target: Target,
+    catalogue: Catalogue,
+    token: CancelToken,
+    associate: Associate = Association.request,
+) -> Plan:
     """Ask a server what it has of a target, down to the instances; empty if it has nothing of it.
 
     :raises PeerError: the server did not answer, or refused.
     """
-    with Finder.connect(server, token) as finder:
+    with Finder.connect(server, token, associate) as finder:
         plan = Plan()
         for place in _places(finder, target, catalogue):
             token.check()
             _add_study(plan, finder, place)
         plan.found = _found(plan, target)
-        plan.unusable = len(set(finder.unusable))
+        plan.unusable = len(set(finder.unusable)) + finder.damaged
         return plan
 
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ..dimse.association import Association
 from ..dimse.get import GetOutcome
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError, UsageError
 from ..domain.model import Level, Target
@@ -42,6 +44,7 @@ class Retrieval:
     """One retrieve from one server.
 
     :param once: do not try again if the server is out of reach: others have what is wanted, it may have more.
+    :param associate: where associations come from.
     :ivar plan: what the server announced, once it was asked.
     :ivar received: SOP Instance UIDs that came and were stored.
     :ivar bytes: bytes of data sets that came.
@@ -54,6 +57,7 @@ class Retrieval:
     store: LocalStore
     plan: Plan | None = None
     once: bool = False
+    associate: Associate = Association.request
     received: set[str] = field(default_factory=set)
     bytes: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
@@ -71,7 +75,7 @@ class Retrieval:
         self.problem = ""
         try:
             if self.plan is None:
-                self.plan = make_plan(self.server, self.target, self.store.catalogue, token)
+                self.plan = make_plan(self.server, self.target, self.store.catalogue, token, self.associate)
                 self._note_plan(self.plan)
             Fetch(self, token, progress).run(self.plan)
         except (PeerError, StorageError) as error:

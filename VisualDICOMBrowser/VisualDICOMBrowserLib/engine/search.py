@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from ..dimse.association import Association
 from ..dimse.find import Finder
 from ..dimse.identifier import Keys
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import OperationRefused
 from ..domain.filters import DateRange, QueryFilter, as_part
@@ -25,6 +27,7 @@ class Findings:
 
     :ivar truncated: there is more than the limit let through.
     :ivar unusable: how many matches were left out, because their UID is none.
+    :ivar damaged: how many answers were left out, because they cannot be read.
     """
 
     patients: list[Patient] = field(default_factory=list)
@@ -33,10 +36,17 @@ class Findings:
     instances: list[Instance] = field(default_factory=list)
     truncated: bool = False
     unusable: int = 0
+    damaged: int = 0
 
 
 def search_server(
-    server: Server, query: QueryFilter, level: Level, token: CancelToken, *, max_looks: int | None = None
+    server: Server,
+    query: QueryFilter,
+    level: Level,
+    token: CancelToken,
+    *,
+    max_looks: int | None = None,
+    associate: Associate = Association.request,
 ) -> Findings:
     """Search one server down to ``level``, over one association.
 
@@ -44,15 +54,20 @@ def search_server(
     does not tell those of a study, its series are looked at.
 
     :param max_looks: of how many studies they are looked at, before the findings are called truncated.
+    :param associate: where the association comes from.
     :raises PeerError: the server did not answer, or refused.
     """
-    with Finder.connect(server, token) as finder:
+    with Finder.connect(server, token, associate) as finder:
         search = _ServerSearch(finder, query, token, max_looks)
         if level is Level.PATIENT and not query.needs_study_level and finder.has_patient_root:
-            found = search.patients()
+            try:
+                found = search.patients()
+            except OperationRefused:  # it takes the service, and cannot do it
+                found = _ServerSearch(finder, query, token, max_looks).descend(level)
         else:
             found = search.descend(level)
         found.unusable = sum(_would_match(query, record) for record in set(finder.unusable))
+        found.damaged = finder.damaged
         return found
 
 

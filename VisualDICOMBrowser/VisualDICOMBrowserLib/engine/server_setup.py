@@ -42,10 +42,15 @@ class ServerSetup:
         started = time.monotonic()
         ok, sentence = True, "The server answers."
         try:
-            self._core.jobs.do(JobKind.ECHO, lambda context: echo(server, context.token), server=lane, token=token)
+            self._core.jobs.do(JobKind.ECHO, lambda context: self._ask(server, context.token), server=lane, token=token)
         except PeerError as error:
             ok, sentence = False, str(error)
         return EchoResult(server.name, ok, round(time.monotonic() - started, 3), sentence)
+
+    def _ask(self, server: Server, token: CancelToken) -> None:
+        """Try out the whole way: an association that is there already would tell little."""
+        self._core.associations.make_room(server)
+        echo(server, token)
 
     def save(self, server: Server, replaces: str | None) -> None:
         """See :meth:`.Engine.save_server`."""
@@ -82,4 +87,5 @@ class ServerSetup:
 
     def _tell(self) -> None:
         self._core.jobs.set_server_limits(server_limits(self._core.configuration))
+        self._core.associations.keep_only(self._core.configuration.servers())
         self._core.tell_servers()

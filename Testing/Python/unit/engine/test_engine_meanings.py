@@ -26,6 +26,7 @@ class FakeFinder:
     def __init__(self) -> None:
         self.has_patient_root = True
         self.unusable: list[Study] = []
+        self.damaged = 0
         self.asked: list[tuple[str, dict]] = []
         self.answer_patients = lambda keys: []
         self.answer_studies = lambda keys: []
@@ -53,7 +54,7 @@ def finder(monkeypatch) -> FakeFinder:
     made = FakeFinder()
 
     @contextmanager
-    def connect(server: Server, token: CancelToken) -> Iterator[FakeFinder]:
+    def connect(server: Server, token: CancelToken, associate: object = None) -> Iterator[FakeFinder]:
         yield made
 
     monkeypatch.setattr(search_module.Finder, "connect", connect)
@@ -142,7 +143,7 @@ def test_a_server_that_refuses_all_of_them_has_failed(finder):
     def refuse(keys):
         raise OperationRefused("No.", 0xA900)
 
-    finder.answer_patients = refuse
+    finder.answer_patients = finder.answer_studies = refuse
     with pytest.raises(OperationRefused):
         search(QueryFilter(text="doe"))
 

@@ -21,6 +21,7 @@ CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 class FakeFinder:
     def __init__(self) -> None:
         self.unusable: list[Study | Series | Instance] = []
+        self.damaged = 0
         self.held_studies = [
             Study("1.1", Patient("P", "Doe"), sop_classes=(CT, MR)),
             Study("1.2", Patient("P", "Doe")),
@@ -62,7 +63,7 @@ def finder(monkeypatch) -> FakeFinder:
     made = FakeFinder()
 
     @contextmanager
-    def connect(server: Server, token: CancelToken) -> Iterator[FakeFinder]:
+    def connect(server: Server, token: CancelToken, associate: object = None) -> Iterator[FakeFinder]:
         yield made
 
     monkeypatch.setattr(module.Finder, "connect", connect)

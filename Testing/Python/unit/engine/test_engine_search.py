@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
-from VisualDICOMBrowserLib.domain.errors import Cancelled
+from VisualDICOMBrowserLib.domain.errors import Cancelled, OperationRefused
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter, matches
 from VisualDICOMBrowserLib.domain.model import Instance, Level, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -27,6 +27,7 @@ class FakeFinder:
         self.tells_modalities = tells_modalities
         self.has_patient_root = patient_root
         self.unusable: list[Study | Series | Instance] = []
+        self.damaged = 0
         self.asked: list[tuple[str, dict]] = []
         self.held: dict[Study, list[Series]] = {}
         self.left_out: list[Study] = []
@@ -73,7 +74,7 @@ def finder(monkeypatch) -> FakeFinder:
     made = FakeFinder()
 
     @contextmanager
-    def connect(server: Server, token: CancelToken) -> Iterator[FakeFinder]:
+    def connect(server: Server, token: CancelToken, associate: object = None) -> Iterator[FakeFinder]:
         yield made
 
     monkeypatch.setattr(module.Finder, "connect", connect)
@@ -107,6 +108,15 @@ def test_patients_are_found_by_their_studies_where_there_is_no_patient_root(find
 
     assert search(QueryFilter(), Level.PATIENT).patients == [Patient("Doe", "Doe")]
     assert [word for word, _ in finder.asked] == ["study"]
+
+
+def test_a_server_that_refuses_to_tell_patients_is_asked_for_studies(finder, monkeypatch):
+    def refuse(keys: dict, limit: int) -> tuple[list[Patient], bool]:
+        raise OperationRefused("No.", 0xA900, retryable=False)
+
+    monkeypatch.setattr(finder, "patients", refuse)
+    finder.add("1.1", "Doe", "CT")
+    assert search(QueryFilter(text="doe"), Level.PATIENT).patients == [Patient("Doe", "Doe")]
 
 
 def test_a_study_key_makes_a_search_for_patients_one_for_studies(finder):
