@@ -28,6 +28,8 @@ MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
 _MIN_PEER_PDU = 128
 #: How long a last word (A-ABORT, A-RELEASE-RP) may take to leave, in seconds: a peer that takes no data gets none.
 _LAST_WORD_S = 0.5
+#: How often whoever decides how long to wait is asked, in seconds.
+_LOOK_S = 0.1
 
 
 class DataSink(Protocol):
@@ -179,6 +181,23 @@ class Association:
         """
         deadline = time.monotonic() + seconds
         self._reader.use(lambda view: self._connection.read_into(view, deadline - time.monotonic()))
+        yield
+        self._reader.use(self._connection.read_into)
+
+    @contextmanager
+    def asking(self, look: Callable[[], None]) -> Iterator[None]:
+        """Have ``look`` decide how long to wait in the ``with`` block, instead of the stall time: by raising.
+
+        It is called before each read and, while nothing comes, ten times a second; it may send a message.
+        """
+
+        def read(view: memoryview) -> int:
+            while True:
+                look()
+                with suppress(PeerStalled):
+                    return self._connection.read_into(view, _LOOK_S)
+
+        self._reader.use(read)
         yield
         self._reader.use(self._connection.read_into)
 

@@ -23,6 +23,8 @@ from .models import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 _CANCEL_GRACE_S = 2.0
 #: Most bytes of identifiers that are read for one C-FIND; a thousand real ones have less than one MiB.
 _MAX_ANSWERS_LENGTH = 64 * 1024 * 1024
+#: Most instances of a series.
+_MAX_SOP_UIDS = 200_000
 
 _PATIENT_KEYS = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "IssuerOfPatientID")
 _STUDY_KEYS = (
@@ -113,6 +115,15 @@ class Finder:
         found = self._find(Level.IMAGE, {**dict.fromkeys(_IMAGE_KEYS, ""), **keys, **parents}, limit)
         instances = [_instance(a, study_uid, series_uid) for a in found.answers]
         return self._usable(instances, [i.sop_uid for i in instances]), found.truncated
+
+    def sop_uids(self, study_uid: str, series_uid: str, among: Sequence[str] = ()) -> set[str]:
+        """Find which instances of a series there are, and nothing else about them, which servers tell far quicker.
+
+        :param among: ask for these only; a few hundred at most.
+        """
+        keys: Keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid, "SOPInstanceUID": list(among)}
+        found = self._find(Level.IMAGE, keys, _MAX_SOP_UIDS)
+        return {uid for uid in (answer.text("SOPInstanceUID") for answer in found.answers) if is_uid(uid)}
 
     def _usable(self, records: Sequence[_Record], uids: Sequence[str]) -> list[_Record]:
         pairs = list(zip(records, uids, strict=True))

@@ -39,7 +39,8 @@ from ..store.local import LocalStore
 from ..store.receive import Receiver
 from ..store.writer import Batch
 from .plan import Plan, SeriesPlan
-from .retrieve import Retrieval
+from .retrieve import Retrieval, RetrieveStrategy
+from .strategies import ByGet
 
 _log = logging.getLogger(__name__)
 
@@ -82,11 +83,11 @@ def drop_outdated(store: LocalStore) -> None:
             path.unlink(missing_ok=True)
 
 
-def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: CancelToken) -> None:
+def fetch_middle(store: LocalStore, strategy: RetrieveStrategy, series_uid: str, token: CancelToken) -> None:
     """Fetch the middle instance of a series, by instance number, and nothing else of it.
 
-    Usually over one association that first lists the instances. What cannot be had so, because the server keeps its
-    services apart or its object needs other presentation contexts, is fetched in the manner of a retrieve.
+    By C-GET, usually over one association that first lists the instances. What cannot be had so, because the server
+    keeps its services apart or its object needs other presentation contexts, is fetched in the manner of a retrieve.
 
     :raises UsageError: nobody knows the series.
     :raises PeerError: it could not be had.
@@ -94,7 +95,8 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     known = store.catalogue.find_series(series_uid)
     if known is None:
         raise UsageError("This series is not known; search for it first.")
-    instances = _fetch_at_once(store, server, *known, token)
+    server = strategy.server
+    instances = _fetch_at_once(store, server, *known, token) if isinstance(strategy, ByGet) else None
     if instances is None:
         with Finder.connect(server, token) as finder:
             instances = _listed(finder, server, known[1])
@@ -102,7 +104,7 @@ def fetch_middle(store: LocalStore, server: Server, series_uid: str, token: Canc
     store.catalogue.note_found(server.name, series=[whole], instances=instances)
     middle = _middle_by_number(instances)
     if not store.readable([middle.sop_uid]):
-        _retrieve_alone(store, server, *known, middle, token)
+        _retrieve_alone(store, strategy, *known, middle, token)
 
 
 def _fetch_at_once(
@@ -154,16 +156,16 @@ def _get_one(association: Association, instance: Instance, receiver: Receiver) -
 
 
 def _retrieve_alone(
-    store: LocalStore, server: Server, study: Study, series: Series, instance: Instance, token: CancelToken
+    store: LocalStore, strategy: RetrieveStrategy, study: Study, series: Series, instance: Instance, token: CancelToken
 ) -> None:
     classes = (instance.sop_class,) if instance.sop_class else study.sop_classes
     wanted = SeriesPlan(series, classes, {instance.sop_uid: instance}, whole=False, count=1)
     target = Target(Level.IMAGE, (instance.sop_uid,))
-    retrieval = Retrieval(server, target, store, Plan([study], [wanted]))
+    retrieval = Retrieval(strategy, target, store, Plan([study], [wanted]))
     retrieval.attempt(token, lambda *_: None)
     if not retrieval.here(wanted):
         reason = retrieval.reasons.get(instance.sop_uid, "the server did not say why.")
-        raise PeerError(f"{server.name} did not provide an image of this series: {reason}")
+        raise PeerError(f"{strategy.server.name} did not provide an image of this series: {reason}")
 
 
 def _middle_by_number(instances: Sequence[Instance]) -> Instance:
