@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
+from support.client import at_most
 from support.corpus import CorpusFile
 from support.dcmqrscp import Dcmqrscp, Node
 from support.fault_proxy import Cut, FaultProxy, Throttle
+from support.messages import STUDY_ROOT_FIND, Message, find_rsp, get_rsp
 from support.orthanc import Orthanc
+from support.pdu import EXPLICIT_LITTLE, ReleaseRequest, release_rp
 from support.peers import require
-from support.processes import free_port
+from support.scripted_peer import Conversation
+from support.sender import send_files
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
+from VisualDICOMBrowserLib.domain.cancel import CancelToken
+from VisualDICOMBrowserLib.domain.errors import Cancelled
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import RetrieveMethod
@@ -30,7 +37,9 @@ SIZE = 20_000
 class Hospital:
     """A PACS that only moves, and the proxy that it knows."""
 
-    def __init__(self, root: Path, proxy: Orthanc, name: str, study: int, counts: tuple[int, ...]) -> None:
+    def __init__(
+        self, root: Path, proxy: Orthanc, name: str, study: int, counts: tuple[int, ...], port: int | None = None
+    ) -> None:
         self.proxy = proxy
         self.name = name
         self.series = [
@@ -38,7 +47,8 @@ class Hospital:
             for n, count in enumerate(counts, 1)
         ]
         (root / name).mkdir()
-        self.pacs = Dcmqrscp(root / name, ae_title=name, disable_get=True, nodes=[Node(proxy.ae_title, proxy.port)])
+        node = Node(proxy.ae_title, proxy.port if port is None else port)
+        self.pacs = Dcmqrscp(root / name, ae_title=name, disable_get=True, nodes=[node] if node.port else [])
         assert self.pacs.index([f.path for f in self.files]) == []
 
     @property
@@ -84,10 +94,6 @@ def placed(bench, hospital) -> Hospital:
     bench.add("GATE", hospital.proxy)
     bench.add("PACS", hospital.pacs, retrieve=MOVE, proxy="GATE", timeout=5.0)
     return hospital
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def leftovers(bench) -> list[Path]:
@@ -180,3 +186,199 @@ def test_two_jobs_for_the_same_series_both_end_well(placed, engine):
 
     assert [r.complete for r in results] == [True, True]
     assert engine.verify().rows == 43
+
+
+# When something goes wrong
+
+
+@pytest.fixture
+def narrow(bench, gate, tmp_path, request) -> Iterator[tuple[Hospital, FaultProxy]]:
+    """A PACS whose way to the proxy is faulty; the faults are the parameter."""
+    require("dcmqrscp")
+    gate.delete_all()
+    with FaultProxy(gate.address, to_server=request.param) as link:
+        made = Hospital(tmp_path, gate, "NARROW", 23, (20,), link.port)
+        with made.pacs:
+            bench.add("GATE", gate)
+            bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE", timeout=5.0)
+            yield made, link
+
+
+def test_an_unknown_destination_is_told_with_what_to_do(bench, gate, tmp_path):
+    made = Hospital(tmp_path, gate, "STRICT", 24, (3,), 0)
+    with made.pacs:
+        bench.add("GATE", gate)
+        bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE")
+        done = bench.run("retrieve", "--study", made.files[0].study_uid, "--server", "PACS")
+
+    assert done.code == 1
+    assert (done.document["requested"], done.document["received"]) == (3, 0)
+    assert done.document["warnings"][0] == (
+        "PACS: From PACS to the proxy GATE: PACS does not know the destination GATE: its administrator has to register"
+        " it with address and port (status 0xA801)."
+    )
+
+
+def test_a_proxy_that_is_down_is_told_and_nothing_is_moved(placed, bench, engine, dead_port):
+    bench.run("servers", "add", "DOWN", "--host", "127.0.0.1", "--port", dead_port, "--called-aet", "GATE")
+    bench.add("OTHER", placed.pacs, retrieve=MOVE, proxy="DOWN")
+    result = engine.retrieve(placed.series_target(2), "OTHER")
+
+    assert not result.complete
+    assert result.warnings[0].startswith("OTHER: From the proxy DOWN to here: The server at 127.0.0.1")
+    assert "nothing listens on this port" in result.warnings[0]
+    assert placed.proxy.counts()[3] == 0
+
+
+def test_a_proxy_that_refuses_c_get_is_told(bench, tmp_path):
+    ours = {"us": {"AET": "VISUALDICOM", "Host": "127.0.0.1", "Port": 104, "AllowGet": False, "AllowFind": True}}
+    options = {"DicomAlwaysAllowGet": False, "DicomModalities": ours}
+    (tmp_path / "closed").mkdir()
+    with Orthanc(tmp_path / "closed", ae_title="CLOSED", options=options) as closed:
+        made = Hospital(tmp_path, closed, "MOVER", 25, (3,))
+        with made.pacs:
+            bench.add("GATE", closed)
+            bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE")
+            done = bench.run("retrieve", "--study", made.files[0].study_uid, "--server", "PACS")
+
+    assert done.code == 1
+    assert done.document["received"] == 0
+    told = " ".join(done.document["warnings"])
+    assert "From the proxy GATE to here: The server aborted the association." in told
+    assert "Perhaps it is not allowed to send to VISUALDICOM by C-GET." in told
+    assert "Of 3 instances 3 came to the proxy GATE, and 0 from there to here." in told
+
+
+@pytest.mark.parametrize("narrow", [[Cut(after=8 * SIZE)]], indirect=True)
+def test_a_move_that_fails_half_way_leaves_what_came_and_is_completed_later(narrow, bench, engine):
+    hospital, link = narrow
+    first = engine.retrieve(hospital.study, "PACS")
+
+    assert not first.complete
+    assert 0 < first.received == hospital.proxy.counts()[3] < 20
+    assert len(first.missing) == 20 - first.received
+    assert {failure.subject for failure in first.failed} == set(first.missing)
+    assert all("to the proxy GATE" in failure.reason for failure in first.failed)
+    assert f"Of 20 instances {first.received} came to the proxy GATE" in first.warnings[0]
+
+    link.heal()
+    second = engine.retrieve(hospital.study, "PACS")
+    assert second.complete
+    assert second.received == 20 - first.received
+    assert hospital.proxy.counts()[3] == 20
+    assert leftovers(bench) == []
+
+
+@pytest.mark.parametrize("narrow", [[Throttle(after=4 * SIZE, bytes_per_second=4 * SIZE)]], indirect=True)
+def test_fetching_begins_while_the_move_runs_and_survives_the_end_of_the_pacs(narrow, engine):
+    hospital, link = narrow
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(engine.retrieve, hospital.study, "PACS")
+        wait_until(lambda: engine.verify().rows >= 3, what="arrivals")
+        assert hospital.proxy.counts()[3] < 20
+        assert not running.done()
+        hospital.pacs.kill9()
+        result = running.result(30)
+
+    assert 3 <= result.received < 20
+    assert len(result.missing) == 20 - result.received
+    assert engine.verify().rows == result.received
+    del link
+
+
+@pytest.mark.parametrize("narrow", [[Throttle(after=2 * SIZE, bytes_per_second=SIZE / 4)]], indirect=True)
+def test_a_cancel_while_the_move_runs_is_back_within_two_seconds(narrow, bench, engine):
+    hospital, link = narrow
+    token, threads = CancelToken(), set(threading.enumerate())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(engine.retrieve, hospital.study, "PACS", token=token)
+        wait_until(link.happened.is_set, what="the slow part")
+        with at_most(2.0):
+            token.cancel()
+            with pytest.raises(Cancelled):
+                running.result(10)
+    wait_until(lambda: "vdb-move" not in {t.name[:8] for t in set(threading.enumerate()) - threads})
+    assert leftovers(bench) == []
+
+
+class Mute:
+    """A PACS that sends what it has to the proxy, slowly, and says nothing before its end."""
+
+    def __init__(self, hospital: Hospital, pause: float, count: int) -> None:
+        self.hospital = hospital
+        self.pause = pause
+        self.files = hospital.series[0][:count]
+        self.moves = 0
+
+    def __call__(self, peer: Conversation) -> None:
+        peer.accept_association()
+        while True:
+            try:
+                message = peer.receive_message()
+            except AssertionError:
+                if isinstance(peer.received[-1], ReleaseRequest):
+                    peer.send(release_rp())
+                return
+            if message.command["AffectedSOPClassUID"] == STUDY_ROOT_FIND:
+                self._find(peer, message)
+            else:
+                self._move(peer, message)
+
+    def _find(self, peer: Conversation, message: Message) -> None:
+        level = message.dataset(EXPLICIT_LITTLE).QueryRetrieveLevel
+        for file in self.hospital.series[0] if level == "IMAGE" else self.hospital.series[0][:1]:
+            peer.send(find_rsp(message, answer_of(file, level), transfer_syntax=EXPLICIT_LITTLE))
+        peer.send(find_rsp(message))
+
+    def _move(self, peer: Conversation, message: Message) -> None:
+        self.moves += 1
+        for file in self.files:
+            time.sleep(self.pause)
+            assert send_files(self.hospital.proxy.address, "GATE", [file]) == []
+        peer.send(get_rsp(message))
+
+
+def answer_of(file: CorpusFile, level: str) -> Dataset:
+    answer = Dataset()
+    answer.QueryRetrieveLevel = level
+    answer.StudyInstanceUID = file.study_uid
+    if level != "STUDY":
+        answer.SeriesInstanceUID, answer.Modality = file.series_uid, "CT"
+    if level == "IMAGE":
+        answer.SOPInstanceUID, answer.SOPClassUID = file.sop_uid, file.sop_class
+    return answer
+
+
+def test_a_pacs_without_pending_responses_is_waited_for_while_instances_arrive(placed, bench, engine, scripted_peer):
+    mute = Mute(placed, pause=0.3, count=12)
+    bench.add("MUTE", scripted_peer(mute).address, retrieve=MOVE, proxy="GATE", timeout=1.0)
+    result = engine.retrieve(placed.series_target(0), "MUTE")
+
+    assert (result.complete, result.received) == (True, 12)
+    assert mute.moves == 1
+
+
+def test_success_with_nothing_is_no_success(placed, bench, engine, scripted_peer):
+    mute = Mute(placed, pause=0.0, count=0)
+    bench.add("MUTE", scripted_peer(mute).address, retrieve=MOVE, proxy="GATE")
+    result = engine.retrieve(placed.series_target(0), "MUTE")
+
+    assert (result.complete, result.requested, result.received) == (False, 12, 0)
+    assert {f.reason for f in result.failed} == {"MUTE reported success but did not send it to the proxy GATE."}
+    assert "Of 12 instances 0 came to the proxy GATE, and 0 from there to here." in result.warnings[0]
+
+
+def test_success_with_a_part_names_the_rest(placed, bench, engine, scripted_peer):
+    bench.add("MUTE", scripted_peer(Mute(placed, pause=0.0, count=10)).address, retrieve=MOVE, proxy="GATE")
+    result = engine.retrieve(placed.series_target(0), "MUTE")
+
+    assert (result.complete, result.received) == (False, 10)
+    assert set(result.missing) == {f.sop_uid for f in placed.series[0][10:]}
+
+
+def test_descriptors_are_back_afterwards(placed, engine):
+    engine.retrieve(placed.series_target(2), "PACS")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count is all
+    for number in (0, 1):
+        assert engine.retrieve(placed.series_target(number), "PACS").complete
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208

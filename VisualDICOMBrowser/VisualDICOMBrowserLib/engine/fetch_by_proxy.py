@@ -23,7 +23,7 @@ from ..dimse.models import STUDY_ROOT_FIND
 from ..dimse.move import MoveOutcome, Mover
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import PeerError
+from ..domain.errors import ConnectionLost, PeerError
 from ..domain.model import Level
 from ..domain.servers import Server
 from ..store.receive import Receiver
@@ -131,7 +131,7 @@ class _Filling:
             self._token.calling(self._news.set),
         ):
             try:
-                with _named(f"From the proxy {self._proxy.name} to here"):
+                with _named(f"From the proxy {self._proxy.name} to here"), self._doubting():
                     yield
                 if self._moving is not None:
                     self._moving.result()
@@ -232,6 +232,17 @@ class _Filling:
             return outcome
 
         ask_for_series(step, ask, lambda outcome, uids: place.unsent.append((outcome, frozenset(uids))))
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Say what may be wrong with a proxy that shows instances and hangs up when asked for them, as Orthanc does."""
+        try:
+            yield
+        except ConnectionLost as error:
+            if any(p.there for p in self._places.values()) and not any(p.wanted.came for p in self._places.values()):
+                hint = f"Perhaps it is not allowed to send to {self._proxy.calling_aet} by C-GET."
+                error.args = (f"{error} {hint}",)
+            raise
 
     def _explain(self) -> None:
         """Note how far each series came on both ways, and why no further."""
