@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from VisualDICOMBrowserLib.dimse.association import Association
 from VisualDICOMBrowserLib.dimse.contexts import Proposal
-from VisualDICOMBrowserLib.dimse.get import GetOutcome, Incoming, get
+from VisualDICOMBrowserLib.dimse.get import GetOutcome, get
 from VisualDICOMBrowserLib.dimse.identifier import Keys
+from VisualDICOMBrowserLib.dimse.storing import Incoming
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import VisualDicomError
 from VisualDICOMBrowserLib.domain.model import Level

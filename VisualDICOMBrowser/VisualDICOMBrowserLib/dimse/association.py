@@ -1,7 +1,8 @@
-"""An association as requestor (PS3.8, 7): one TCP connection on which messages go back and forth.
+"""An association (PS3.8, 7): one TCP connection on which messages go back and forth.
 
 Everything happens on the thread that calls, which blocks in the socket. The association is *established* while the
 ``with`` block of :meth:`Association.request` runs, and *over* after that, after any error, and when the peer ended it.
+As acceptor, it is made by :mod:`.acceptor`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from ..domain.cancel import CancelToken
@@ -55,6 +57,10 @@ SinkFor = Callable[[int, Command], "DataSink | None"]
 def timers_for(server: Server) -> Timers:
     """Return the time limits for a configured server: its ``timeout`` is the stall time."""
     return Timers(stall=server.timeout, association=max(1.0, min(10.0, server.timeout)))
+
+
+class Released(ConnectionLost):
+    """The peer released the association."""
 
 
 class Association:
@@ -113,14 +119,21 @@ class Association:
             raise ConnectionLost("The server aborted the association while it was being set up.")
         if kind != pdu.ASSOCIATE_AC:
             raise ProtocolViolation("The server answered the association request with something else.")
-        contexts, max_length = read_accept(body, proposals)
+        self._agree(*read_accept(body, proposals))
+        if not self.contexts:
+            self._release(timers.release)
+            raise NoCommonContext("The server accepted none of the services that were asked for.")
+
+    def _agree(self, contexts: dict[int, AcceptedContext], max_length: int) -> None:
+        """Note what both sides agreed on.
+
+        :param max_length: longest PDU the peer takes; 0: any.
+        :raises ProtocolViolation: nobody could talk to it.
+        """
         if 0 < max_length < _MIN_PEER_PDU:
             raise ProtocolViolation(f"The server takes PDUs of {max_length} bytes only.")
         self._max_length = min(max_length or pdu.MAX_PDU_LENGTH, pdu.MAX_PDU_LENGTH)
         self.contexts = contexts
-        if not contexts:
-            self._release(timers.release)
-            raise NoCommonContext("The server accepted none of the services that were asked for.")
 
     @property
     def bytes_in(self) -> int:
@@ -158,7 +171,8 @@ class Association:
         """Wait for the next message and read it whole.
 
         :raises PeerStalled: no byte came within the stall time.
-        :raises ConnectionLost: the peer aborted, released or closed.
+        :raises Released: the peer released the association.
+        :raises ConnectionLost: the peer aborted or closed.
         :raises ProtocolViolation: bytes that are no message.
         """
         context_id, raw = self._collect_command()
@@ -172,6 +186,18 @@ class Association:
             return Message(context_id, command, bytes(memory.data))
         self._collect_data_set(context_id, sink)
         return Message(context_id, command)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something comes from the peer, for longer than the stall time or shorter.
+
+        :raises PeerStalled: nothing came.
+        """
+        pdv = next(self._pdvs, None)
+        if pdv is not None:
+            self._pdvs = chain([pdv], self._pdvs)
+            return
+        with self.within(seconds):
+            self._reader.wait()
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -248,7 +274,7 @@ class Association:
         if kind == pdu.RELEASE_RQ:
             self._over = True
             self._connection.write(pdu.RELEASE_RP_PDU, _LAST_WORD_S)
-            raise ConnectionLost("The server ended the association before the work was done.")
+            raise Released("The server ended the association before the work was done.")
         raise ProtocolViolation("The server sent a PDU that does not belong into a conversation.")
 
     def _release(self, timeout: float) -> None:

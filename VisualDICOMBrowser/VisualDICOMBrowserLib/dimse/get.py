@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..domain import status as codes
 from ..domain.errors import BadData, ProtocolViolation, StorageError, VisualDicomError
@@ -18,46 +17,7 @@ from . import command as c
 from .association import Association, DataSink, Message
 from .identifier import Keys, encode_identifier, failed_uids
 from .models import PATIENT_ROOT_GET, STUDY_ROOT_GET
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """What a C-STORE request says about the instance it brings."""
-
-    sop_class: str
-    sop_uid: str
-    transfer_syntax: str
-
-
-class InstanceSink(Protocol):
-    """Where one instance goes. After an error in ``write`` the rest is not offered any more."""
-
-    def write(self, data: memoryview) -> None:
-        """Take the next fragment of the data set.
-
-        :raises StorageError: it cannot be kept.
-        """
-
-    def finish(self) -> None:
-        """Keep the data set, which is complete; after an error nothing of it is left.
-
-        :raises BadData: it is not what the command said, or cannot be understood.
-        :raises StorageError: it cannot be kept.
-        """
-
-    def discard(self) -> None:
-        """Drop what came so far."""
-
-
-class StoreHandler(Protocol):
-    """Decides where incoming instances go."""
-
-    def open(self, incoming: Incoming) -> InstanceSink:
-        """Prepare for an instance.
-
-        :raises BadData: an instance with such a UID is not taken.
-        :raises StorageError: it cannot be kept.
-        """
+from .storing import Guard, StoreHandler, store_response
 
 
 @dataclass
@@ -119,7 +79,7 @@ class _Conversation:
         self._association = association
         self._handler = handler
         self._progress = progress
-        self._guard: _Guard | None = None
+        self._guard: Guard | None = None
         self._outcome = outcome
 
     def run(self, transfer_syntax: str) -> None:
@@ -140,13 +100,7 @@ class _Conversation:
     def _sink_for(self, context_id: int, command: c.Command) -> DataSink | None:
         if command.field != c.C_STORE_RQ:
             return None
-        incoming = Incoming(
-            sop_class=command.text(c.AFFECTED_SOP_CLASS),
-            sop_uid=command.text(c.AFFECTED_SOP_INSTANCE),
-            transfer_syntax=self._association.contexts[context_id].transfer_syntax,
-        )
-        self._guard = _Guard(incoming)
-        self._guard.open(self._handler)
+        self._guard = Guard.open(command, self._association.contexts[context_id], self._handler)
         return self._guard
 
     def _answer_store(self, message: Message) -> None:
@@ -158,23 +112,11 @@ class _Conversation:
             self._outcome.received.append(sop_uid)
         else:
             self._outcome.rejected.append((sop_uid, error))
-        self._send_store_response(message, error)
+        self._association.send(message.context_id, store_response(message.command, error))
         self._progress()
         if isinstance(error, StorageError):
             raise error
 
-    def _send_store_response(self, message: Message, error: VisualDicomError | None) -> None:
-        values: dict[int, str | int] = {
-            c.COMMAND_FIELD: c.C_STORE_RQ | c.RESPONSE,
-            c.MESSAGE_ID_RESPONDED_TO: message.command.number(c.MESSAGE_ID),
-            c.DATA_SET_TYPE: c.NO_DATA_SET,
-            c.STATUS: _store_status(error),
-        }
-        for element in (c.AFFECTED_SOP_CLASS, c.AFFECTED_SOP_INSTANCE):
-            text = message.command.text(element)
-            if is_uid(text):
-                values[element] = text
-        self._association.send(message.context_id, values)
 
 
 def note_response(message: Message, transfer_syntax: str, outcome: GetOutcome) -> bool:
@@ -202,51 +144,3 @@ def _named_as_failed(message: Message, transfer_syntax: str) -> tuple[str, ...]:
     except ProtocolViolation:
         named = ()
     return tuple(dict.fromkeys(filter(is_uid, (*named, *misplaced))))
-
-
-class _Guard:
-    """Stands between the wire and a sink: an error is kept for the answer, and the rest of the data is drained."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self._incoming = incoming
-        self._sink: InstanceSink | None = None
-        self._error: VisualDicomError | None = None
-
-    def open(self, handler: StoreHandler) -> None:
-        if not is_uid(self._incoming.sop_uid) or not is_uid(self._incoming.sop_class):
-            self._error = BadData("An instance came with an invalid UID and was not kept.")
-            return
-        try:
-            self._sink = handler.open(self._incoming)
-        except VisualDicomError as error:
-            self._error = error
-
-    def write(self, data: memoryview) -> None:
-        if self._sink is None:
-            return
-        try:
-            self._sink.write(data)
-        except VisualDicomError as error:
-            self._error = error
-            self.discard()
-
-    def finish(self) -> VisualDicomError | None:
-        sink, self._sink = self._sink, None
-        if sink is None:
-            return self._error
-        try:
-            sink.finish()
-        except VisualDicomError as error:
-            return error
-        return None
-
-    def discard(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            sink.discard()
-
-
-def _store_status(error: VisualDicomError | None) -> int:
-    if error is None:
-        return codes.SUCCESS
-    return codes.STORE_OUT_OF_RESOURCES if isinstance(error, StorageError) else codes.STORE_CANNOT_UNDERSTAND

@@ -45,19 +45,23 @@ def read_accept(body: bytes | memoryview, proposals: Sequence[Proposal]) -> tupl
         raise ProtocolViolation(_DAMAGED)
     accepted: dict[int, AcceptedContext] = {}
     max_length = 0
-    for kind, value in _items(bytes(body[_FIXED_LENGTH:])):
+    for kind, value in items(bytes(body[_FIXED_LENGTH:])):
         if kind == _ANSWERED and len(value) >= 4 and value[2] == _ACCEPTED:
             context = _accepted(value[0], value[4:], proposals)
             accepted[context.context_id] = context
         elif kind == _USER:
-            max_length = next((int.from_bytes(v, "big") for k, v in _items(value) if k == _MAX_LENGTH), 0)
+            max_length = next((int.from_bytes(v, "big") for k, v in items(value) if k == _MAX_LENGTH), 0)
     return accepted, max_length
 
 
 _DAMAGED = "The server answered the association request with damaged data."
 
 
-def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
+def items(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and value of the items and sub-items that association PDUs consist of (PS3.8 9.3.1, D.1).
+
+    :raises ProtocolViolation: lengths that do not fit.
+    """
     position = 0
     while position < len(data):
         if position + _ITEM.size > len(data):
@@ -70,7 +74,7 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _accepted(context_id: int, data: bytes, proposals: Sequence[Proposal]) -> AcceptedContext:
-    syntax = next((clean_uid(value) for kind, value in _items(data) if kind == _TRANSFER), "")
+    syntax = next((clean_uid(value) for kind, value in items(data) if kind == _TRANSFER), "")
     index, odd = divmod(context_id, 2)
     if not odd or index >= len(proposals) or syntax not in proposals[index].transfer_syntaxes:
         raise ProtocolViolation("The server accepted a presentation context that was not proposed.")

@@ -87,6 +87,10 @@ class PduReader:
         self._start += _HEADER.size + length
         return kind, body
 
+    def wait(self) -> None:
+        """Return when something of the next PDU is there."""
+        self._fill(1)
+
     def _fill(self, count: int) -> None:
         """Have ``count`` bytes at ``_start``."""
         if self._end - self._start >= count:

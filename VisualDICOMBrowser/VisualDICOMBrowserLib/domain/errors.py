@@ -18,6 +18,8 @@
     │   ├── StorageError        disk full, folder not readable
     │   └── PackageMissing      a Python package is not installed (exit code 2)
     ├── BadData                 a file or data set that is not what it says
+    │   └── DataSetMismatch     another instance than its message announced
+    ├── Unwanted                what somebody sent and nobody here asked for
     ├── Cancelled               the user wanted it to stop
     └── InternalError           a bug of ours
 
@@ -111,6 +113,14 @@ class PackageMissing(LocalError):
 
 class BadData(VisualDicomError):
     """A file or data set is damaged, lies about itself, or is not DICOM."""
+
+
+class DataSetMismatch(BadData):
+    """A data set is another instance, or of another class, than the message that brought it said."""
+
+
+class Unwanted(VisualDicomError):
+    """Somebody sent what nobody here asked for, and may not do so."""
 
 
 class Cancelled(VisualDicomError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import md5
 from typing import Protocol
 
-from ..domain.errors import BadData
+from ..domain.errors import DataSetMismatch
 from .file_meta import file_head
 from .files import PartFile
 from .headers import Header, read_header
@@ -33,14 +34,23 @@ class Receiver:
     """Takes the instances of one job; one association at a time may use it.
 
     :param source: AE title of the sender; goes into the file meta information and the intents.
+    :param check: looks at each instance that came whole, and raises :class:`.Unwanted` if it shall not be kept.
     :ivar bytes: bytes of data sets taken so far.
     """
 
-    def __init__(self, folder: DatabaseFolder, writer: StoreWriter, batch: Batch, source: str) -> None:
+    def __init__(
+        self,
+        folder: DatabaseFolder,
+        writer: StoreWriter,
+        batch: Batch,
+        source: str,
+        check: Callable[[Header], None] = lambda _: None,
+    ) -> None:
         self._folder = folder
         self._writer = writer
         self._batch = batch
         self._source = source
+        self._check = check
         self.bytes = 0
 
     def open(self, incoming: Announced) -> ReceivedFile:
@@ -61,6 +71,7 @@ class Receiver:
         return ReceivedFile(self, part, incoming)
 
     def _keep(self, part: PartFile, header: Header) -> None:
+        self._check(header)
         final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
         part.retarget(final)
         self._writer.put(Pending(header, part, final, self._source), self._batch)
@@ -86,12 +97,13 @@ class ReceivedFile:
         """Check that the data set is whole and what was announced, and hand it to the writer.
 
         :raises BadData: it is not.
+        :raises Unwanted: ``check`` refused it.
         :raises StorageError: it cannot be kept.
         """
         try:
             header = read_header(self._part.part)
             if header.sop_uid != self._incoming.sop_uid or header.sop_class != self._incoming.sop_class:
-                raise BadData("The data set is another instance than its message said.")
+                raise DataSetMismatch("The data set is another instance than its message said.")
             self._receiver._keep(self._part, header)
         except BaseException:
             self._part.discard()

@@ -15,7 +15,8 @@ from support.pdu import EXPLICIT_LITTLE
 from support.scripted_peer import Conversation, Script, ScriptedPeer
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.dimse.association import Association
-from VisualDICOMBrowserLib.dimse.get import GetOutcome, Incoming, get
+from VisualDICOMBrowserLib.dimse.get import GetOutcome, get
+from VisualDICOMBrowserLib.dimse.storing import Incoming
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import (
     BadData,
