@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import logging
 import os
 import selectors
@@ -28,7 +27,7 @@ from .acceptor import AcceptedAssociation
 from .admission import AssociationRequest, Refusal
 from .service import serve
 from .storing import StoreHandler
-from .transport import Connection
+from .transport import Connection, plain_address
 from .visits import Limits, Visit, Visits
 
 _log = logging.getLogger(__name__)
@@ -212,16 +211,6 @@ class Listener:
             return Refusal.CALLING_AET
         guests.append(guest)
         return None if self._visits.settle(visit) else Refusal.LIMIT
-
-
-def plain_address(address: str) -> str:
-    """Return an address as it is compared: without zone, and IPv4 as such where it comes through IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return str(mapped or parsed)
 
 
 def _bound(address: str, port: int) -> socket.socket:

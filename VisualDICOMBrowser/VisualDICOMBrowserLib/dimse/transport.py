@@ -11,6 +11,7 @@ from any other thread.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import queue
 import selectors
@@ -178,6 +179,25 @@ def _resolve(host: str, port: int, deadline: float, token: CancelToken) -> list[
     if isinstance(answer, Exception):
         raise ServerUnreachable(f"The host {host} is not known: check its name.") from answer
     return answer
+
+
+def addresses_of(host: str, seconds: float, token: CancelToken) -> frozenset[str]:
+    """Return the addresses of a host as :func:`plain_address` gives them; none if they cannot be had in time."""
+    try:
+        found = _resolve(host, 0, time.monotonic() + seconds, token)
+    except (ServerUnreachable, Cancelled):
+        return frozenset()
+    return frozenset(plain_address(info[4][0]) for info in found)
+
+
+def plain_address(address: str) -> str:
+    """Return an address as it is compared: without zone, and IPv4 as such where it comes through IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
 
 
 def _connect(info: _Address, seconds: float, token: CancelToken) -> socket.socket:

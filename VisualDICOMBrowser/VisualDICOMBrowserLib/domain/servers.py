@@ -56,12 +56,12 @@ class Server:
     def __post_init__(self) -> None:
         if not (self.name.strip() and self.name.isprintable() and len(self.name) <= _MAX_NAME):
             raise UsageError("A server needs a name of 1 to 64 printable characters.")
-        if not _is_host(self.host):
+        if not is_host(self.host):
             raise UsageError(f"Server {self.name}: the host must be a host name or an address.")
         if not 1 <= self.port <= 65535:
             raise UsageError(f"Server {self.name}: the port must lie between 1 and 65535.")
         for label, title in (("called", self.called_aet), ("calling", self.calling_aet)):
-            if not _AE_TITLE.fullmatch(title) or not title.strip():
+            if not is_ae_title(title):
                 raise UsageError(
                     f"Server {self.name}: the {label} AE title must have 1 to 16 ASCII characters and no backslash."
                 )
@@ -112,7 +112,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _is_host(text: str) -> bool:
+def is_ae_title(text: str) -> bool:
+    """Tell whether a text may be an AE title (PS3.5, 6.2)."""
+    return _AE_TITLE.fullmatch(text) is not None and bool(text.strip())
+
+
+def is_host(text: str) -> bool:
+    """Tell whether a text may be a host name or an address."""
     if not 1 <= len(text) <= _MAX_HOST or not text.isprintable() or " " in text:
         return False
     try:

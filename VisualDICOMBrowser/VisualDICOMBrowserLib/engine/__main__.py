@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def make_engine() -> HostedEngine:
         from .engine import Engine  # noqa: PLC0415  only once the watch over the parent has begun
 
-        engine: HostedEngine = Engine(options.database, options.config, rows_by_host=options.rows_by_host)
+        engine: HostedEngine = Engine(options.database, options.config, rows_by_host=options.rows_by_host, listen=True)
         return engine
 
     return run_host(make_engine, stdin_fd, stdout_fd, options.parent_pid, database=str(options.database))

@@ -1,4 +1,4 @@
-"""The configuration file: which servers there are. JSON, written atomically."""
+"""The configuration file: which servers there are, and how we can be called. JSON, written atomically."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..domain.errors import PackageMissing, UsageError
+from ..domain.listener import ListenerSettings
 from ..domain.servers import Server
 
 _VERSION = 1
@@ -119,18 +120,38 @@ class Configuration:
             del servers[name]
             self._write(servers)
 
+    def listener(self) -> ListenerSettings:
+        """Return the settings of the listener, as by default where there are none.
+
+        :raises UsageError: the file is not a configuration.
+        """
+        return ListenerSettings.from_dict(self._document().get("listener", {}))
+
+    def set_listener(self, settings: ListenerSettings) -> None:
+        """Keep the settings of the listener.
+
+        :raises UsageError: the file is not a configuration, or cannot be written.
+        """
+        with self._lock:
+            self._write_document({**self._document(), "listener": settings.to_dict()})
+
     def _read(self) -> dict[str, Server]:
+        return _servers(self._document(), self.path)
+
+    def _document(self) -> dict[str, Any]:
         try:
             with self.path.open("rb") as file:
                 raw = file.read(_MAX_BYTES)
         except FileNotFoundError:
-            return {}
+            return {"version": _VERSION, "servers": []}
         except OSError as error:
             raise UsageError(f"The configuration file {self.path} cannot be read: {error.strerror}.") from error
-        return _servers(raw, self.path)
+        return _parsed(raw, self.path)
 
     def _write(self, servers: dict[str, Server]) -> None:
-        document = {"version": _VERSION, "servers": [server.to_dict() for server in servers.values()]}
+        self._write_document({**self._document(), "servers": [server.to_dict() for server in servers.values()]})
+
+    def _write_document(self, document: dict[str, Any]) -> None:
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,13 +177,17 @@ def _replaced(servers: dict[str, Server], old: str, server: Server) -> dict[str,
     return {s.name: s for s in changed}
 
 
-def _servers(raw: bytes, path: Path) -> dict[str, Server]:
+def _parsed(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         document: Any = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The configuration file {path} is not valid JSON.") from error
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise UsageError(f"The configuration file {path} has a version that this program does not know.")
+    return document
+
+
+def _servers(document: dict[str, Any], path: Path) -> dict[str, Server]:
     entries = document.get("servers", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(f"The configuration file {path} has no list of servers.")

@@ -12,6 +12,7 @@ from ..domain.servers import Server
 from ..imaging.children import Decoder
 from ..store.local import LocalStore
 from .configuration import Configuration
+from .listening import Listening
 from .runner import JobRunner
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Core:
     store: LocalStore
     jobs: JobRunner
     events: Events
+    listening: Listening
     decoder: Decoder = field(default_factory=Decoder)
     _stored: set[str] = field(default_factory=set)
 

@@ -29,6 +29,9 @@ name                   subject              data
 ``catalogue-changed``  ``catalogue``        ``{}``, when there is more or less to show: a server answered, an import, a
                                             removal, series that are here for the first time
 ``servers-changed``    ``servers``          ``{}``, when the configuration changed
+``listener-changed``   ``listener``         ``{}``, when others can call from now on, or no more
+``association``        ``association N``    an association that somebody else asked for, when it begins and ends:
+                                            :class:`.CallRecord`
 ``index-wanted``       ``index``            ``{"files", "urgent"}``: files wait for rows: :meth:`.Engine.index_batch`
 ``removal-wanted``     ``removal``          ``{"series"}``: rows are in the way: :meth:`.Engine.series_to_remove`
 =====================  ===================  =========================================================================
@@ -44,6 +47,7 @@ from typing import Any
 from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..domain.filters import QueryFilter
+from ..domain.listener import ListenerSettings, ListenerStatus, ListenResult
 from ..domain.model import Level, Target
 from ..domain.results import (
     EchoResult,
@@ -76,6 +80,7 @@ from .fetching import Fetching
 from .finding import Finding
 from .hosted_rows import HostedRows
 from .job_queue import CatalogueJobQueue
+from .listening import Listening, OpenListener
 from .local_actions import LocalActions
 from .runner import JobRunner
 from .server_setup import ServerSetup, server_limits
@@ -93,6 +98,8 @@ class Engine:
     :param rows_by_host: whoever runs the engine keeps the rows of the ctkDICOM database, as Slicer does: it follows the
         events ``index-wanted`` and ``removal-wanted``. The engine then only reads the database.
     :param rows: where these rows are read then, if not in the file.
+    :param listen: follow the configuration where it says that others can call all the time. What a server is asked
+        to send here is received in any case.
     :raises SchemaMismatch: the folder holds a database of another version.
     :raises StorageError: the folder cannot be used.
     """
@@ -106,18 +113,19 @@ class Engine:
         retry: RetryStrategy | None = None,
         rows_by_host: bool = False,
         rows: LocalRows | None = None,
+        listen: bool = False,
     ) -> None:
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
         self._store = LocalStore.open(Path(database), read_only=read_only, host=host)
         try:
-            self._assemble(retry)
+            self._assemble(retry, listen=listen)
         except BaseException:
             self._store.close()
             raise
 
-    def _assemble(self, retry: RetryStrategy | None) -> None:
+    def _assemble(self, retry: RetryStrategy | None, *, listen: bool) -> None:
         if not self.read_only:
             drop_outdated(self._store)
         self._viewer = Viewer(self._store)
@@ -129,7 +137,8 @@ class Engine:
             self._on_transition,
             lambda record: self._events.emit("progress", record.job_id, record.to_dict()),
         )
-        self._core = Core(self.configuration, self._store, self._jobs, self._events)
+        listening = Listening(self.configuration, self._store, self._events.emit)
+        self._core = Core(self.configuration, self._store, self._jobs, self._events, listening)
         self._store.on_stored = self._core.tell_stored
         self._setup = ServerSetup(self._core)
         self._finding = Finding(self._core)
@@ -138,6 +147,8 @@ class Engine:
         self._actions = LocalActions(self._core)
         self._hosted = HostedRows(self._core)
         self._actions.finish_removals()
+        if listen:
+            listening.begin()
 
     def _job_store(self) -> JobQueueStore:
         return InMemoryJobQueueStore() if self.read_only else CatalogueJobQueue(self._store.catalogue)
@@ -151,6 +162,7 @@ class Engine:
 
     def close(self) -> None:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
+        self._core.listening.close()
         self._jobs.close(2.0)
         self._core.decoder.close()
         self._viewer.close()
@@ -230,6 +242,39 @@ class Engine:
         :raises UsageError: there is no such server, or another one needs it as its proxy.
         """
         self._setup.remove(name)
+
+    # Receiving
+
+    def listener(self) -> ListenerStatus:
+        """Return how others can call, and whether they can now.
+
+        :raises UsageError: the configuration cannot be read.
+        """
+        return self._core.listening.status()
+
+    def set_listener(self, settings: ListenerSettings) -> None:
+        """Keep and follow other settings. Associations that stand are ended.
+
+        That it cannot listen by them is no error: :meth:`listener` tells.
+
+        :raises UsageError: the configuration cannot be written.
+        """
+        self._core.listening.change(settings)
+
+    def listen(
+        self,
+        settings: ListenerSettings,
+        *,
+        token: CancelToken,
+        ready: Callable[[OpenListener], None] = lambda _: None,
+    ) -> ListenResult:
+        """Receive what others send, by other settings than the configured ones, until the token is raised.
+
+        :param ready: called once others can call.
+        :raises UsageError: it cannot listen there.
+        :raises FolderInUse: another engine holds the folder.
+        """
+        return self._core.listening.listen(settings, token, ready)
 
     # Finding
 

@@ -16,6 +16,7 @@ from typing import Any
 from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, UsageError
 from ..domain.filters import DateRange, QueryFilter
+from ..domain.listener import ListenerSettings
 from ..domain.model import Level, Target
 from ..domain.servers import Server
 
@@ -111,6 +112,11 @@ def server(value: Any) -> Server:
     return Server.from_dict(value)
 
 
+def listener_settings(value: Any) -> ListenerSettings:
+    """Read what :meth:`.ListenerSettings.to_dict` writes."""
+    return ListenerSettings.from_dict(value)
+
+
 def query_filter(value: Any) -> QueryFilter:
     """Read an object with fields of :class:`.QueryFilter`; the dates as one text."""
     if not isinstance(value, dict):
@@ -137,6 +143,8 @@ METHODS: Mapping[str, Method] = {
     "save_server": Method("save_server", {"server": server, "replaces": optional(text)}),
     "remove_server": Method("remove_server", {"name": text}),
     "test_server": Method("test_server", {"server": server}, cancellable=True),
+    "listener": Method("listener"),
+    "set_listener": Method("set_listener", {"settings": listener_settings}),
     "jobs": Method("jobs"),
     "cancel_job": Method("cancel_job", {"job_id": text}),
     "retry_job": Method("retry_job", {"job_id": text}),

@@ -42,7 +42,8 @@ from support.pdu import EXPLICIT_LITTLE
 from support.scripted_peer import HOST, Conversation
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.dimse.echo import echo
-from VisualDICOMBrowserLib.dimse.listener import Listener, plain_address
+from VisualDICOMBrowserLib.dimse.listener import Listener
+from VisualDICOMBrowserLib.dimse.transport import plain_address
 from VisualDICOMBrowserLib.dimse.visits import Limits
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import (

@@ -335,7 +335,7 @@ import sys, types
 from VisualDICOMBrowserLib.engine.__main__ import leave, main
 
 class Engine:
-    def __init__(self, database, config=None):
+    def __init__(self, database, config=None, **how):
         self.database, self.config = database, config
     def subscribe(self, callback):
         callback("opened", str(self.database), None)

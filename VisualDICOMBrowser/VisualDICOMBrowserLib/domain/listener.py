@@ -1,0 +1,199 @@
+"""How this program can be called: the settings of its listener."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UsageError
+from .servers import DEFAULT_CALLING_AET, is_ae_title, is_host
+
+DEFAULT_PORT = 11112
+LOOPBACK = "127.0.0.1"
+#: Stands for any AE title, or any address, of an allowed peer.
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class AllowedPeer:
+    """Somebody who may call.
+
+    :param aet: its AE title, or ``*`` for any.
+    :param host: its name or address, or ``*`` for any.
+    :raises UsageError: a value that cannot be right.
+    """
+
+    aet: str
+    host: str
+
+    def __post_init__(self) -> None:
+        if self.aet != ANY and not is_ae_title(self.aet):
+            raise UsageError("An allowed peer's AE title must have 1 to 16 ASCII characters and no backslash, or be *.")
+        if self.host != ANY and not is_host(self.host):
+            raise UsageError("An allowed peer's host must be a host name or an address, or *.")
+
+    @classmethod
+    def parse(cls, text: str) -> AllowedPeer:
+        """Read ``AET@HOST``.
+
+        :raises UsageError: it is not of that form.
+        """
+        aet, at, host = text.rpartition("@")
+        if not at:
+            raise UsageError(f"An allowed peer is written AET@HOST, and {text!r} is not.")
+        return cls(aet, host)
+
+    def __str__(self) -> str:
+        return f"{self.aet}@{self.host}"
+
+
+@dataclass(frozen=True)
+class ListenerSettings:
+    """Where and for whom to listen.
+
+    :param aet: our AE title; whoever calls another one is refused.
+    :param port: TCP port, 1 to 65535; 0 takes any that is free.
+    :param bind: address of the interface; ``0.0.0.0`` and ``::`` are all of them.
+    :param allowed: who may call, beside the configured servers.
+    :param unsolicited: whether they may send what was not asked for.
+    :param enabled: whether to listen all the time, and not only while something is expected.
+    :raises UsageError: a value that cannot be right.
+    """
+
+    aet: str = DEFAULT_CALLING_AET
+    port: int = DEFAULT_PORT
+    bind: str = LOOPBACK
+    allowed: tuple[AllowedPeer, ...] = ()
+    unsolicited: bool = False
+    enabled: bool = False
+
+    def __post_init__(self) -> None:
+        if not is_ae_title(self.aet):
+            raise UsageError("The listener's AE title must have 1 to 16 ASCII characters and no backslash.")
+        if not 0 <= self.port <= 65535:
+            raise UsageError("The listener's port must lie between 1 and 65535.")
+        try:
+            ipaddress.ip_address(self.bind)
+        except ValueError as error:
+            raise UsageError("The listener's address must be that of an interface, such as 0.0.0.0 for all.") from error
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this computer can call."""
+        return ipaddress.ip_address(self.bind).is_loopback
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values; the allowed peers as ``AET@HOST``."""
+        return {**dataclasses.asdict(self), "allowed": [str(peer) for peer in self.allowed]}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> ListenerSettings:
+        """Read settings from plain values; what is missing is as by default.
+
+        :raises UsageError: a key is unknown or of the wrong type.
+        """
+        if not isinstance(values, dict):
+            raise UsageError("The listener in the configuration is no set of named values.")
+        unknown = sorted(str(key) for key in values if key not in _TYPES)
+        if unknown:
+            raise UsageError(f"Unknown listener setting: {', '.join(unknown)}.")
+        for key, value in values.items():
+            if type(value) is not _TYPES[key]:
+                raise UsageError(f"The listener in the configuration has a wrong value for {key!r}.")
+        allowed = values.get("allowed", [])
+        if not all(isinstance(peer, str) for peer in allowed):
+            raise UsageError("The listener in the configuration has a wrong value for 'allowed'.")
+        return cls(**{**values, "allowed": tuple(AllowedPeer.parse(peer) for peer in allowed)})
+
+
+_TYPES: dict[str, type] = {
+    "aet": str,
+    "port": int,
+    "bind": str,
+    "allowed": list,
+    "unsolicited": bool,
+    "enabled": bool,
+}
+
+
+@dataclass(frozen=True)
+class ListenerStatus:
+    """How the listener is.
+
+    :ivar open: whether it listens.
+    :ivar address: where, as bound; empty if it does not.
+    :ivar problem: why it does not though it should, or empty.
+    """
+
+    settings: ListenerSettings
+    open: bool
+    address: str = ""
+    port: int = 0
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the status as plain values."""
+        return {**dataclasses.asdict(self), "settings": self.settings.to_dict()}
+
+
+@dataclass
+class CallRecord:
+    """What an association brought that somebody else asked for.
+
+    :ivar number: counts the associations of this engine.
+    :ivar reason: why it broke off; empty if it ended in order, or runs.
+    :ivar refused: instances that nobody had asked for.
+    :ivar failed: instances that could not be kept.
+    """
+
+    number: int
+    aet: str
+    address: str
+    over: bool = False
+    reason: str = ""
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    failed: int = 0
+    bytes: int = 0
+    studies: set[str] = dataclasses.field(default_factory=set)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, the studies counted."""
+        return {**dataclasses.asdict(self), "studies": len(self.studies)}
+
+
+@dataclass
+class ListenResult:
+    """What came while somebody listened.
+
+    :ivar studies: Study Instance UIDs of what was stored.
+    """
+
+    aet: str
+    address: str
+    port: int
+    associations: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    failed: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    studies: set[str] = dataclasses.field(default_factory=set)
+
+    def add(self, record: CallRecord) -> None:
+        """Count an association that is over."""
+        self.associations += 1
+        self.stored += record.stored
+        self.duplicates += record.duplicates
+        self.refused += record.refused
+        self.failed += record.failed
+        self.bytes += record.bytes
+        self.studies |= record.studies
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of ``listen --json``."""
+        return {**dataclasses.asdict(self), "seconds": round(self.seconds, 3), "studies": sorted(self.studies)}

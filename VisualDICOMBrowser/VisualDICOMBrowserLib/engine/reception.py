@@ -1,0 +1,172 @@
+"""Who may come in, and what may be left here: the engine's side of each connection to its listener."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..dimse.listener import Caller
+from ..dimse.storing import Incoming
+from ..domain.errors import Unwanted, VisualDicomError
+from ..domain.listener import CallRecord
+from ..domain.servers import Server
+from ..store.headers import Header
+from ..store.local import LocalStore
+from ..store.receive import Receiver
+from ..store.writer import Batch
+
+
+@dataclass(eq=False)
+class Expectation:
+    """Instances that a server was asked to send.
+
+    :ivar server: who was asked. They may come from any address of its host, or under its AE title.
+    :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
+    :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
+    :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
+    """
+
+    server: Server
+    study_uids: frozenset[str] = frozenset()
+    series_uids: frozenset[str] = frozenset()
+    sop_uids: frozenset[str] = frozenset()
+    arrived: Callable[[str], None] = lambda _: None
+    last_byte: float = field(default_factory=time.monotonic)
+
+    def names(self, header: Header) -> bool:
+        """Tell whether an instance was asked for."""
+        return (
+            header.study_uid in self.study_uids
+            or header.series_uid in self.series_uids
+            or header.sop_uid in self.sop_uids
+        )
+
+
+class Desk(Protocol):
+    """What a reception asks of :class:`.Listening`."""
+
+    def is_allowed(self, caller: Caller) -> bool:
+        """Tell whether somebody may call at any time."""
+
+    def expected_from(self, caller: Caller) -> Sequence[Expectation]:
+        """Return what was asked of whoever calls."""
+
+    def next_number(self) -> int:
+        """Return a number for an association."""
+
+    def tell(self, record: CallRecord) -> None:
+        """Tell that an association began or ended."""
+
+
+class Reception:
+    """A :class:`..dimse.listener.Reception`.
+
+    :param unsolicited: whether allowed peers may send what was not asked for.
+    """
+
+    def __init__(self, desk: Desk, store: LocalStore, *, unsolicited: bool) -> None:
+        self._desk = desk
+        self._store = store
+        self._unsolicited = unsolicited
+
+    def admit(self, caller: Caller) -> Visitor | None:
+        """See :class:`..dimse.listener.Reception`."""
+        allowed = self._desk.is_allowed(caller)
+        if not allowed and not self._desk.expected_from(caller):
+            return None
+        return Visitor(self._desk, self._store, caller, may_push=allowed and self._unsolicited)
+
+
+class Visitor:
+    """A :class:`..dimse.listener.Guest`: keeps what it may leave, and the account of it."""
+
+    def __init__(self, desk: Desk, store: LocalStore, caller: Caller, *, may_push: bool) -> None:
+        self.desk = desk
+        self.store = store
+        self.caller = caller
+        self.may_push = may_push
+        self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address)
+        desk.tell(self.record)
+
+    def open(self, incoming: Incoming) -> Arrival:
+        """See :class:`..dimse.storing.StoreHandler`."""
+        try:
+            return Arrival(self, incoming)
+        except VisualDicomError as error:
+            self.note(error)
+            raise
+
+    def note(self, error: VisualDicomError) -> None:
+        """Count an instance that was not kept."""
+        if isinstance(error, Unwanted):
+            self.record.refused += 1
+        else:
+            self.record.failed += 1
+
+    def left(self, reason: str) -> None:
+        """See :class:`..dimse.listener.Guest`."""
+        self.record.over = True
+        self.record.reason = reason
+        self.desk.tell(self.record)
+
+
+class Arrival:
+    """A :class:`..dimse.storing.InstanceSink`: one instance on its way into the store."""
+
+    def __init__(self, visitor: Visitor, incoming: Incoming) -> None:
+        self._visitor = visitor
+        self._wished = visitor.desk.expected_from(visitor.caller)
+        if not self._wished and not visitor.may_push:
+            raise Unwanted("An instance came that nobody had asked for.")
+        self._uids = ("", "")
+        self._batch = Batch()
+        store, title = visitor.store, visitor.caller.calling_aet
+        self._file = Receiver(store.folder, store.writer, self._batch, title, self._check).open(incoming)
+
+    def write(self, data: memoryview) -> None:
+        """See :class:`..dimse.storing.InstanceSink`."""
+        self._touch()
+        self._visitor.record.bytes += len(data)
+        try:
+            self._file.write(data)
+        except VisualDicomError as error:
+            self._visitor.note(error)
+            raise
+
+    def _touch(self) -> None:
+        now = time.monotonic()
+        for expectation in self._wished:
+            expectation.last_byte = now
+
+    def _check(self, header: Header) -> None:
+        self._wished = [one for one in self._wished if one.names(header)]
+        if not self._wished and not self._visitor.may_push:
+            raise Unwanted("An instance came that nobody had asked for.")
+        self._uids = (header.study_uid, header.sop_uid)
+
+    def finish(self) -> None:
+        """Have it safe; see :class:`..dimse.storing.InstanceSink`."""
+        try:
+            self._file.finish()
+            self._batch.wait()
+            for _, error in self._batch.failed:
+                raise error
+        except VisualDicomError as error:
+            self._visitor.note(error)
+            raise
+        self._count()
+        self._touch()
+        for expectation in self._wished:
+            expectation.arrived(self._uids[1])
+
+    def _count(self) -> None:
+        record = self._visitor.record
+        record.studies.add(self._uids[0])
+        record.stored += len(self._batch.stored)
+        record.duplicates += len(self._batch.duplicates)
+
+    def discard(self) -> None:
+        """See :class:`..dimse.storing.InstanceSink`."""
+        self._file.discard()
