@@ -118,7 +118,6 @@ class _Conversation:
             raise error
 
 
-
 def note_response(message: Message, transfer_syntax: str, outcome: GetOutcome) -> bool:
     """Take over what a C-GET or C-MOVE response says; tell whether it is the final one.
 

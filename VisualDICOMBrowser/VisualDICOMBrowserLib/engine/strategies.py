@@ -2,6 +2,7 @@
 
 ====================  =======================================================================
 C-GET                 on the association that asked (:mod:`.fetch`)
+C-MOVE                the server sends to our own listener (:mod:`.fetch_by_move`)
 C-MOVE, with a proxy  the server sends to the proxy, and we fetch there (:mod:`.fetch_by_proxy`)
 ====================  =======================================================================
 """
@@ -16,7 +17,9 @@ from ..domain.errors import UsageError
 from ..domain.servers import RetrieveMethod, Server
 from .core import Core
 from .fetch import Fetch
+from .fetch_by_move import FetchByMove
 from .fetch_by_proxy import fetch_by_proxy
+from .listening import Listening
 from .plan import Plan
 from .retrieve import Progress, Retrieval, RetrieveStrategy
 
@@ -44,16 +47,28 @@ class ByProxy:
         fetch_by_proxy(retrieval, self.proxy, token, progress).run(plan)
 
 
+@dataclass(frozen=True)
+class ByMove:
+    """C-MOVE to our own listener."""
+
+    server: Server
+    listening: Listening
+
+    def fetch(self, retrieval: Retrieval, plan: Plan, token: CancelToken, progress: Progress) -> None:
+        """See :class:`.RetrieveStrategy`."""
+        FetchByMove(retrieval, self.listening, token, progress).run(plan)
+
+
 def strategy_for(core: Core, server: Server) -> RetrieveStrategy:
     """Return how instances come from a server, as it is configured.
 
-    :raises UsageError: they cannot, as it is.
+    :raises UsageError: its proxy is none.
     """
     if server.proxy is not None:
         return ByProxy(server, _proxy(core, server))
     if server.retrieve is RetrieveMethod.GET:
         return ByGet(server)
-    raise UsageError(f"{server.name} is configured to retrieve by C-MOVE, and has no proxy to send to.")
+    return ByMove(server, core.listening)
 
 
 def strategies_for(core: Core, servers: Sequence[Server]) -> list[RetrieveStrategy]:
