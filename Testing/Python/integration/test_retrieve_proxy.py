@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
 
 from support.client import at_most
 from support.corpus import CorpusFile
 from support.dcmqrscp import Dcmqrscp, Node
 from support.fault_proxy import Cut, FaultProxy, Throttle
-from support.messages import STUDY_ROOT_FIND, Message, find_rsp, get_rsp
+from support.host_of_rows import HostOfRows
+from support.mute_pacs import MutePacs
 from support.orthanc import Orthanc
-from support.pdu import EXPLICIT_LITTLE, ReleaseRequest, release_rp
 from support.peers import require
-from support.scripted_peer import Conversation
-from support.sender import send_files
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
+from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import Cancelled
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import RetrieveMethod
+from VisualDICOMBrowserLib.jobs.states import JobState
 
 MOVE = RetrieveMethod.MOVE
 SIZE = 20_000
@@ -301,56 +299,12 @@ def test_a_cancel_while_the_move_runs_is_back_within_two_seconds(narrow, bench, 
     assert leftovers(bench) == []
 
 
-class Mute:
-    """A PACS that sends what it has to the proxy, slowly, and says nothing before its end."""
-
-    def __init__(self, hospital: Hospital, pause: float, count: int) -> None:
-        self.hospital = hospital
-        self.pause = pause
-        self.files = hospital.series[0][:count]
-        self.moves = 0
-
-    def __call__(self, peer: Conversation) -> None:
-        peer.accept_association()
-        while True:
-            try:
-                message = peer.receive_message()
-            except AssertionError:
-                if isinstance(peer.received[-1], ReleaseRequest):
-                    peer.send(release_rp())
-                return
-            if message.command["AffectedSOPClassUID"] == STUDY_ROOT_FIND:
-                self._find(peer, message)
-            else:
-                self._move(peer, message)
-
-    def _find(self, peer: Conversation, message: Message) -> None:
-        level = message.dataset(EXPLICIT_LITTLE).QueryRetrieveLevel
-        for file in self.hospital.series[0] if level == "IMAGE" else self.hospital.series[0][:1]:
-            peer.send(find_rsp(message, answer_of(file, level), transfer_syntax=EXPLICIT_LITTLE))
-        peer.send(find_rsp(message))
-
-    def _move(self, peer: Conversation, message: Message) -> None:
-        self.moves += 1
-        for file in self.files:
-            time.sleep(self.pause)
-            assert send_files(self.hospital.proxy.address, "GATE", [file]) == []
-        peer.send(get_rsp(message))
-
-
-def answer_of(file: CorpusFile, level: str) -> Dataset:
-    answer = Dataset()
-    answer.QueryRetrieveLevel = level
-    answer.StudyInstanceUID = file.study_uid
-    if level != "STUDY":
-        answer.SeriesInstanceUID, answer.Modality = file.series_uid, "CT"
-    if level == "IMAGE":
-        answer.SOPInstanceUID, answer.SOPClassUID = file.sop_uid, file.sop_class
-    return answer
+def gate_of(hospital: Hospital) -> tuple[tuple[str, int], str]:
+    return hospital.proxy.address, hospital.proxy.ae_title
 
 
 def test_a_pacs_without_pending_responses_is_waited_for_while_instances_arrive(placed, bench, engine, scripted_peer):
-    mute = Mute(placed, pause=0.3, count=12)
+    mute = MutePacs(placed.series[0], gate_of(placed), pause=0.3)
     bench.add("MUTE", scripted_peer(mute).address, retrieve=MOVE, proxy="GATE", timeout=1.0)
     result = engine.retrieve(placed.series_target(0), "MUTE")
 
@@ -359,7 +313,7 @@ def test_a_pacs_without_pending_responses_is_waited_for_while_instances_arrive(p
 
 
 def test_success_with_nothing_is_no_success(placed, bench, engine, scripted_peer):
-    mute = Mute(placed, pause=0.0, count=0)
+    mute = MutePacs(placed.series[0], gate_of(placed), sends=0)
     bench.add("MUTE", scripted_peer(mute).address, retrieve=MOVE, proxy="GATE")
     result = engine.retrieve(placed.series_target(0), "MUTE")
 
@@ -369,7 +323,12 @@ def test_success_with_nothing_is_no_success(placed, bench, engine, scripted_peer
 
 
 def test_success_with_a_part_names_the_rest(placed, bench, engine, scripted_peer):
-    bench.add("MUTE", scripted_peer(Mute(placed, pause=0.0, count=10)).address, retrieve=MOVE, proxy="GATE")
+    bench.add(
+        "MUTE",
+        scripted_peer(MutePacs(placed.series[0], gate_of(placed), sends=10)).address,
+        retrieve=MOVE,
+        proxy="GATE",
+    )
     result = engine.retrieve(placed.series_target(0), "MUTE")
 
     assert (result.complete, result.received) == (False, 10)
@@ -382,3 +341,16 @@ def test_descriptors_are_back_afterwards(placed, engine):
     for number in (0, 1):
         assert engine.retrieve(placed.series_target(number), "PACS").complete
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
+
+
+def test_an_engine_whose_rows_another_program_keeps_retrieves_so_too(placed, bench):
+    host = HostOfRows(bench.database)
+    try:
+        with Engine(bench.database, bench.config, rows_by_host=True) as engine, ThreadPoolExecutor(1) as pool:
+            running = pool.submit(engine.retrieve, placed.study, "PACS")
+            wait_until(lambda: JobState.INDEXING in [r.state for r in engine.jobs()], what="files without rows")
+            host.index(engine)
+            result = running.result(20)
+        assert (result.complete, result.verified) == (True, 43)
+    finally:
+        host.stop()

@@ -37,7 +37,8 @@ class FetchByMove:
         self._server = retrieval.server
         self._listening = listening
         self._token = token
-        self._account = Account(retrieval, token, progress)
+        self._expectation = Expectation(self._server)
+        self._account = Account(retrieval, token, progress, lambda: self._expectation.bytes)
         self._arrivals = _Arrivals(self._account)
 
     def run(self, plan: Plan) -> None:
@@ -50,15 +51,19 @@ class FetchByMove:
         wanted = [one for one in every if self._account.is_open(one)]
         if not wanted:
             return
-        expectation = self._expectation(wanted)
+        self._expectation = self._expected(wanted)
         try:
-            with self._listening.expecting(expectation) as listener, Mover.connect(self._server, self._token) as mover:
+            with (
+                self._listening.expecting(self._expectation) as listener,
+                Mover.connect(self._server, self._token) as mover,
+            ):
                 for one in wanted:
-                    self._move_series(mover, listener, expectation, one)
+                    self._move_series(mover, listener, one)
         finally:
             self._retrieval.received.update(self._arrivals.all)
+            self._retrieval.bytes += self._expectation.bytes
 
-    def _expectation(self, wanted: list[Wanted]) -> Expectation:
+    def _expected(self, wanted: list[Wanted]) -> Expectation:
         return Expectation(
             self._server,
             series_uids=frozenset(one.uid for one in wanted if one.plan.whole),
@@ -66,7 +71,7 @@ class FetchByMove:
             arrived=self._arrivals.note,
         )
 
-    def _move_series(self, mover: Mover, listener: OpenListener, expectation: Expectation, wanted: Wanted) -> None:
+    def _move_series(self, mover: Mover, listener: OpenListener, wanted: Wanted) -> None:
         destination = listener.aet.strip()
 
         def explain(outcome: GetOutcome, missing: Iterable[str]) -> None:
@@ -75,9 +80,11 @@ class FetchByMove:
                 reason += f" It should have it registered with address {listener.address} and port {listener.port}."
             self._retrieval.note_refusal(sorted(missing) or [wanted.uid], reason)
 
-        ask_for_series(wanted, self._asking(mover, listener, expectation, wanted), explain)
+        ask_for_series(wanted, self._asking(mover, listener, wanted), explain)
 
-    def _asking(self, mover: Mover, listener: OpenListener, expectation: Expectation, wanted: Wanted) -> Ask:
+    def _asking(self, mover: Mover, listener: OpenListener, wanted: Wanted) -> Ask:
+        expectation = self._expectation
+
         def ask(level: Level, uids: list[str]) -> GetOutcome:
             outcome = MoveOutcome()
             keys = keys_of(wanted.plan.series, uids)
@@ -85,7 +92,7 @@ class FetchByMove:
             self._arrivals.begin()
             try:
                 mover.move(level, keys, listener.aet, outcome, lambda: expectation.last_byte)
-                self._await_late(outcome, expectation, set(uids) or wanted.missing)
+                self._await_late(outcome, set(uids) or wanted.missing)
             except OperationRefused as error:
                 error.args = (f"{str(error)[:-1]}: {listener.address}, port {listener.port}.",)
                 raise
@@ -96,11 +103,11 @@ class FetchByMove:
 
         return ask
 
-    def _await_late(self, outcome: MoveOutcome, expectation: Expectation, asked: set[str]) -> None:
+    def _await_late(self, outcome: MoveOutcome, asked: set[str]) -> None:
         """Wait a little for instances that the server says it has sent and that are not here yet."""
         over = time.monotonic()
         succeeded = codes.category(outcome.status) is codes.StatusCategory.SUCCESS
-        while time.monotonic() - max(over, expectation.last_byte) < _LATE_S:
+        while time.monotonic() - max(over, self._expectation.last_byte) < _LATE_S:
             came = self._arrivals.current()
             if len(came) >= outcome.completed and not (succeeded and asked - came):
                 return
