@@ -299,6 +299,30 @@ def test_a_cancel_while_the_move_runs_is_back_within_two_seconds(narrow, bench, 
     assert leftovers(bench) == []
 
 
+@pytest.mark.parametrize("narrow", [[Throttle(after=4 * SIZE, bytes_per_second=4 * SIZE)]], indirect=True)
+def test_a_move_whose_connection_is_cut_keeps_what_came_and_says_on_which_way(narrow, bench, engine):
+    hospital, link = narrow
+    with FaultProxy(hospital.pacs.address) as wire, ThreadPoolExecutor(1) as pool:
+        bench.add("CUT", wire.address, called_aet="NARROW", retrieve=MOVE, proxy="GATE", timeout=5.0)
+        running = pool.submit(engine.retrieve, hospital.study, "CUT")
+        wait_until(lambda: engine.verify().rows >= 3, what="arrivals")
+        wire.close()
+        result = running.result(30)
+
+    assert 3 <= result.received < 20
+    assert len(result.missing) == 20 - result.received
+    assert result.warnings[0].startswith("CUT: From CUT to the proxy GATE: The server")
+    link.heal()
+    assert engine.retrieve(hospital.study, "PACS").complete
+
+
+def test_fetching_in_the_background_goes_the_same_way(placed, engine):
+    engine.query(QueryFilter(), Level.SERIES, servers=["PACS"])
+    engine.fetch([placed.series[0][0].series_uid])
+    wait_until(lambda: JobState.COMPLETED in [r.state for r in engine.jobs()], what="the end of the job")
+    wait_until(lambda: engine.verify().rows == 12)
+
+
 def gate_of(hospital: Hospital) -> tuple[tuple[str, int], str]:
     return hospital.proxy.address, hospital.proxy.ae_title
 
