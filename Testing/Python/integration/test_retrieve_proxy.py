@@ -228,7 +228,7 @@ def test_a_proxy_that_is_down_is_told_and_nothing_is_moved(placed, bench, engine
     assert placed.proxy.counts()[3] == 0
 
 
-def test_a_proxy_that_refuses_c_get_is_told(bench, tmp_path):
+def test_a_proxy_that_refuses_c_get_is_told(bench, engine, tmp_path):
     ours = {"us": {"AET": "VISUALDICOM", "Host": "127.0.0.1", "Port": 104, "AllowGet": False, "AllowFind": True}}
     options = {"DicomAlwaysAllowGet": False, "DicomModalities": ours}
     (tmp_path / "closed").mkdir()
@@ -237,11 +237,10 @@ def test_a_proxy_that_refuses_c_get_is_told(bench, tmp_path):
         with made.pacs:
             bench.add("GATE", closed)
             bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE")
-            done = bench.run("retrieve", "--study", made.files[0].study_uid, "--server", "PACS")
+            result = engine.retrieve(made.study, "PACS")
 
-    assert done.code == 1
-    assert done.document["received"] == 0
-    told = " ".join(done.document["warnings"])
+    assert (result.complete, result.received) == (False, 0)
+    told = " ".join(result.warnings)
     assert "From the proxy GATE to here: The server aborted the association." in told
     assert "Perhaps it is not allowed to send to VISUALDICOM by C-GET." in told
     assert "Of 3 instances 3 came to the proxy GATE, and 0 from there to here." in told
