@@ -62,7 +62,7 @@ def test_tls_is_configured_with_full_paths_and_a_missing_file_is_named(bench):
     assert "gone.pem cannot be read" in done.document["message"]
 
 
-def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
+def test_a_proxy_is_stored_and_stays_as_long_as_somebody_needs_it(bench):
     bench.run("servers", "add", "GATE", "--host", "h", "--port", 104, "--called-aet", "G")
     added = bench.run(
         "servers", "add", "PACS", "--host", "h", "--port", 105, "--called-aet", "P", "--retrieve", "move",
@@ -70,11 +70,16 @@ def test_a_proxy_is_stored_and_retrieving_through_it_is_refused_for_now(bench):
     )  # fmt: skip
     assert (added.document["added"]["retrieve"], added.document["added"]["proxy"]) == ("move", "GATE")
     assert bench.run("servers", "remove", "GATE").code == 2
+
+
+def test_a_proxy_that_has_itself_a_proxy_is_told_to_be_no_use(bench):
+    bench.run("servers", "add", "FAR", "--host", "h", "--port", 104, "--called-aet", "F")
+    bench.run("servers", "add", "GATE", "--host", "h", "--port", 105, "--called-aet", "G", "--proxy", "FAR")
+    bench.run("servers", "add", "PACS", "--host", "h", "--port", 106, "--called-aet", "P", "--proxy", "GATE")
     done = bench.run("retrieve", "--study", "1.2.3", "--server", "PACS")
 
     assert done.code == 2
-    assert "the proxy GATE" in done.document["error"]
-    assert "C-GET only" in done.err
+    assert done.document["error"] == "GATE is the proxy of PACS, and has to be retrieved from by C-GET."
 
 
 @pytest.mark.parametrize(

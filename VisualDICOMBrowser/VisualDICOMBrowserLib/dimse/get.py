@@ -92,7 +92,7 @@ class _Conversation:
                 if message.command.field == c.C_STORE_RQ:
                     self._answer_store(message)
                 elif message.command.field == c.C_GET_RQ | c.RESPONSE:
-                    if self._note_response(message, transfer_syntax):
+                    if note_response(message, transfer_syntax, self._outcome):
                         return
                 else:
                     raise ProtocolViolation("The server answered the C-GET with another message.")
@@ -120,18 +120,22 @@ class _Conversation:
         if isinstance(error, StorageError):
             raise error
 
-    def _note_response(self, message: Message, transfer_syntax: str) -> bool:
-        """Take over what a C-GET response says; tell whether it is the final one."""
-        command = message.command
-        counts = [command.number(e, 0) for e in (c.REMAINING, c.COMPLETED, c.FAILED, c.WARNINGS)]
-        if any(counts):
-            self._outcome.announced = max(self._outcome.announced or 0, sum(counts))
-        status = command.number(c.STATUS)
-        if codes.category(status) is codes.StatusCategory.PENDING:
-            return False
-        self._outcome.status = status
-        self._outcome.failed_uids = _named_as_failed(message, transfer_syntax)
-        return True
+
+def note_response(message: Message, transfer_syntax: str, outcome: GetOutcome) -> bool:
+    """Take over what a C-GET or C-MOVE response says; tell whether it is the final one.
+
+    :raises ProtocolViolation: it has no status.
+    """
+    command = message.command
+    counts = [command.number(e, 0) for e in (c.REMAINING, c.COMPLETED, c.FAILED, c.WARNINGS)]
+    if any(counts):
+        outcome.announced = max(outcome.announced or 0, sum(counts))
+    status = command.number(c.STATUS)
+    if codes.category(status) is codes.StatusCategory.PENDING:
+        return False
+    outcome.status = status
+    outcome.failed_uids = _named_as_failed(message, transfer_syntax)
+    return True
 
 
 def _named_as_failed(message: Message, transfer_syntax: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ PENDING = 0xFF00
 PENDING_KEYS_IGNORED = 0xFF01
 CANCEL = 0xFE00
 SUB_OPERATIONS_WITH_FAILURES = 0xB000
+MOVE_DESTINATION_UNKNOWN = 0xA801
 
 #: What we answer to a C-STORE.
 STORE_OUT_OF_RESOURCES = 0xA700
@@ -50,7 +51,7 @@ _WORDS = {
     0xA700: "out of resources",
     0xA701: "out of resources, cannot count the matches",
     0xA702: "out of resources, cannot perform the sub-operations",
-    0xA801: "the move destination is unknown to the server",
+    MOVE_DESTINATION_UNKNOWN: "the move destination is unknown to the server",
     0xA900: "the identifier does not match the SOP class",
     0xB000: "sub-operations complete, with failures",
     0xFE00: "cancelled",
@@ -95,6 +96,17 @@ def store_in_words(status: int) -> str:
     if words is None and 0xC000 <= status <= 0xCFFF:
         words = "the server cannot understand the data set"
     return f"{words} (status 0x{status:04X})" if words else in_words(status)
+
+
+def unknown_destination(server: str, destination: str) -> str:
+    """Describe 0xA801 for people: it is something to be mended.
+
+    :param destination: AE title that the server was asked to send to.
+    """
+    return (
+        f"{server} does not know the destination {destination}: its administrator has to register it with address"
+        f" and port (status 0x{MOVE_DESTINATION_UNKNOWN:04X})"
+    )
 
 
 def in_words(status: int) -> str:

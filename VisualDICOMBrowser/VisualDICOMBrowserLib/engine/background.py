@@ -10,7 +10,6 @@ from ..dimse.library import require_pynetdicom
 from ..domain.errors import PeerError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
-from ..domain.servers import Server
 from ..jobs.description import JobKind
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
@@ -18,7 +17,7 @@ from .core import Core
 from .fetching import outcome_of, sources_of_series
 from .job_targets import job_params
 from .plan import CountedBy
-from .retrieve import Retrieval
+from .retrieve import Retrieval, RetrieveStrategy
 from .runner import Unfinished
 from .seen import when_seen
 
@@ -39,15 +38,17 @@ class BackgroundFetching:
         require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
         return [self._begin(uid, sources) for uid, sources in wanted]
 
-    def _begin(self, series_uid: str, sources: Sequence[Server]) -> str:
+    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy]) -> str:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
         target = Target(Level.SERIES, (series_uid,))
         retrieval = Retrieval(sources[0], target, self._core.store, associate=self._core.associations.request)
         task = partial(self._fetch, retrieval, sources[1:])
         params = job_params(self._core.store.catalogue, target)
-        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].name, params=params).job_id
+        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].server.name, params=params).job_id
 
-    def _fetch(self, retrieval: Retrieval, others: Sequence[Server], context: JobContext) -> Outcome | Unfinished:
+    def _fetch(
+        self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], context: JobContext
+    ) -> Outcome | Unfinished:
         problem = ""
         try:
             retrieval.attempt(context.token, context.progress)
@@ -57,7 +58,7 @@ class BackgroundFetching:
             problem = str(error)
         return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, problem))
 
-    def _end(self, retrieval: Retrieval, others: Sequence[Server], problem: str) -> Outcome:
+    def _end(self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], problem: str) -> Outcome:
         """Return what a try came to, and have the next server asked for the rest.
 
         :param problem: why it broke off, or empty.
@@ -68,7 +69,7 @@ class BackgroundFetching:
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
         self._begin(retrieval.target.uids[0], others)
-        return Outcome(outcome.result, JobState.INCOMPLETE, f"{outcome.reason} {others[0].name} is asked next.")
+        return Outcome(outcome.result, JobState.INCOMPLETE, f"{outcome.reason} {others[0].server.name} is asked next.")
 
     def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:
         """Note how many instances a series has where only the transfer told: else it would never count as whole."""

@@ -2,66 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 from ..dimse.association import Association
 from ..dimse.contexts import Proposal
 from ..dimse.get import GetOutcome, get
-from ..dimse.identifier import Keys
 from ..dimse.models import STUDY_ROOT_GET
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import NoCommonContext
 from ..domain.model import Level
+from ..domain.servers import Server
 from ..store.receive import Receiver
 from ..store.writer import Batch
-from .plan import Plan, SeriesPlan
+from .asking import Account, Ask, Wanted, ask_for_instances, ask_for_series, keys_of, why_not
+from .plan import Plan
 from .rounds import Experience, rounds
 
 if TYPE_CHECKING:
-    from .retrieve import Retrieval
-
-#: UIDs in one request: a list of 64 character UIDs stays far below what servers take in one element.
-_UIDS_A_REQUEST = 200
-
-#: After so many requests in a row that brought nothing, the rest of a series is given up for this association.
-_PATIENCE = 32
-
-_TWICE = "Another series on this computer has an instance with the same UID; only one of the two can be kept."
+    from .retrieve import Progress, Retrieval
 
 
-@dataclass
-class _Wanted:
-    """A series while it is fetched.
+class Supply(Protocol):
+    """Says what a server has of what is wanted; one that is only being filled has it bit by bit.
 
-    :ivar missing: listed instances that are not here and may still come.
-    :ivar refused: instances that came and were not kept, as they would not be the next time either.
-    :ivar settled: a series whose instances the server does not list has come as far as it will.
+    :ivar services: what has to be proposed for it besides C-GET.
     """
 
-    plan: SeriesPlan
-    missing: set[str]
-    refused: set[str] = field(default_factory=set)
-    settled: bool = False
+    services: Sequence[str]
+
+    def of_study(self, receiver: Receiver) -> AbstractContextManager[None]:
+        """Surround the work on one study.
+
+        :param receiver: where the instances go to.
+        """
+
+    def begin(self, association: Association, wanted: list[Wanted]) -> None:
+        """Look at an association that was made for these series."""
+
+    def portions(self, association: Association, wanted: Wanted) -> Iterator[set[str] | None]:
+        """Yield instances as they can be had, or None for all that is missing."""
+
+    def is_open(self, wanted: Wanted) -> bool:
+        """Tell whether there is, or may be, more to come of a series."""
+
+
+class Stocked:
+    """The supply of a server that has all it ever will have."""
+
+    services: Sequence[str] = ()
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def of_study(self, receiver: Receiver) -> AbstractContextManager[None]:
+        """Do nothing about it."""
+        del receiver
+        return nullcontext()
+
+    def begin(self, association: Association, wanted: list[Wanted]) -> None:
+        """Do nothing about it."""
+
+    def portions(self, association: Association, wanted: Wanted) -> Iterator[set[str] | None]:
+        """Have everything at once."""
+        del association, wanted
+        yield None
+
+    def is_open(self, wanted: Wanted) -> bool:
+        """See :meth:`.Account.is_open`."""
+        return self._account.is_open(wanted)
 
 
 class Fetch:
-    """See the module; for one :class:`.Retrieval`, which keeps the record."""
+    """See the module; for one :class:`.Retrieval`, which keeps the record.
+
+    :param server: who is asked.
+    :param who: the same at the beginning of a sentence.
+    """
 
     def __init__(
-        self, retrieval: Retrieval, token: CancelToken, progress: Callable[[int, int | None, int], None]
+        self, retrieval: Retrieval, server: Server, token: CancelToken, progress: Progress, who: str = "The server"
     ) -> None:
         self._retrieval = retrieval
+        self._server = server
         self._token = token
-        self._progress = progress
+        self._who = who
         self._batch = Batch()
         store = retrieval.store
-        self._receiver = Receiver(store.folder, store.writer, self._batch, retrieval.server.called_aet)
+        self._receiver = Receiver(store.folder, store.writer, self._batch, server.called_aet)
+        self.account = Account(retrieval, token, progress, lambda: self._receiver.bytes)
+        self.supply: Supply = Stocked(self.account)
         self._offered: set[str] = set()
-        self._done = 0
-        self._total: int | None = None
 
     def run(self, plan: Plan) -> None:
         """Fetch; what came is stored when this returns or raises.
@@ -69,13 +102,10 @@ class Fetch:
         :raises PeerError: the conversation broke.
         :raises StorageError: nothing can be written.
         """
-        wanted = [self._wanted(series) for series in plan.series]
-        self._total = sum(self._retrieval.requested(series) for series in plan.series) or None
-        self._done = sum(len(w.plan.instances) - len(w.missing) for w in wanted)
-        self._report()
         try:
-            for study in plan.studies:
-                self._fetch_study([w for w in wanted if w.plan.series.study_uid == study.study_uid])
+            for wanted in self.account.begin(plan):
+                with self.supply.of_study(self._receiver):
+                    self._fetch_study(wanted)
         finally:
             self._settle()
 
@@ -86,121 +116,72 @@ class Fetch:
         for sop_uid, error in self._batch.failed:
             self._retrieval.note_refusal([sop_uid], str(error))
 
-    def _wanted(self, plan: SeriesPlan) -> _Wanted:
-        missing = set(plan.instances)
-        if missing:
-            missing -= self._retrieval.here(plan)
-        twice = self._retrieval.elsewhere(plan, missing)
-        self._retrieval.note_refusal(twice, _TWICE)
-        return _Wanted(plan, missing - twice)
-
-    def _fetch_study(self, wanted: list[_Wanted]) -> None:
+    def _fetch_study(self, wanted: list[Wanted]) -> None:
         """Fetch the series of a study, one round of presentation contexts after the other for what is missing."""
-        still = [w for w in wanted if self._is_open(w)]
+        still = [w for w in wanted if self.supply.is_open(w)]
         if not still:
             return
         experience = Experience()
         classes = [c for w in still for c in w.plan.sop_classes]
         modalities = [w.plan.series.modality for w in still]
-        for contexts in rounds(classes, modalities, experience, certain=all(w.plan.certain for w in still)):
+        certain = all(w.plan.certain for w in still)
+        services = 1 + len(self.supply.services)
+        for contexts in rounds(classes, modalities, experience, certain=certain, services=services):
             if not still:
                 return
             self._token.check()
             self._fetch_with(contexts, still, experience)
-            still = [w for w in still if self._is_open(w)]
+            still = [w for w in still if self.supply.is_open(w)]
 
-    def _is_open(self, wanted: _Wanted) -> bool:
-        plan = wanted.plan
-        if plan.instances or wanted.settled:
-            return bool(wanted.missing)
-        announced = self._retrieval.requested(plan)
-        if plan.count is None and not announced:
-            return True  # only a request can tell
-        return len(self._retrieval.here(plan) | wanted.refused) < announced
-
-    def _fetch_with(self, contexts: list[Proposal], wanted: list[_Wanted], experience: Experience) -> None:
-        server = self._retrieval.server
-        with self._retrieval.associate(server, [Proposal(STUDY_ROOT_GET), *contexts], self._token) as association:
+    def _fetch_with(self, contexts: list[Proposal], wanted: list[Wanted], experience: Experience) -> None:
+        services = (STUDY_ROOT_GET, *self.supply.services)
+        proposals = [*map(Proposal, services), *contexts]
+        with self._retrieval.associate(self._server, proposals, self._token) as association:
             accepted = association.contexts.values()
             if not any(c.abstract_syntax == STUDY_ROOT_GET for c in accepted):
-                raise NoCommonContext(f"{server.name} does not offer C-GET.")
-            self._offered = experience.note(contexts, (c for c in accepted if c.abstract_syntax != STUDY_ROOT_GET))
+                raise NoCommonContext(f"{self._server.name} does not offer C-GET.")
+            self._offered = experience.note(contexts, (c for c in accepted if c.abstract_syntax not in services))
             if not self._offered:
-                self._refuse_all(wanted, "The server does not send objects of this kind.")
+                self._refuse_all(wanted, f"{self._who} does not send objects of this kind.")
                 return
+            self.supply.begin(association, wanted)
             for one in wanted:
                 self._fetch_series(association, one)
 
-    def _refuse_all(self, wanted: Iterable[_Wanted], reason: str) -> None:
+    def _refuse_all(self, wanted: Iterable[Wanted], reason: str) -> None:
         for one in wanted:
             self._retrieval.note_refusal(one.missing, reason)
 
-    def _fetch_series(self, association: Association, wanted: _Wanted) -> None:
-        if wanted.plan.whole and len(wanted.missing) == len(wanted.plan.instances):
-            outcome = self._get(association, wanted, Level.SERIES, [])
-            if not _stopped_early(outcome, wanted.missing):
-                self._explain(outcome, wanted, wanted.missing)
-                return
-        self._fetch_instances(association, wanted)
+    def _fetch_series(self, association: Association, wanted: Wanted) -> None:
+        ask = self._asking(association, wanted)
 
-    def _fetch_instances(self, association: Association, wanted: _Wanted) -> None:
-        """Fetch by lists of UIDs. A list at which the server gave up is halved, so that one bad instance costs one."""
-        todo = sorted(wanted.missing)
-        lists = [todo[i : i + _UIDS_A_REQUEST] for i in range(0, len(todo), _UIDS_A_REQUEST)]
-        fruitless = 0
-        while lists:
-            uids = lists.pop(0)
-            outcome = self._get(association, wanted, Level.IMAGE, uids)
-            fruitless = 0 if outcome.received else fruitless + 1
-            rest = [uid for uid in uids if uid in wanted.missing]
-            if fruitless > _PATIENCE:
-                self._explain(outcome, wanted, rest + [uid for one in lists for uid in one])
-                return
-            if len(uids) > 1 and _stopped_early(outcome, rest):
-                middle = (len(rest) + 1) // 2
-                lists[:0] = [part for part in (rest[:middle], rest[middle:]) if part]
+        def explain(outcome: GetOutcome, missing: Iterable[str]) -> None:
+            self._explain(outcome, wanted, missing)
+
+        for uids in self.supply.portions(association, wanted):
+            if uids is None:
+                ask_for_series(wanted, ask, explain)
             else:
-                self._explain(outcome, wanted, rest)
+                ask_for_instances(wanted, uids, ask, explain)
 
-    def _get(self, association: Association, wanted: _Wanted, level: Level, uids: list[str]) -> GetOutcome:
-        self._token.check()
-        series = wanted.plan.series
-        keys: Keys = {"StudyInstanceUID": series.study_uid, "SeriesInstanceUID": series.series_uid}
-        if uids:
-            keys["SOPInstanceUID"] = uids
-        outcome = GetOutcome()
-        try:
-            get(association, level, keys, self._receiver, outcome, self._one_more)
-        finally:
-            self._retrieval.note(wanted.plan, outcome)
-            wanted.refused.update(uid for uid, _ in outcome.rejected)
-            wanted.missing.difference_update(outcome.received, wanted.refused)
-        # Success without a single sub-operation: the series is empty, or nothing but the status can be had.
-        wanted.settled = codes.category(outcome.status) is codes.StatusCategory.SUCCESS and not outcome.announced
-        return outcome
+    def _asking(self, association: Association, wanted: Wanted) -> Ask:
+        def ask(level: Level, uids: list[str]) -> GetOutcome:
+            self._token.check()
+            outcome = GetOutcome()
+            keys = keys_of(wanted.plan.series, uids)
+            try:
+                get(association, level, keys, self._receiver, outcome, self.account.one_more)
+            finally:
+                self.account.note(wanted, outcome)
+            return outcome
 
-    def _explain(self, outcome: GetOutcome, wanted: _Wanted, missing: Iterable[str]) -> None:
+        return ask
+
+    def _explain(self, outcome: GetOutcome, wanted: Wanted, missing: Iterable[str]) -> None:
         """Note why instances did not come, and give up those that no other presentation context will bring."""
-        if codes.category(outcome.status) is codes.StatusCategory.SUCCESS:
-            reason = "The server reported success but did not send it."
-        else:
-            reason = f"The server did not send it: {codes.in_words(outcome.status)}."
         uids = sorted(missing)
-        self._retrieval.note_refusal(uids or [wanted.plan.series.series_uid], reason)
+        self._retrieval.note_refusal(uids or [wanted.uid], why_not(self._who, outcome))
         if codes.is_unable(outcome.status):
-            hopeless = {u for u in uids if wanted.plan.instances[u].sop_class in self._offered}
+            instances = wanted.plan.instances
+            hopeless = {u for u in uids if u in instances and instances[u].sop_class in self._offered}
             wanted.missing.difference_update(hopeless)
-
-    def _one_more(self) -> None:
-        self._done = self._done + 1 if self._total is None else min(self._done + 1, self._total)
-        self._report()
-
-    def _report(self) -> None:
-        self._progress(self._done, self._total, self._retrieval.bytes + self._receiver.bytes)
-
-
-def _stopped_early(outcome: GetOutcome, missing: Iterable[str]) -> bool:
-    """Tell whether the server gave up before it had tried all: then the rest may still be had."""
-    if codes.category(outcome.status) is not codes.StatusCategory.FAILURE:
-        return False
-    return not set(outcome.failed_uids).issuperset(missing)

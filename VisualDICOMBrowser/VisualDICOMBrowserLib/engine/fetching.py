@@ -10,16 +10,16 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult, ThumbnailResult
-from ..domain.servers import Server
 from ..jobs.description import JobDescription, JobKind
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from ..store.index_queue import REFUSED
 from .core import Core
 from .job_targets import job_params, target_of
-from .retrieve import Retrieval, can_get, require_get, result_of
+from .retrieve import Retrieval, RetrieveStrategy, result_of
 from .runner import Task, Unfinished
 from .seen import when_seen
+from .strategies import strategies_for, strategy_for
 from .thumbnails import fetch_middle, local_thumbnail
 
 
@@ -48,18 +48,13 @@ class Fetching:
             result = alone if alone is not None and len(done) == 1 else result_of(done)
         return result if result is not None else result_of(done)
 
-    def _sources(self, server: str | None) -> list[Server]:
+    def _sources(self, server: str | None) -> list[RetrieveStrategy]:
         if server is not None:
-            chosen = self._core.configuration.server(server)
-            require_get(chosen)
-            return [chosen]
+            return [strategy_for(self._core, self._core.configuration.server(server))]
         servers = self._core.configuration.servers()
         if not servers:
             raise UsageError("There is no server to retrieve from; add one with: servers add.")
-        usable = [s for s in servers if can_get(s)]
-        if not usable:
-            require_get(servers[0])
-        return usable
+        return strategies_for(self._core, servers)
 
     def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
         """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
@@ -75,12 +70,11 @@ class Fetching:
 
     def _retry(self, job: JobDescription) -> Task:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
-        server = self._core.configuration.server(job.server or "")
-        require_get(server)
-        return partial(attempt, self._retrieval(server, target_of(job)))
+        strategy = strategy_for(self._core, self._core.configuration.server(job.server or ""))
+        return partial(attempt, self._retrieval(strategy, target_of(job)))
 
-    def _retrieval(self, server: Server, target: Target, *, once: bool = False) -> Retrieval:
-        return Retrieval(server, target, self._core.store, once=once, associate=self._core.associations.request)
+    def _retrieval(self, strategy: RetrieveStrategy, target: Target, *, once: bool = False) -> Retrieval:
+        return Retrieval(strategy, target, self._core.store, once=once, associate=self._core.associations.request)
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
@@ -97,19 +91,17 @@ class Fetching:
                 problem = problem or error
         raise problem or UsageError("This series is not here, and no server is known to have it; search for it first.")
 
-    def _thumbnail_sources(self, series_uid: str, server: str | None) -> list[Server]:
+    def _thumbnail_sources(self, series_uid: str, server: str | None) -> list[RetrieveStrategy]:
         if server is not None:
-            chosen = self._core.configuration.server(server)
-            require_get(chosen)
-            return [chosen]
+            return [strategy_for(self._core, self._core.configuration.server(server))]
         return sources_of_series(self._core, series_uid)
 
-    def _fetch_thumbnail(self, series_uid: str, source: Server, token: CancelToken | None) -> ThumbnailResult:
+    def _fetch_thumbnail(self, series_uid: str, source: RetrieveStrategy, token: CancelToken | None) -> ThumbnailResult:
         core = self._core
         core.jobs.do(
             JobKind.THUMBNAIL,
             lambda context: fetch_middle(core.store, source, series_uid, context.token, core.associations.request),
-            server=source.name,
+            server=source.server.name,
             params=_about(series_uid),
             token=token,
         )
@@ -137,17 +129,13 @@ def _about(series_uid: str) -> dict[str, Any]:
     return {"level": "series", "uids": [series_uid]}
 
 
-def sources_of_series(core: Core, series_uid: str) -> list[Server]:
-    """Return the servers that said they have a series and that can be retrieved from.
+def sources_of_series(core: Core, series_uid: str) -> list[RetrieveStrategy]:
+    """Return how a series comes from the servers that said they have it, of those that can be retrieved from.
 
     :raises UsageError: there are some, and none can be retrieved from.
     """
     holders = core.store.catalogue.servers_of_series(series_uid)
-    known = [s for s in core.configuration.servers() if s.name in holders] if holders else []
-    usable = [s for s in known if can_get(s)]
-    if known and not usable:
-        require_get(known[0])
-    return usable
+    return strategies_for(core, [s for s in core.configuration.servers() if s.name in holders] if holders else [])
 
 
 def attempt(retrieval: Retrieval, context: JobContext) -> Outcome | Unfinished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Expectation:
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
     :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
+    :ivar bytes: how long the data sets were of those that are here.
     """
 
     server: Server
@@ -34,6 +36,15 @@ class Expectation:
     sop_uids: frozenset[str] = frozenset()
     arrived: Callable[[str], None] = lambda _: None
     last_byte: float = field(default_factory=time.monotonic)
+    bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, sop_uid: str, length: int) -> None:
+        """Take it that an instance is here."""
+        with self._lock:
+            self.last_byte = time.monotonic()
+            self.bytes += length
+        self.arrived(sop_uid)
 
     def names(self, header: Header) -> bool:
         """Tell whether an instance was asked for."""
@@ -121,6 +132,7 @@ class Arrival:
         if not self._wished and not visitor.may_push:
             raise Unwanted("An instance came that nobody had asked for.")
         self._uids = ("", "")
+        self._length = 0
         self._batch = Batch()
         store, title = visitor.store, visitor.caller.calling_aet
         self._file = Receiver(store.folder, store.writer, self._batch, title, self._check).open(incoming)
@@ -128,6 +140,7 @@ class Arrival:
     def write(self, data: memoryview) -> None:
         """See :class:`..dimse.storing.InstanceSink`."""
         self._touch()
+        self._length += len(data)
         self._visitor.record.bytes += len(data)
         try:
             self._file.write(data)
@@ -157,9 +170,8 @@ class Arrival:
             self._visitor.note(error)
             raise
         self._count()
-        self._touch()
         for expectation in self._wished:
-            expectation.arrived(self._uids[1])
+            expectation.note(self._uids[1], self._length)
 
     def _count(self) -> None:
         record = self._visitor.record

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..dimse.association import Association
 from ..dimse.get import GetOutcome
 from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
-from ..domain.errors import PeerError, ServerUnreachable, StorageError, UsageError
+from ..domain.errors import PeerError, ServerUnreachable, StorageError
 from ..domain.model import Level, Target
 from ..domain.results import Failure, RetrieveResult
-from ..domain.servers import RetrieveMethod, Server
+from ..domain.servers import Server
 from ..store.local import LocalStore
-from .fetch import Fetch
 from .plan import CountedBy, Plan, SeriesPlan, make_plan
 
 #: After so many seconds, a server that was never reached is not tried again: the port or the host is wrong.
@@ -24,25 +24,30 @@ _REACH_S = 5.0
 Progress = Callable[[int, "int | None", int], None]
 
 
-def can_get(server: Server) -> bool:
-    """Tell whether instances can be fetched from a server by C-GET, as it is configured."""
-    return server.retrieve is RetrieveMethod.GET and server.proxy is None
+class RetrieveStrategy(Protocol):
+    """How instances come from one server; :func:`.strategy_for` chooses."""
 
+    @property
+    def server(self) -> Server:
+        """The server that has what is wanted."""
 
-def require_get(server: Server) -> None:
-    """Return quietly if instances can be fetched from a server.
+    def fetch(self, retrieval: Retrieval, plan: Plan, token: CancelToken, progress: Progress) -> None:
+        """Fetch what a plan wants and what is not here, and note in ``retrieval`` what came and why the rest did not.
 
-    :raises UsageError: it is configured for C-MOVE or for a proxy, which this version cannot do.
-    """
-    if not can_get(server):
-        way = f"by way of the proxy {server.proxy}" if server.proxy else "by C-MOVE"
-        raise UsageError(f"{server.name} is configured to retrieve {way}; this version can retrieve by C-GET only.")
+        What came is stored when this returns or raises.
+
+        :param progress: told how many instances are here, of how many, and the bytes that came.
+        :raises PeerError: a conversation broke.
+        :raises StorageError: nothing can be written.
+        :raises Cancelled: the token was raised.
+        """
 
 
 @dataclass
 class Retrieval:
     """One retrieve from one server.
 
+    :param strategy: how instances come from it.
     :param once: do not try again if the server is out of reach: others have what is wanted, it may have more.
     :param associate: where associations come from.
     :ivar plan: what the server announced, once it was asked.
@@ -52,7 +57,7 @@ class Retrieval:
     :ivar problem: a sentence on why the last attempt ended early, or empty.
     """
 
-    server: Server
+    strategy: RetrieveStrategy
     target: Target
     store: LocalStore
     plan: Plan | None = None
@@ -66,6 +71,11 @@ class Retrieval:
     _announced: dict[str, int] = field(default_factory=dict)
     _named: dict[str, set[str]] = field(default_factory=dict)
 
+    @property
+    def server(self) -> Server:
+        """The server that has what is wanted."""
+        return self.strategy.server
+
     def attempt(self, token: CancelToken, progress: Progress) -> None:
         """Try once. What arrives is kept, whatever happens; :func:`result_of` tells the rest.
 
@@ -77,7 +87,7 @@ class Retrieval:
             if self.plan is None:
                 self.plan = make_plan(self.server, self.target, self.store.catalogue, token, self.associate)
                 self._note_plan(self.plan)
-            Fetch(self, token, progress).run(self.plan)
+            self.strategy.fetch(self, self.plan, token, progress)
         except (PeerError, StorageError) as error:
             self.problem = str(error)
             if self._is_in_vain(error):
@@ -127,8 +137,11 @@ class Retrieval:
         place = (series.series.study_uid, series.series.series_uid)
         return {f.instance.sop_uid for f in files if (f.instance.study_uid, f.instance.series_uid) != place}
 
-    def note(self, series: SeriesPlan, outcome: GetOutcome) -> None:
-        """Take over what one C-GET brought."""
+    def note(self, series: SeriesPlan, outcome: GetOutcome, could_not: str = "The server could not send it") -> None:
+        """Take over what one request brought.
+
+        :param could_not: what to say of instances that the server names as failed.
+        """
         uid = series.series.series_uid
         rejected = [sop_uid for sop_uid, _ in outcome.rejected]
         self._named.setdefault(uid, set()).update(outcome.received, outcome.failed_uids, rejected)
@@ -136,7 +149,7 @@ class Retrieval:
             self._announced[uid] = max(self._announced.get(uid, 0), outcome.announced)
         for sop_uid, error in outcome.rejected:
             self.reasons[sop_uid] = str(error)
-        self.note_refusal(outcome.failed_uids, f"The server could not send it (status 0x{outcome.status:04X}).")
+        self.note_refusal(outcome.failed_uids, f"{could_not} (status 0x{outcome.status:04X}).")
 
     def note_refusal(self, sop_uids: Iterable[str], reason: str) -> None:
         """Remember why the server does not send instances, unless something better is known."""

@@ -17,8 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..dimse.contexts import MAX_CONTEXTS, Proposal, all_storage_classes, compressed_syntaxes, storage_batches
 from ..dimse.negotiation import AcceptedContext
 
-#: One context is for C-GET itself.
-_ROOM = MAX_CONTEXTS - 1
 #: How many compressed syntaxes are tried, the likely ones, with a server that has not been asked for them yet.
 _LIKELY = 14
 
@@ -45,19 +43,21 @@ class Experience:
 
 
 def rounds(
-    sop_classes: Sequence[str], modalities: Sequence[str], experience: Experience, *, certain: bool
+    sop_classes: Sequence[str], modalities: Sequence[str], experience: Experience, *, certain: bool, services: int = 1
 ) -> Iterator[list[Proposal]]:
     """Yield the storage contexts for one association after the other; see the module.
 
     :param certain: whether nothing but ``sop_classes`` is there.
     :param experience: filled by the caller with each association, before it asks for the next.
+    :param services: how many contexts of each association are for other services, as C-GET is.
     """
-    first = next(storage_batches(sop_classes, modalities, _ROOM, only_these=certain))
+    room = MAX_CONTEXTS - services
+    first = next(storage_batches(sop_classes, modalities, room, only_these=certain))
     yield first
     proposed = dict.fromkeys(p.abstract_syntax for p in first)
     rest = [c for c in dict.fromkeys((*sop_classes, *(() if certain else all_storage_classes()))) if c not in proposed]
-    for start in range(0, len(rest), _ROOM):
-        yield [Proposal(c, as_scp=True) for c in rest[start : start + _ROOM]]
-    classes = [*proposed, *rest][:_ROOM]
+    for start in range(0, len(rest), room):
+        yield [Proposal(c, as_scp=True) for c in rest[start : start + room]]
+    classes = [*proposed, *rest][:room]
     for syntax in experience.worth_trying():
         yield [Proposal(c, (syntax,), as_scp=True) for c in classes]

@@ -40,7 +40,8 @@ from ..store.local import LocalStore
 from ..store.receive import Receiver
 from ..store.writer import Batch
 from .plan import Plan, SeriesPlan
-from .retrieve import Retrieval
+from .retrieve import Retrieval, RetrieveStrategy
+from .strategies import ByGet
 
 _log = logging.getLogger(__name__)
 
@@ -85,15 +86,15 @@ def drop_outdated(store: LocalStore) -> None:
 
 def fetch_middle(
     store: LocalStore,
-    server: Server,
+    strategy: RetrieveStrategy,
     series_uid: str,
     token: CancelToken,
     associate: Associate = Association.request,
 ) -> None:
     """Fetch the middle instance of a series, by instance number, and nothing else of it.
 
-    Usually over one association that first lists the instances. What cannot be had so, because the server keeps its
-    services apart or its object needs other presentation contexts, is fetched in the manner of a retrieve.
+    By C-GET, usually over one association that first lists the instances. What cannot be had so, because the server
+    keeps its services apart or its object needs other presentation contexts, is fetched in the manner of a retrieve.
 
     :raises UsageError: nobody knows the series.
     :raises PeerError: it could not be had.
@@ -101,7 +102,9 @@ def fetch_middle(
     known = store.catalogue.find_series(series_uid)
     if known is None:
         raise UsageError("This series is not known; search for it first.")
-    instances = _fetch_at_once(store, server, *known, token, associate)
+    server = strategy.server
+    at_once = isinstance(strategy, ByGet)
+    instances = _fetch_at_once(store, server, *known, token, associate) if at_once else None
     if instances is None:
         with Finder.connect(server, token, associate) as finder:
             instances = _listed(finder, server, known[1])
@@ -109,7 +112,7 @@ def fetch_middle(
     store.catalogue.note_found(server.name, series=[whole], instances=instances)
     middle = _middle_by_number(instances)
     if not store.readable([middle.sop_uid]):
-        _retrieve_alone(store, server, *known, middle, token, associate)
+        _retrieve_alone(store, strategy, *known, middle, token, associate)
 
 
 def _fetch_at_once(
@@ -162,7 +165,7 @@ def _get_one(association: Association, instance: Instance, receiver: Receiver) -
 
 def _retrieve_alone(
     store: LocalStore,
-    server: Server,
+    strategy: RetrieveStrategy,
     study: Study,
     series: Series,
     instance: Instance,
@@ -172,11 +175,11 @@ def _retrieve_alone(
     classes = (instance.sop_class,) if instance.sop_class else study.sop_classes
     wanted = SeriesPlan(series, classes, {instance.sop_uid: instance}, whole=False, count=1)
     target = Target(Level.IMAGE, (instance.sop_uid,))
-    retrieval = Retrieval(server, target, store, Plan([study], [wanted]), associate=associate)
+    retrieval = Retrieval(strategy, target, store, Plan([study], [wanted]), associate=associate)
     retrieval.attempt(token, lambda *_: None)
     if not retrieval.here(wanted):
         reason = retrieval.reasons.get(instance.sop_uid, "the server did not say why.")
-        raise PeerError(f"{server.name} did not provide an image of this series: {reason}")
+        raise PeerError(f"{strategy.server.name} did not provide an image of this series: {reason}")
 
 
 def _middle_by_number(instances: Sequence[Instance]) -> Instance:
