@@ -22,7 +22,7 @@ from typing import Any
 
 from . import __version__
 from . import cli_grammar as grammar
-from .cli_grammar import Parser, common_options, filter_of, target_of
+from .cli_grammar import Parser, common_options, filter_of, listener_of, target_of
 from .cli_text import as_text, printable
 from .domain.cancel import CancelToken
 from .domain.errors import (
@@ -33,6 +33,7 @@ from .domain.errors import (
     UsageError,
     VisualDicomError,
 )
+from .domain.listener import ListenerSettings
 from .domain.model import Level
 from .domain.servers import RetrieveMethod, Server
 from .domain.uids import is_uid
@@ -240,6 +241,46 @@ def _verify(options: argparse.Namespace) -> _Result:
     return (EXIT_DONE if result.ok else EXIT_FAILED), result.to_dict()
 
 
+def _listen(options: argparse.Namespace) -> _Result:
+    settings = listener_of(options, _configuration(options).listener())
+    with _Session(options) as session:
+        unsubscribe = session.engine.subscribe(_tell_of_call)
+
+        def ready(listener: Any) -> None:
+            if options.save:
+                session.engine.configuration.set_listener(settings)
+            _say(f"{listener.aet} listens at {listener.address}, port {listener.port}. Ctrl-C ends it.")
+            for hint in _hints(settings, session.engine.servers()):
+                _say(f"Note: {hint}")
+
+        result = session.engine.listen(settings, token=session.token, ready=ready)
+        unsubscribe()
+    if result.failed:
+        _say(f"Error: {result.failed} instances came and could not be kept.")
+    return (EXIT_FAILED if result.failed else EXIT_DONE), result.to_dict()
+
+
+def _hints(settings: ListenerSettings, servers: Sequence[Server]) -> Iterator[str]:
+    if settings.is_local:
+        yield "Only this computer can call; --bind 0.0.0.0 lets others."
+    if not settings.allowed and not servers:
+        yield "Nobody is allowed to call; --allow AET@HOST names who is."
+    if not settings.unsolicited:
+        yield "Images that nobody asked for are refused; --unsolicited takes them."
+
+
+def _tell_of_call(name: str, subject: str, data: Any) -> None:
+    if name != "association" or not data["over"]:
+        return
+    words = [f"{data['stored']} stored of {data['studies']} studies, {data['bytes'] / 1e6:.1f} MB"]
+    words += [f"{data[key]} {word}" for key, word in _COUNTS.items() if data[key]]
+    end = f" It broke off: {data['reason']}" if data["reason"] else ""
+    _say(f"{data['aet']} at {data['address']}: {', '.join(words)}.{end}")
+
+
+_COUNTS = {"duplicates": "here already", "refused": "refused", "failed": "failed"}
+
+
 def _thumbnail(options: argparse.Namespace) -> _Result:
     with _Session(options) as session:
         result = session.engine.thumbnail(options.uid or options.series, options.server, token=session.token)
@@ -399,6 +440,7 @@ def _parser() -> Parser:
     grammar.add_query(command("query", _query, "search servers and this computer"))
     grammar.add_list(command("list", _list, "list what is on this computer"))
     grammar.add_retrieve(command("retrieve", _retrieve, "fetch from servers, and verify"))
+    grammar.add_listen(command("listen", _listen, "receive what others send, until interrupted"))
     grammar.add_import(command("import", _import, "import files and folders"))
     grammar.add_export(command("export", _export, "copy what is here into a folder for others"))
     grammar.add_target(command("remove", _remove, "remove from this computer, never from a server"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from .domain.errors import InternalError, UsageError
 from .domain.filters import DEFAULT_LIMIT, DateRange, QueryFilter
+from .domain.listener import DEFAULT_PORT, LOOPBACK, AllowedPeer, ListenerSettings
 from .domain.model import Level, Target
 from .domain.servers import DEFAULT_CALLING_AET, DEFAULT_MAX_ASSOCIATIONS, DEFAULT_TIMEOUT_S, RetrieveMethod
 
@@ -107,6 +109,33 @@ def add_retrieve(sub: argparse.ArgumentParser) -> None:
     """Add what a retrieve takes."""
     add_target(sub)
     sub.add_argument("--server", metavar="NAME", help="from this server only")
+
+
+def add_listen(sub: argparse.ArgumentParser) -> None:
+    """Add how to listen; what is not said is as configured."""
+    sub.add_argument("--aet", help=f"our AE title ({DEFAULT_CALLING_AET} unless configured)")
+    sub.add_argument("--port", type=int, help=f"TCP port ({DEFAULT_PORT} unless configured)")
+    sub.add_argument("--bind", metavar="ADDRESS", help=f"of the interface, 0.0.0.0 for all ({LOOPBACK})")
+    sub.add_argument(
+        "--allow",
+        action="extend",
+        nargs="+",
+        metavar="AET@HOST",
+        help="who may call beside the configured servers, instead of whom the configuration names; * is any",
+    )
+    sub.add_argument("--unsolicited", action="store_true", help="take what nobody here asked for")
+    sub.add_argument("--save", action="store_true", help="keep these settings in the configuration")
+
+
+def listener_of(options: argparse.Namespace, configured: ListenerSettings) -> ListenerSettings:
+    """Read how to listen.
+
+    :raises UsageError: something cannot be right.
+    """
+    said = {name: getattr(options, name) for name in ("aet", "port", "bind") if getattr(options, name) is not None}
+    allowed = configured.allowed if options.allow is None else tuple(map(AllowedPeer.parse, options.allow))
+    unsolicited = configured.unsolicited or options.unsolicited
+    return replace(configured, **said, allowed=allowed, unsolicited=unsolicited)
 
 
 def add_import(sub: argparse.ArgumentParser) -> None:

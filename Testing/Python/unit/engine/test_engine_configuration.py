@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from VisualDICOMBrowserLib.domain.errors import UsageError
+from VisualDICOMBrowserLib.domain.listener import AllowedPeer, ListenerSettings
 from VisualDICOMBrowserLib.domain.servers import RetrieveMethod, Server
 from VisualDICOMBrowserLib.engine.configuration import (
     Configuration,
@@ -142,3 +143,52 @@ def test_the_users_own_folders_follow_the_environment(tmp_path, monkeypatch):
     assert tmp_path in default_configuration_file().parents or os.name == "nt"
     assert tmp_path in default_database_folder().parents or os.name == "nt"
     assert default_configuration_file().name == "config.json"
+
+
+LISTENER = ListenerSettings("US", 104, "0.0.0.0", (AllowedPeer("*", "host.example"), AllowedPeer("A@B", "::1")), True)
+
+
+def test_a_file_without_listener_has_the_defaults(configuration, path):
+    configuration.add(PACS)
+    assert "listener" not in json.loads(path.read_text())
+    assert configuration.listener() == ListenerSettings()
+    assert configuration.listener().is_local
+
+
+def test_servers_and_listener_are_kept_beside_each_other(configuration, path):
+    configuration.set_listener(LISTENER)
+    configuration.add(PACS)
+    configuration.add(GATE)
+    configuration.remove("GATE")
+    assert Configuration(path).listener() == LISTENER
+    assert Configuration(path).servers() == [PACS]
+    configuration.set_listener(ListenerSettings())
+    assert Configuration(path).servers() == [PACS]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        {"aet": 5},
+        {"aet": ""},
+        {"port": True},
+        {"port": 65536},
+        {"port": "104"},
+        {"bind": "host.example"},
+        {"allowed": "A@B"},
+        {"allowed": [5]},
+        {"allowed": ["nobody"]},
+        {"allowed": ["A\\B@host"]},
+        {"allowed": ["A@"]},
+        {"unsolicited": "no"},
+        {"other": 1},
+    ],
+)
+def test_a_listener_that_cannot_be_right_is_refused_and_servers_are_read_all_the_same(configuration, path, values):
+    configuration.add(PACS)
+    document = {**json.loads(path.read_text()), "listener": values}
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError):
+        configuration.listener()
+    assert configuration.servers() == [PACS]
