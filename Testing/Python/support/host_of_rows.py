@@ -55,7 +55,8 @@ class StoreAsEngine:
 class HostOfRows:
     """Writes rows when :meth:`work` is called, or by itself between :meth:`start` and :meth:`stop`.
 
-    It removes whole series with the files that lie in the folder, as ctkDICOMDatabase.removeSeries does.
+    It removes whole series, as the module in Slicer does: not while files of theirs lie in the folder, since
+    ctkDICOMDatabase.removeSeries would delete those.
 
     :ivar refuses: the names of files that it does not take in.
     :ivar lets_go: False if it does not remove rows.
@@ -98,13 +99,12 @@ class HostOfRows:
         engine.series_removed(wish["removal"])
 
     def remove_series(self, series_uid: str) -> None:
-        """Remove the rows of a series and the files that lie in the folder."""
+        """Remove the rows of a series; none if one of its files lies in the folder, which would be deleted."""
         with CtkDatabase.open(self.folder) as database:
             images = database.images(series_uids=[series_uid])
-            for image in images:
-                path = self.folder.find(image.filename)
-                if path is not None and not Path(image.filename).is_absolute():
-                    path.unlink()
+            inside = [image for image in images if not Path(image.filename).is_absolute()]
+            if any(self.folder.find(image.filename) is not None for image in inside):
+                return
             database.remove([image.sop_uid for image in images])
         self.removed.append(series_uid)
 

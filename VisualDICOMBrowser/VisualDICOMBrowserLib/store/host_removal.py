@@ -18,6 +18,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import StorageError
 from ..domain.model import Level
 from .catalogue import Catalogue, LocalFile
+from .files import unlink_with_retry
 from .layout import DatabaseFolder
 from .rows import LocalRows
 from .trash import Trash
@@ -126,9 +127,16 @@ class HostRemoval:
             return self._cleared(sop_uids, coming, moved)
 
     def clear_again(self) -> Cleared:
-        """See to it that nothing is in the way of those removals that were under way when the program ended."""
+        """See to it that nothing is in the way of those removals that were under way when the program ended.
+
+        Files that were not moved by then are deleted: they cannot be brought back after a new start.
+        """
         with self._lock:
-            return self._cleared(tuple(sop_uid for sop_uid, _, _ in self._catalogue.intents("remove")))
+            intents = self._catalogue.intents("remove")
+            for path in (self._folder.find(file) for _, file, _ in intents):
+                if path is not None and self._folder.owns(path):
+                    unlink_with_retry(path)
+            return self._cleared(tuple(sop_uid for sop_uid, _, _ in intents))
 
     def ask(self, cleared: Cleared, token: CancelToken) -> None:
         """Have the rows of what was cleared removed; the intents ``unlink`` are open afterwards.
