@@ -156,6 +156,7 @@ def test_what_slicers_own_import_brings_appears(app, files):
     wait_for(lambda: app.changes and app.local() == ["SLICER"], "the patient")
     app.slicer.database.removeSeries(files[0].series_uid, True)
     wait_for(lambda: app.local() == [], "the patient to go")
+    assert app.slicer.database.filesForSeries(files[0].series_uid) == ()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX only")
@@ -172,6 +173,7 @@ def test_files_whose_rows_were_awaited_when_the_engine_died_get_them_from_the_ne
     database = app.slicer.database
     wait_for(lambda: database.imagesCount() == COUNT, "all rows")
     wait_for(lambda: app.ask("verify")["ok"], "the engine to see them")
+    assert len(database.filesForSeries(files[0].series_uid)) == COUNT
 
 
 def test_a_job_that_waits_for_its_rows_goes_on_when_the_folder_is_open_again(app, files, tmp_path):

@@ -163,6 +163,7 @@ def test_what_is_left_or_missing_is_asked_for_again(resting, slicer, files):
     work(slicer.indexer)
     resting.answer("index_done", settled=1, missing=1)
     resting.give(3, [files[1].path], urgent=True)
+    assert resting.names().count("index_done") == 2
 
 
 def test_a_batch_that_failed_altogether_is_not_tried_again_at_once(resting, slicer, files, qtbot):
@@ -183,6 +184,7 @@ def test_a_wish_whose_urgency_was_lost_may_be_urgent(resting, slicer, files):
     resting.answer("index_done", settled=1, missing=0)
     resting.session.index_wanted.emit({})
     resting.give(2, [files[1].path])
+    assert resting.names().count("index_done") == 1
 
 
 def test_batches_that_nobody_waits_for_keep_their_distance(resting, slicer, files, qtbot, monkeypatch):
@@ -214,6 +216,7 @@ def test_an_indexer_that_falls_silent_ends_the_batch(resting, slicer, files, qtb
     slicer.indexer._importing = False
     qtbot.waitUntil(lambda: resting.names()[-1] == "index_done")
     resting.answer("index_done", settled=0, missing=0)
+    assert resting.names().count("index_done") == 1
 
 
 def test_an_indexer_at_work_is_waited_for(resting, slicer, files, qtbot):

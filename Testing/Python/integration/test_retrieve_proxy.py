@@ -320,6 +320,7 @@ def test_fetching_in_the_background_goes_the_same_way(placed, engine):
     engine.fetch([placed.series[0][0].series_uid])
     wait_until(lambda: JobState.COMPLETED in [r.state for r in engine.jobs()], what="the end of the job")
     wait_until(lambda: engine.verify().rows == 12)
+    assert engine.verify().ok
 
 
 def gate_of(hospital: Hospital) -> tuple[tuple[str, int], str]:

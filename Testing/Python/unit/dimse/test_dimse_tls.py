@@ -295,7 +295,8 @@ def test_small_messages_leave_at_once(joined: Ends):
 def test_the_end_is_told_to_the_peer(joined: Ends):
     settle(joined)
     joined.connection.close()
-    wait_until(lambda: joined.front.ended_in_order == 1, what="close_notify to come")
+    wait_until(lambda: joined.front.ended_in_order, what="close_notify to come")
+    assert joined.front.ended_in_order == 1
 
 
 def test_a_stall_within_a_record_is_a_stall(joined: Ends):
