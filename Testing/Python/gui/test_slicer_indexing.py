@@ -107,7 +107,10 @@ def resting(engine):
 
 
 def test_at_the_start_the_engine_is_asked_for_removals_and_files(engine):
-    engine.rest()
+    engine.answer("series_to_remove", **NO_REMOVAL)
+    engine.answer("index_batch", **NO_BATCH)
+    assert engine.names() == ["series_to_remove", "index_batch"]
+    assert engine.open_asks() == []
 
 
 def test_an_engine_that_is_not_up_is_asked_when_it_is(session, slicer):

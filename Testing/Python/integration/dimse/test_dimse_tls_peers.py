@@ -75,7 +75,7 @@ def strict(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsSt
 
 
 def test_storescp_answers_whom_it_knows(kit: Kit, strict: TlsStorescp):
-    echo(secured(strict.address, kit.known_as(kit.ours)), CancelToken())
+    assert echo(secured(strict.address, kit.known_as(kit.ours)), CancelToken()) is None  # else it raises
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_expired_storescp_is_refused(kit: Kit, tmp_path: Path):
         TlsStorescp(tmp_path, kit.ours.issue(expired=True)) as peer,
         pytest.raises(TlsFailed, match="The server's certificate has expired"),
     ):
-        echo(secured(peer.address, kit.trusting), CancelToken())
+        assert echo(secured(peer.address, kit.trusting), CancelToken()) is None
 
 
 @pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
@@ -130,7 +130,7 @@ def test_a_stock_pynetdicom_server_answers(kit: Kit):
     with quiet_libraries():
         server = entity.start_server((HOST, 0), block=False, ssl_context=server_context(kit.ours.issue()))
         try:
-            echo(secured(server.socket.getsockname()[:2], kit.trusting), CancelToken())
+            assert echo(secured(server.socket.getsockname()[:2], kit.trusting), CancelToken()) is None
         finally:
             server.shutdown()
 

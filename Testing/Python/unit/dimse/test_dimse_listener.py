@@ -99,7 +99,7 @@ def alone() -> None:
 
 
 def test_our_own_echo_is_answered(listener: Listener):
-    echo(Server("us", HOST, listener.port, AET, "CALLER"), CancelToken())
+    assert echo(Server("us", HOST, listener.port, AET, "CALLER"), CancelToken()) is None  # else it raises
 
 
 def test_instances_are_kept_and_confirmed(listener: Listener, reception: MemoryReception):
@@ -433,6 +433,7 @@ def test_a_request_that_trickles_is_given_up_in_time(hasty: Listener):
         peer.send(kit.pdu(1, b"", claimed_length=100_000))
         until_hangup(peer, lambda: b"x", pause=0.02)
     alone()
+    assert not callers()
 
 
 def test_a_mute_tls_client_keeps_nobody_out(reception: MemoryReception):
@@ -507,6 +508,7 @@ def test_closing_is_bounded_though_a_peer_takes_no_data_and_a_sink_blocks(recept
             made.close()
         gate.set()
         alone()
+    assert not callers()
 
 
 def test_after_closing_nobody_gets_in(reception: MemoryReception):
