@@ -138,7 +138,7 @@ class Engine:
         self._viewer = Viewer(self._store, decoder=Decoder(max_children=2, here=decode_here))
         self._queue = self._job_store()
         self._jobs = JobRunner(
-            Limits(servers=server_limits(self.configuration)),
+            server_limits(self.configuration),
             retry,
             self._queue,
             self._on_transition,
