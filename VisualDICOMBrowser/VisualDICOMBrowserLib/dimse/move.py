@@ -45,9 +45,7 @@ class Mover:
 
     @classmethod
     @contextmanager
-    def connect(
-        cls, server: Server, token: CancelToken, associate: Associate = Association.request
-    ) -> Iterator[Mover]:
+    def connect(cls, server: Server, token: CancelToken, associate: Associate = Association.request) -> Iterator[Mover]:
         """Have an association for C-MOVE for the length of a ``with`` block.
 
         :param token: while a move runs, it ends that by C-CANCEL; only a server that goes on is aborted.

@@ -69,7 +69,6 @@ from ..domain.views import ElementPage, FrameView, Stack
 from ..imaging.children import Decoder
 from ..jobs.description import JobRecord
 from ..jobs.job import JobTransition
-from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
 from ..jobs.retry import RetryStrategy
 from ..store.host_link import HostPlan

@@ -60,7 +60,9 @@ class Limits:
         alike = sum(other.kind is job.kind for other in everything)
         return (
             self._fits(job, everything, self.total)
-            and all(self._fits(job, self._at(place, everything), self.of_server(place)) for place in self.places_of(job))
+            and all(
+                self._fits(job, self._at(place, everything), self.of_server(place)) for place in self.places_of(job)
+            )
             and alike < self.per_kind.get(job.kind, self.total)
         )
 
