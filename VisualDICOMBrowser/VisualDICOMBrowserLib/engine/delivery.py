@@ -162,7 +162,7 @@ class Delivery:
     def _warnings(self) -> Iterator[str]:
         if self.problem:
             yield f"{self.server.name}: {self.problem}"
-        words = [warning for warning in self.sent.values() if warning]
+        words = [warning for warning in list(self.sent.values()) if warning]  # it may just be growing
         for warning in dict.fromkeys(words):
             yield f"{self.server.name}, {words.count(warning)} instances: {warning}."
         if self._twice:

@@ -428,6 +428,13 @@ class Engine:
         """
         return self._sending.begin_files(paths, server, verify)
 
+    def send_result(self, job_id: str) -> SendResult:
+        """Return what became so far of what a job sends; the first 1,000 instances that failed are named.
+
+        :raises UsageError: it is no send of this engine, or so long ago that it is forgotten.
+        """
+        return self._sending.result(job_id)
+
     # Looking at local content
 
     def stack(self, series_uid: str, *, token: CancelToken | None = None) -> Stack:

@@ -178,6 +178,7 @@ METHODS: Mapping[str, Method] = {
     "refresh_local": Method("refresh_local"),
     "send": Method("begin_send", {"target": target, "server": text, "verify": flag}),
     "send_files": Method("begin_send_files", {"paths": paths, "server": text, "verify": flag}),
+    "send_result": Method("send_result", {"job_id": text}),
     "fetch": Method("fetch", {"series_uids": texts}),
     "thumbnail": Method("thumbnail", {"series_uid": text, "server": optional(text)}, cancellable=True),
     "stack": Method("stack", {"series_uid": text}, cancellable=True),

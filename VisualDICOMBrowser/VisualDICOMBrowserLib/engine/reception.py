@@ -98,7 +98,7 @@ class Visitor:
         self.store = store
         self.caller = caller
         self.may_push = may_push
-        self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address)
+        self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address, caller.secured)
         desk.tell(self.record)
 
     def open(self, incoming: Incoming) -> Arrival:
