@@ -155,6 +155,7 @@ METHODS: Mapping[str, Method] = {
     "set_listener": Method("set_listener", {"settings": listener_settings}),
     "calls": Method("calls"),
     "jobs": Method("jobs"),
+    "job_log": Method("job_log", {"job_id": text}),
     "cancel_job": Method("cancel_job", {"job_id": text}),
     "retry_job": Method("retry_job", {"job_id": text}),
     "clear_jobs": Method("clear_jobs"),
