@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ..domain.filters import DateRange, QueryFilter, as_part, has_wildcards, matches_name
 from ..domain.overview import Places
-from .catalogue_records import SEPARATOR, search_key
+from .catalogue_people import search_key
+from .catalogue_records import SEPARATOR
 
 # SQLite takes LIKE patterns of at most 50,000 bytes; no value of an image is as long.
 _LONGEST_PATTERN = 10_000

@@ -14,7 +14,8 @@ from ..domain.model import Patient, Series, Study
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow, Thumbnail
 from . import catalogue_schema
 from .catalogue_matching import add_functions, patients_that_fit
-from .catalogue_records import SEPARATOR
+from .catalogue_people import ROW_NOW, SHARED_IDS
+from .catalogue_records import LOCAL_TOTALS, SEPARATOR
 from .layout import DatabaseFolder
 from .sqlite import LIST, DamagedDatabase, fetch_in, storage_errors
 
@@ -45,10 +46,6 @@ _SERIES = (
 )
 _SERIES_SERVERS = f"SELECT series_uid, server, instance_count FROM series_servers WHERE series_uid IN {LIST}"  # noqa: S608
 _THUMBNAILS = f"SELECT series_uid, file, placeholder, reason FROM thumbnails WHERE series_uid IN {LIST}"  # noqa: S608
-_TOTALS = (
-    "SELECT (SELECT count(DISTINCT patient) FROM studies WHERE local > 0), count(*),"
-    " (SELECT count(*) FROM series WHERE local > 0), coalesce(sum(local), 0) FROM studies WHERE local > 0"
-)
 
 
 class CatalogueReader:
@@ -85,22 +82,30 @@ class CatalogueReader:
         condition = patients_that_fit(filter, places)
         return [row[0] for row in self._rows(_PATIENT_ROWS.format(condition.sql), condition.values)]
 
+    def row_now(self, row: int) -> int:
+        """Return the key of a person whose key may have been given up: the person turned out to be another one."""
+        rows = self._rows(ROW_NOW, (row,))
+        return int(rows[0][0]) if rows else row
+
     def patients(self, rows: Sequence[int]) -> list[PatientRow]:
         """Return persons by key, in the order asked for; those that are gone are left out."""
         people = {row_id: Patient(*values) for row_id, *values in self._rows_in(_PATIENTS, rows)}
         counts = {patient: (count, local) for patient, count, local in self._rows_in(_STUDY_COUNTS, people)}
         marks = [*self._rows_in(_SERVERS_BY_MARK, people), *self._rows_in(_SERVERS_BY_STUDY, people)]
         servers = _grouped(sorted(set(marks)))
+        shared = {row[0] for row in self._rows_in(SHARED_IDS, {p.patient_id for p in people.values()} - {""})}
         found = []
         for row_id in rows:
             if row_id in people:
                 studies, local = counts.get(row_id, (0, 0))
                 names = tuple(name for name, *_ in servers.get(row_id, ()))
-                found.append(PatientRow(row_id, people[row_id], studies, local > 0, names))
+                patient = people[row_id]
+                found.append(PatientRow(row_id, patient, studies, local > 0, names, patient.patient_id in shared))
         return found
 
     def studies(self, patient_row: int, filter: QueryFilter, places: Places) -> list[StudyRow]:
         """Return the studies of a person in these places, newest first; ``matches`` tells which fit."""
+        patient_row = self.row_now(patient_row)
         people = self._rows_in(_PATIENTS, [patient_row])
         if not people:
             return []
@@ -154,7 +159,7 @@ class CatalogueReader:
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return how many patients, studies, series and instances are here."""
-        for patients, studies, series, instances in self._rows(_TOTALS):
+        for patients, studies, series, instances in self._rows(LOCAL_TOTALS):
             return patients, studies, series, instances
         return 0, 0, 0, 0
 

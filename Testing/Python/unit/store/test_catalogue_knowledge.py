@@ -118,7 +118,7 @@ def test_a_query_after_a_query_completes_too(catalogue):
         ([Patient("4711")], 1),
         ([Patient(" 4711", "DOE^JANE^^")], 1),
         ([Patient("4711", "Doe^Jane", issuer="H")], 1),
-        ([Patient("4711", "Doe^Jane", issuer="H"), Patient("4711", "Doe^Jane", issuer="K")], 2),
+        ([Patient("4711", "Doe^Jane", issuer="H"), Patient("4711", "Doe^Jane", issuer="K")], 3),
         ([Patient("4711", "Doe^John")], 2),
         ([Patient("4711", "Doe^Jane", "19700102")], 2),
         ([Patient("4712", "Doe^Jane", "19700101")], 2),
