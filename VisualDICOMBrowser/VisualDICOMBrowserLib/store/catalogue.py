@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
 from . import catalogue_schema
-from .catalogue_connection import CatalogueConnection
+from .catalogue_mirror import CatalogueMirror
 from .catalogue_people import SHARED_IDS, find_patient, note_patient, row_now, said_text, settle
 from .catalogue_records import (
     LOCAL_TOTALS,
     SEPARATOR,
+    LocalFile,
     LocalInstance,
     add_found_instances,
     add_local,
     add_series,
     add_study,
     clear_intents,
+    note_unmirrored,
     set_meta,
     settling,
 )
@@ -33,15 +34,7 @@ from .sqlite import LIST, fetch_in
 __all__ = ["Catalogue", "LocalFile", "LocalInstance"]
 
 
-@dataclass(frozen=True)
-class LocalFile:
-    """Where the file of a local instance lies."""
-
-    instance: Instance
-    file: str
-
-
-class Catalogue(CatalogueConnection):
+class Catalogue(CatalogueMirror):
     """Reads and writes the catalogue; made by :meth:`open`.
 
     :ivar writable: False if another engine writes it.
@@ -141,26 +134,11 @@ class Catalogue(CatalogueConnection):
         with self._writing() as db:
             with settling(db, series=series_uids, instances=sop_uids):
                 add_local(db, items)
+            note_unmirrored(db, sop_uids)
             if settled:
                 clear_intents(db, sop_uids, "receive")
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
-
-    def replace_local(self, items: Sequence[LocalInstance], stamp: str) -> None:
-        """Mirror the local content anew: what is not in ``items`` is not local, unless its row is still to come."""
-        with self._writing(scrub=True) as db:
-            gone = [
-                row[0]
-                for row in db.execute(
-                    "SELECT sop_uid FROM instances WHERE file IS NOT NULL"
-                    " AND sop_uid NOT IN (SELECT sop_uid FROM intents WHERE kind = 'receive')"
-                ).fetchall()
-            ]
-            sop_uids = [item.instance.sop_uid for item in items]
-            with settling(db, instances=[*gone, *sop_uids], series={i.series.series_uid for i in items}, dropping=True):
-                fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", gone)  # noqa: S608
-                add_local(db, items)
-            set_meta(db, "ctk_stamp", stamp)
 
     def remove_local(self, sop_uids: Sequence[str], stamp: str | None = None) -> None:
         """Forget that instances are local, and whatever nobody else has.
@@ -169,6 +147,7 @@ class Catalogue(CatalogueConnection):
         :meth:`add_local`.
         """
         with self._writing(scrub=True) as db:
+            note_unmirrored(db, sop_uids)
             with settling(db, instances=sop_uids, dropping=True):
                 fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", sop_uids)  # noqa: S608
             clear_intents(db, sop_uids, "unlink")
@@ -177,11 +156,6 @@ class Catalogue(CatalogueConnection):
                 set_meta(db, "ctk_stamp", stamp)
         if self._path is not None:
             catalogue_schema.drop_set_aside(self._path)
-
-    @property
-    def ctk_stamp(self) -> str:
-        """The state of ``ctkDICOM.sql`` that was mirrored last."""
-        return self._meta("ctk_stamp")
 
     # Intents
 

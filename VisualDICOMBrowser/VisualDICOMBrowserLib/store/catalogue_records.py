@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..domain.filters import plain_day
-from ..domain.model import Instance, Series, Study
-from ..domain.people import completed, same_person
+from ..domain.model import Instance, Patient, Series, Study
+from ..domain.people import completed, name_group, same_person
 from .catalogue_people import said_of, said_text, search_key, settle
 from .sqlite import LIST, fetch_in
 
@@ -27,6 +27,14 @@ class LocalInstance:
 
     study: Study
     series: Series
+    instance: Instance
+    file: str
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """Where the file of a local instance lies; ``file`` is its stored name."""
+
     instance: Instance
     file: str
 
@@ -82,28 +90,45 @@ def add_local(db: sqlite3.Connection, items: Sequence[LocalInstance]) -> None:
         add_study(db, study, local=True)
     for series in {item.series.series_uid: item.series for item in items}.values():
         add_series(db, series, local=True)
-    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_values(item.instance, item.file) for item in items])
+    add_images(db, items)
 
 
-def add_study(db: sqlite3.Connection, study: Study, *, local: bool) -> None:
-    """Add a study, or complete it; what a file says of the patient is noted, and what a server says is not."""
+def add_images(db: sqlite3.Connection, images: Iterable[LocalInstance | LocalFile]) -> None:
+    """Add instances whose files are here, or complete them."""
+    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_values(image.instance, image.file) for image in images])
+
+
+def add_study(db: sqlite3.Connection, study: Study, *, local: bool, from_rows: bool = False) -> None:
+    """Add a study, or complete it; what a file says of the patient is noted, and what a server says is not.
+
+    :param from_rows: it is not the file that says it, but a row of the ctkDICOM database.
+    """
     values = (study.date, study.time, study.description, study.accession_number, study.study_id)
     lists = (SEPARATOR.join(study.modalities), SEPARATOR.join(study.sop_classes))
     keys = (plain_day(study.date), search_key(study.description), search_key(study.accession_number))
     db.execute(_ADD_STUDY[local], (study.study_uid, *values, *lists, *keys))
     if local:
-        _note_said_here(db, study)
+        ((known,),) = db.execute("SELECT said FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchall()
+        said = _by_row(known, study.patient) if from_rows else _by_file(known, study.patient)
+        if said != known:
+            db.execute("UPDATE studies SET said = ? WHERE study_uid = ?", (said, study.study_uid))
 
 
-def _note_said_here(db: sqlite3.Connection, study: Study) -> None:
-    """Note what a file says of the patient: of files that contradict one another, the first is right, as for CTK."""
-    (known,) = db.execute("SELECT said FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchone()
-    said = said_text(study.patient)
-    if known and known != said:
-        first = said_of(known)
-        said = said_text(completed(first, [study.patient])) if same_person(first, study.patient) else known
-    if said != known:
-        db.execute("UPDATE studies SET said = ? WHERE study_uid = ?", (said, study.study_uid))
+def _by_file(known: str, patient: Patient) -> str:
+    """Return what is said here once a file says this: of files that contradict each other, the first is right."""
+    if not known:
+        return said_text(patient)
+    first = said_of(known)
+    return said_text(completed(first, [patient])) if same_person(first, patient) else known
+
+
+def _by_row(known: str, patient: Patient) -> str:
+    """Return what is said here once a row says this. CTK tells persons by ID and name alone, and keeps no issuer."""
+    if known:
+        file = said_of(known)
+        if (file.patient_id, name_group(file.name, 0)) == (patient.patient_id.strip(), name_group(patient.name, 0)):
+            patient = completed(replace(file, sex=patient.sex), [patient, file])
+    return said_text(patient)
 
 
 def add_series(db: sqlite3.Connection, series: Series, *, local: bool) -> None:
@@ -201,6 +226,17 @@ def _column(db: sqlite3.Connection, statement: str, values: Iterable[str]) -> li
 
 
 # The rest
+
+
+def note_unmirrored(db: sqlite3.Connection, sop_uids: Iterable[str]) -> None:
+    """Note the studies of instances as changed here, beside the ctkDICOM database."""
+    fetch_in(db, _NOTE_UNMIRRORED, sop_uids)
+
+
+_NOTE_UNMIRRORED = (
+    "INSERT OR IGNORE INTO unmirrored SELECT DISTINCT study_uid FROM instances JOIN series USING (series_uid)"  # noqa: S608
+    f" WHERE sop_uid IN {LIST}"
+)
 
 
 def clear_intents(db: sqlite3.Connection, sop_uids: Iterable[str], kind: str) -> None:

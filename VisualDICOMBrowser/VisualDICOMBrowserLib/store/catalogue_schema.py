@@ -76,6 +76,11 @@ CREATE TABLE study_servers (
 CREATE TABLE series_servers (
     series_uid TEXT, server TEXT, instance_count INTEGER, PRIMARY KEY (series_uid, server)) WITHOUT ROWID;
 
+-- What of the ctkDICOM database was mirrored, see ctk_parts; studies are UIDs, one a line.
+CREATE TABLE mirrored (part TEXT PRIMARY KEY, digest TEXT NOT NULL, studies TEXT NOT NULL);
+-- Studies that this program changed here since then, whatever the parts say.
+CREATE TABLE unmirrored (study_uid TEXT PRIMARY KEY) WITHOUT ROWID;
+
 -- Work on files that a crash may interrupt: see catalogue.Catalogue.add_intents.
 CREATE TABLE intents (
     sop_uid TEXT, kind TEXT NOT NULL, file TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (sop_uid, kind))

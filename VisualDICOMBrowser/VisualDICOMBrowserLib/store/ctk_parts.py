@@ -1,0 +1,146 @@
+"""A ctkDICOM database in parts, so that those can be found that were changed.
+
+Rows that lie together in a table are a part. Its digest covers all that the mirror reads of the rows, so that no change
+is ever missed; SQLite puts the text together, which is far quicker than to hand out the rows. Each statement is short,
+like all that are run on this database, which another program may be writing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from .ctk_content import CtkContent
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table of CTK.
+
+    :ivar rows: how many row numbers make a part.
+    :ivar read: the text that is made of a row, of all that the mirror reads.
+    :ivar among: which rows count.
+    :ivar studies: the studies that rows have to do with.
+    """
+
+    rows: int
+    read: str
+    among: str
+    studies: str
+
+
+def _text(*columns: str) -> str:
+    return " || char(31) || ".join(f"coalesce({column}, '')" for column in columns)
+
+
+_TABLES: Mapping[str, _Table] = {
+    "Images": _Table(
+        4096,
+        _text("SOPInstanceUID", "SeriesInstanceUID", "Filename"),
+        "Filename <> ''",
+        "SELECT DISTINCT s.StudyInstanceUID FROM Images t JOIN Series s USING (SeriesInstanceUID)",
+    ),
+    "Series": _Table(
+        512,
+        _text(
+            *("SeriesInstanceUID", "StudyInstanceUID", "SeriesNumber", "Modality"),
+            *("SeriesDescription", "BodyPartExamined"),
+        ),
+        "1",
+        "SELECT DISTINCT StudyInstanceUID FROM Series t",
+    ),
+    "Studies": _Table(
+        128,
+        _text(
+            *("StudyInstanceUID", "PatientsUID", "StudyID", "StudyDate", "StudyTime"),
+            *("StudyDescription", "AccessionNumber"),
+        ),
+        "1",
+        "SELECT StudyInstanceUID FROM Studies t",
+    ),
+    "Patients": _Table(
+        64,
+        _text("UID", "PatientID", "PatientsName", "PatientsBirthDate", "PatientsSex"),
+        "1",
+        "SELECT s.StudyInstanceUID FROM Patients t JOIN Studies s ON s.PatientsUID = t.UID",
+    ),
+}
+
+
+def read_parts(connection: sqlite3.Connection, lock: Callable[[], AbstractContextManager[None]]) -> dict[str, str]:
+    """Return the digests of all parts that have rows, by the names of the parts.
+
+    :param lock: entered for each statement.
+    """
+    return {
+        f"{name} {part}": digest
+        for name, table in _TABLES.items()
+        for part, digest in _digests(connection, name, table, lock)
+    }
+
+
+def _digests(
+    connection: sqlite3.Connection, name: str, table: _Table, lock: Callable[[], AbstractContextManager[None]]
+) -> Iterator[tuple[int, str]]:
+    next_row = f"SELECT min(rowid) FROM {name} WHERE rowid >= ?"  # noqa: S608 - our own names, here and below
+    digest = (
+        f"SELECT CAST(group_concat(text, char(30)) AS BLOB) FROM (SELECT {table.read} AS text FROM {name}"  # noqa: S608
+        f" WHERE rowid >= ? AND rowid < ? AND {table.among} ORDER BY rowid)"
+    )
+    first = -(1 << 63)
+    while True:
+        with lock():
+            ((row,),) = connection.execute(next_row, (first,)).fetchall()
+            if row is None:
+                return
+            part = row // table.rows
+            first = min((part + 1) * table.rows, (1 << 63) - 1)
+            ((content,),) = connection.execute(digest, (max(row, part * table.rows), first)).fetchall()
+        if content is not None:
+            yield part, hashlib.blake2b(content, digest_size=16).hexdigest()
+        if row == first:
+            return
+
+
+def studies_in(connection: sqlite3.Connection, parts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the UIDs of the studies that the rows of each part have to do with."""
+    found = {}
+    for name in parts:
+        table, part = name.split()
+        rows = _TABLES[table].rows
+        statement = f"{_TABLES[table].studies} WHERE t.rowid BETWEEN ? AND ?"
+        values = (int(part) * rows, min((int(part) + 1) * rows - 1, (1 << 63) - 1))
+        found[name] = [str(row[0]) for row in connection.execute(statement, values).fetchall()]
+    return found
+
+
+def parts_of(content: CtkContent) -> dict[str, str]:
+    """Return what :func:`read_parts` does, of what was read already: each study is a part, named by its UID."""
+    patients = {patient.uid: patient for patient in content.patients}
+    said = {study.study_uid: [repr((study, patients[study.patient_uid]))] for study in content.studies}
+    studies = {series.series_uid: series.study_uid for series in content.series}
+    for series in content.series:
+        said[series.study_uid].append(repr(series))
+    for image in content.images:
+        said[studies[image.series_uid]].append(repr(image))
+    return {uid: hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest() for uid, lines in said.items()}
+
+
+def content_among(content: CtkContent, study_uids: Iterable[str]) -> CtkContent:
+    """Return what there is of studies in what was read already."""
+    wanted = set(study_uids)
+    holders = {study.patient_uid for study in content.studies if study.study_uid in wanted}
+    # Where the objects have no patient ID, CTK writes the UID of a study.
+    wanted.update(patient.patient_id for patient in content.patients if patient.uid in holders)
+    studies = tuple(study for study in content.studies if study.study_uid in wanted)
+    series = tuple(series for series in content.series if series.study_uid in wanted)
+    patients, series_uids = {study.patient_uid for study in studies}, {one.series_uid for one in series}
+    return CtkContent(
+        tuple(patient for patient in content.patients if patient.uid in patients),
+        studies,
+        series,
+        tuple(image for image in content.images if image.series_uid in series_uids),
+    )
