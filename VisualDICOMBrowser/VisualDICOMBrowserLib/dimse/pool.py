@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ..domain.cancel import CancelToken
+from ..domain.protocol_log import note
 from ..domain.servers import Server
 from .association import Association
 from .contexts import Proposal
@@ -63,6 +64,8 @@ class AssociationPool:
         try:
             if association is None:
                 association = Association.open(server, wanted, token)
+            else:
+                note(f"An association with {server.name} is used again, which was kept since its last use.")
             try:
                 with association.used_with(token):
                     yield association
@@ -74,9 +77,19 @@ class AssociationPool:
                 self._busy.remove(server)
         self._give_back(server, wanted, association)
 
-    def make_room(self, server: Server) -> None:
-        """Release what lies idle for a server, for somebody who connects to it past the pool."""
-        self._end(lambda idle: _address(idle.server) == _address(server))
+    @contextmanager
+    def request_new(self, server: Server, proposals: Sequence[Proposal], token: CancelToken) -> Iterator[Association]:
+        """Lend an association that nobody had before and nobody gets afterwards, counted like the others.
+
+        :raises PeerError: see :meth:`.Association.request`.
+        """
+        self._take(server, ())
+        try:
+            with Association.request(server, proposals, token) as association:
+                yield association
+        finally:
+            with self._changed:
+                self._busy.remove(server)
 
     def keep_only(self, servers: Collection[Server]) -> None:
         """Release what belongs to servers that are not among these any more, with these settings; now or after use."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..dimse.association import Association
 from ..dimse.contexts import Proposal
 from ..dimse.negotiation import AcceptedContext
+from ..dimse.pool import Associate
 from ..dimse.store import (
     Outgoing,
     StoreAnswer,
@@ -33,6 +34,7 @@ from ..domain.errors import (
     PeerError,
     StorageError,
 )
+from ..domain.protocol_log import note, note_progress
 from ..domain.results import Failure, SendResult
 from ..domain.servers import Server
 from ..domain.uids import is_standard_uid
@@ -86,6 +88,7 @@ class Delivery:
 
     :param parcels: gives the files, once.
     :param check: ask the server afterwards whether it lists what it confirmed.
+    :param associate: where associations come from.
     :ivar sent: confirmed instances, and the server's warning, or an empty text.
     :ivar failed: instances that are not going to be sent, and why.
     :ivar rejected: files without an instance that could be sent.
@@ -96,6 +99,7 @@ class Delivery:
     server: Server
     parcels: Callable[[], Iterable[Parcel]]
     check: bool = False
+    associate: Associate = Association.request
     sent: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     rejected: list[Failure] = field(default_factory=list)
@@ -162,7 +166,7 @@ class Delivery:
     def _warnings(self) -> Iterator[str]:
         if self.problem:
             yield f"{self.server.name}: {self.problem}"
-        words = [warning for warning in self.sent.values() if warning]
+        words = [warning for warning in list(self.sent.values()) if warning]  # it may just be growing
         for warning in dict.fromkeys(words):
             yield f"{self.server.name}, {words.count(warning)} instances: {warning}."
         if self._twice:
@@ -171,7 +175,7 @@ class Delivery:
     def _ask(self, token: CancelToken) -> None:
         """Ask what the server lists; why it cannot be asked is told, since all has been sent."""
         try:
-            self.listed = listed_by(self.server, [self._file(uid) for uid in self.sent], token)
+            self.listed = listed_by(self.server, [self._file(uid) for uid in self.sent], token, self.associate)
         except PeerError as error:
             if error.retryable:
                 raise
@@ -238,6 +242,8 @@ class _Attempt:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+        sent, failed = len(self._delivery.sent), len(self._delivery.failed)
+        note(f"Of {self._total} instances {sent} are confirmed by now, and {failed} are not going to be sent.")
 
     def run(self, files: Sequence[OutgoingFile]) -> None:
         """Send what is left, in as few associations as the number of its kinds allows.
@@ -259,7 +265,8 @@ class _Attempt:
         waiting, converted = list(items), list[_Item]()
         while waiting:
             try:
-                with Association.request(self._delivery.server, proposals, self._token) as association:
+                with self._delivery.associate(self._delivery.server, proposals, self._token) as association:
+                    note(f"C-STORE of {len(waiting)} instances.")
                     while waiting and not association.is_over:
                         self._token.check()
                         item = waiting.pop(0)
@@ -323,6 +330,7 @@ class _Attempt:
         if answer.taken:
             delivery.sent[sop_uid] = answer.words if answer.warned else ""
             delivery.bytes += item.file.size
+            note_progress(f"{len(delivery.sent)} of {self._total} instances are confirmed.")
             self._report()
         elif answer.is_transient:
             delivery.note_trouble(sop_uid)
@@ -334,6 +342,7 @@ class _Attempt:
 
     def _refuse(self, item: _Item, reason: str) -> None:
         self._delivery.failed[item.file.sop_uid] = reason
+        note(f"Instance {item.file.sop_uid}: {reason}")
         self._report()
 
     def _report(self) -> None:

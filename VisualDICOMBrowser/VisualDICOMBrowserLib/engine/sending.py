@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .runner import Task
 
 #: Deliveries that are remembered, so that a retry sends only what is missing.
 _MAX_REMEMBERED = 100
+#: Instances and files that a result names: it has to cross the pipe, and somebody is to read it.
+MAX_NAMED = 1000
 
 
 class Sending:
@@ -54,6 +57,14 @@ class Sending:
         require_pynetdicom()
         return self._begin(*_of_paths(paths), server, verify)[0].job_id
 
+    def result(self, job_id: str) -> SendResult:
+        """See :meth:`.Engine.send_result`."""
+        known = self._deliveries.get(job_id)
+        if known is None:
+            raise UsageError("It is not known any more what this job has sent.")
+        result = known.result()
+        return replace(result, failed=result.failed[:MAX_NAMED], rejected=result.rejected[:MAX_NAMED])
+
     def _of_target(self, target: Target) -> tuple[Callable[[], Iterable[Parcel]], dict[str, Any]]:
         if not self._core.store.catalogue.local_files(target.level, target.uids):
             raise UsageError("Nothing of that is on this computer.")
@@ -71,12 +82,16 @@ class Sending:
     def _begin(
         self, parcels: Callable[[], Iterable[Parcel]], params: Mapping[str, Any], server: str, verify: bool
     ) -> tuple[JobHandle, Delivery]:
-        delivery = Delivery(self._core.configuration.server(server), parcels, check=verify)
+        delivery = self._delivery(server, parcels, check=verify)
         handle = self._core.jobs.submit(
             JobKind.SEND, partial(_attempt, delivery), server=server, params={**params, "verify": verify}
         )
         self._remember(handle.job_id, delivery)
         return handle, delivery
+
+    def _delivery(self, server: str, parcels: Callable[[], Iterable[Parcel]], *, check: bool) -> Delivery:
+        associate = self._core.associations.request_new
+        return Delivery(self._core.configuration.server(server), parcels, check=check, associate=associate)
 
     def _wait(self, handle: JobHandle, delivery: Delivery, token: CancelToken | None) -> SendResult:
         outcome = self._core.jobs.wait(handle, token)
@@ -96,9 +111,7 @@ class Sending:
             known.server = self._core.configuration.server(job.server or "")
             known.renew()
             return partial(_attempt, known)
-        delivery = Delivery(
-            self._core.configuration.server(job.server or ""), self._parcels_of(job), check=bool(job.params["verify"])
-        )
+        delivery = self._delivery(job.server or "", self._parcels_of(job), check=bool(job.params["verify"]))
         self._remember(job.job_id, delivery)
         return partial(_attempt, delivery)
 
