@@ -32,11 +32,16 @@ def same_person(one: Patient, other: Patient) -> bool:
 
 def is_tellable(record: Patient) -> bool:
     """Tell whether a record says enough to be compared with others: an ID, or name and birth date."""
-    return same_person(record, record)
+    if record.patient_id.strip():
+        return True
+    facts = _facts(record)
+    return bool(facts[_DAY]) and any(facts[column] for column in _GROUPS)
 
 
 def grouped(records: Sequence[Patient]) -> list[list[int]]:
     """Return who is one person, as places in ``records``, by the rule above."""
+    if len(records) < 2:
+        return [[place] for place in range(len(records))]
     groups: dict[int, list[int]] = {}
     for place, agreeing in enumerate(_agreeing(records)):
         groups.setdefault(agreeing | 1 << place, []).append(place)

@@ -85,35 +85,36 @@ def read_parts(connection: sqlite3.Connection, lock: Callable[[], AbstractContex
 def _digests(
     connection: sqlite3.Connection, name: str, table: _Table, lock: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[tuple[int, str]]:
-    next_row = f"SELECT min(rowid) FROM {name} WHERE rowid >= ?"  # noqa: S608 - our own names, here and below
+    next_row = f"SELECT min(rowid) FROM {name} WHERE rowid > ?"  # noqa: S608 - our own names, here and below
     digest = (
         f"SELECT CAST(group_concat(text, char(30)) AS BLOB) FROM (SELECT {table.read} AS text FROM {name}"  # noqa: S608
-        f" WHERE rowid >= ? AND rowid < ? AND {table.among} ORDER BY rowid)"
+        f" WHERE rowid BETWEEN ? AND ? AND {table.among} ORDER BY rowid)"
     )
-    first = -(1 << 63)
-    while True:
+    with lock():
+        ((row,),) = connection.execute(f"SELECT min(rowid) FROM {name}").fetchall()  # noqa: S608
+    while row is not None:
+        part = row // table.rows
+        first, last = _row_numbers(table, part)
         with lock():
-            ((row,),) = connection.execute(next_row, (first,)).fetchall()
-            if row is None:
-                return
-            part = row // table.rows
-            first = min((part + 1) * table.rows, (1 << 63) - 1)
-            ((content,),) = connection.execute(digest, (max(row, part * table.rows), first)).fetchall()
+            ((content,),) = connection.execute(digest, (first, last)).fetchall()
+            ((row,),) = connection.execute(next_row, (last,)).fetchall()
         if content is not None:
             yield part, hashlib.blake2b(content, digest_size=16).hexdigest()
-        if row == first:
-            return
+
+
+def _row_numbers(table: _Table, part: int) -> tuple[int, int]:
+    """Return the first and the last row number that a part may have."""
+    return max(part * table.rows, -(1 << 63)), min((part + 1) * table.rows - 1, (1 << 63) - 1)
 
 
 def studies_in(connection: sqlite3.Connection, parts: Iterable[str]) -> dict[str, list[str]]:
     """Return the UIDs of the studies that the rows of each part have to do with."""
     found = {}
     for name in parts:
-        table, part = name.split()
-        rows = _TABLES[table].rows
-        statement = f"{_TABLES[table].studies} WHERE t.rowid BETWEEN ? AND ?"
-        values = (int(part) * rows, min((int(part) + 1) * rows - 1, (1 << 63) - 1))
-        found[name] = [str(row[0]) for row in connection.execute(statement, values).fetchall()]
+        table = _TABLES[name.split()[0]]
+        statement = f"{table.studies} WHERE t.rowid BETWEEN ? AND ?"
+        rows = connection.execute(statement, _row_numbers(table, int(name.split()[1]))).fetchall()
+        found[name] = [str(row[0]) for row in rows]
     return found
 
 

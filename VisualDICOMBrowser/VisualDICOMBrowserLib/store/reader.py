@@ -23,7 +23,8 @@ from .sqlite import LIST, DamagedDatabase, fetch_in, storage_errors
 _PATIENCE_S = 0.1
 _MAX_RECORDS = 4_000
 
-_PATIENT_ROWS = "SELECT p.id FROM patients p WHERE {} ORDER BY p.sort_name, p.patient_id, p.id"
+_PATIENT_ROWS = "SELECT p.id FROM patients p WHERE {} AND {} ORDER BY p.sort_name, p.patient_id, p.id LIMIT ?"
+_AFTER = "(p.sort_name, p.patient_id, p.id) > (SELECT sort_name, patient_id, id FROM patients WHERE id = ?)"
 _PATIENTS = f"SELECT id, patient_id, name, birth_date, sex, issuer FROM patients WHERE id IN {LIST}"  # noqa: S608
 _STUDY_COUNTS = f"SELECT patient, count(*), max(local) FROM studies WHERE patient IN {LIST} GROUP BY patient"  # noqa: S608
 _SERVERS_BY_MARK = f"SELECT patient, server FROM patient_servers WHERE patient IN {LIST}"  # noqa: S608
@@ -73,14 +74,21 @@ class CatalogueReader:
             self._connection.close()
         self._connection = self._identity = None
 
-    def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
+    def patient_rows(
+        self, filter: QueryFilter, places: Places, *, limit: int | None = None, after: int | None = None
+    ) -> list[int]:
         """Return the keys of the persons that fit, sorted by name.
 
         All conditions hold for one and the same study, which is in one of the places; a person of whom no study is
         known fits if nothing is asked of studies. ``filter.limit`` is for servers, not for this.
+
+        :param limit: at most so many.
+        :param after: only those that come after this person; nobody if it is gone.
         """
         condition = patients_that_fit(filter, places)
-        return [row[0] for row in self._rows(_PATIENT_ROWS.format(condition.sql), condition.values)]
+        statement = _PATIENT_ROWS.format(condition.sql, "1" if after is None else _AFTER)
+        values = (*condition.values, *([] if after is None else [after]), -1 if limit is None else limit)
+        return [row[0] for row in self._rows(statement, values)]
 
     def row_now(self, row: int) -> int:
         """Return the key of a person whose key may have been given up: the person turned out to be another one."""

@@ -198,6 +198,11 @@ def test_everybody_with_an_id_is_himself(one):
     assert same_person(one, one) or not one.patient_id.strip()
 
 
+@given(_PATIENTS)
+def test_who_can_be_told_from_others_is_who_agrees_with_himself(one):
+    assert is_tellable(one) == same_person(one, one)
+
+
 @pytest.mark.parametrize(
     ("name", "index", "group"),
     [("Doe^Jane", 0, "doe^jane"), ("Doe^Jane", 1, ""), ("A=B^c^^=D ", 1, "b^c"), ("A=B=C=D", 2, "c"), ("", 0, ""),
