@@ -169,7 +169,7 @@ _REMOVE = (
 
 def _changes(store: LocalStore, size: Size) -> dict[str, float]:
     series = [f"{study_uid(number)}.{at}" for number in range(100, 120) for at in range(1, 6)]
-    new, gone = iter(samples(_REPETITIONS)), iter(range(1000, size.studies))
+    new, gone = iter(samples(_REPETITIONS)), iter(range(200, size.studies))
 
     def remove() -> None:
         store.remove(Target(Level.STUDY, (study_uid(next(gone)),)))

@@ -47,10 +47,7 @@ def patients_that_fit(query: QueryFilter, places: Places) -> Condition:
     What is asked of studies has to hold for one and the same study, which is in one of the places.
     """
     studies = _studies_that_fit(query, places)
-    if query.needs_study_level:
-        there = _patients_of(studies)
-    else:
-        there = ALWAYS if _everywhere(places) else _any([_patients_of(studies), _patient_at(places)])
+    there = _patients_of(studies) if query.needs_study_level else _patients_at(places)
     if query.text:
         accession = _all([studies, _key("t.accession_key", query.text)])
         there = _any([_all([_text(query), there]), _patients_of(accession)])
@@ -130,8 +127,17 @@ def _study_at(places: Places) -> Condition:
     return _any([marked, Condition("t.local > 0")]) if places.here else marked
 
 
-def _patient_at(places: Places) -> Condition:
-    return _server(places).within("p.id IN (SELECT x.patient FROM patient_servers x WHERE ")
+def _patients_at(places: Places) -> Condition:
+    """Return the condition that a person has something there; many have, so looking from person to person ends soon."""
+    if _everywhere(places):
+        return ALWAYS
+    here = [Condition("EXISTS (SELECT 1 FROM studies t WHERE t.patient = p.id AND t.local > 0)")] if places.here else []
+    server = _server(places)
+    if server is NEVER:
+        return _any(here)
+    studies = "EXISTS (SELECT 1 FROM studies t JOIN study_servers x USING (study_uid) WHERE t.patient = p.id AND "
+    alone = "EXISTS (SELECT 1 FROM patient_servers x WHERE x.patient = p.id AND "
+    return _any([*here, server.within(studies), server.within(alone)])
 
 
 def _server(places: Places) -> Condition:

@@ -23,6 +23,7 @@ CREATE TABLE patients (
     birth_date TEXT NOT NULL, sex TEXT NOT NULL, sort_name TEXT NOT NULL, id_key TEXT NOT NULL,
     search_text TEXT NOT NULL);
 CREATE INDEX patients_by_id ON patients (patient_id);
+CREATE INDEX patients_by_id_key ON patients (id_key);
 CREATE INDEX patients_by_name ON patients (sort_name, patient_id);
 
 -- Keys of persons who turned out to be somebody with another key.

@@ -87,7 +87,8 @@ class CatalogueReader:
         """
         condition = patients_that_fit(filter, places)
         statement = _PATIENT_ROWS.format(condition.sql, "1" if after is None else _AFTER)
-        values = (*condition.values, *([] if after is None else [after]), -1 if limit is None else limit)
+        place = () if after is None else (after,)
+        values: tuple[str | int, ...] = (*condition.values, *place, -1 if limit is None else limit)
         return [row[0] for row in self._rows(statement, values)]
 
     def row_now(self, row: int) -> int:
