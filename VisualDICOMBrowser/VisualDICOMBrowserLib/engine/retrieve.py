@@ -16,6 +16,7 @@ from ..domain.model import Level, Target
 from ..domain.protocol_log import note
 from ..domain.results import Failure, RetrieveResult
 from ..domain.servers import Server
+from ..jobs.description import Missing
 from ..store.local import LocalStore
 from .plan import CountedBy, Plan, SeriesPlan, make_plan
 
@@ -54,6 +55,7 @@ class Retrieval:
 
     :param strategy: how instances come from it.
     :param once: do not try again if the server is out of reach: others have what is wanted, it may have more.
+    :param one_of_many: others are asked too, so that to have nothing is an answer like any other.
     :param associate: where associations come from.
     :ivar plan: what the server announced, once it was asked.
     :ivar received: SOP Instance UIDs that came and were stored.
@@ -67,6 +69,7 @@ class Retrieval:
     store: LocalStore
     plan: Plan | None = None
     once: bool = False
+    one_of_many: bool = False
     associate: Associate = Association.request
     received: set[str] = field(default_factory=set)
     bytes: int = 0
@@ -122,6 +125,20 @@ class Retrieval:
         here = {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.SERIES, [uid])}
         return here | self._named.get(uid, set())
 
+    @property
+    def announced(self) -> int:
+        """How many instances the server announced of the whole plan, as far as it is known by now."""
+        return sum(max(self.requested(one), len(one.instances)) for one in self._planned)
+
+    def missing(self) -> Missing:
+        """Return what is announced and not here."""
+        uids = [uid for one in self._planned for uid in sorted(self.known(one) - self.here(one))]
+        return Missing.of(uids, self.announced - sum(len(self.here(one)) for one in self._planned))
+
+    @property
+    def _planned(self) -> Sequence[SeriesPlan]:
+        return self.plan.series if self.plan is not None else ()
+
     def here(self, series: SeriesPlan) -> set[str]:
         """Return those of :meth:`known` that are on this computer, readable, and in this series."""
         known = self.known(series)
@@ -134,8 +151,7 @@ class Retrieval:
 
     def unseen(self) -> set[str]:
         """Return what is here of the whole plan but has no row yet."""
-        series = self.plan.series if self.plan is not None else ()
-        return self.store.unseen(uid for one in series for uid in self.known(one))
+        return self.store.unseen(uid for one in self._planned for uid in self.known(one))
 
     def elsewhere(self, series: SeriesPlan, sop_uids: Iterable[str]) -> set[str]:
         """Return instances that are here, but in another series: their UIDs were given out twice."""
