@@ -10,6 +10,7 @@ from typing import Protocol
 from ..dimse.association import Association
 from ..dimse.get import GetOutcome
 from ..dimse.pool import Associate
+from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError
 from ..domain.model import Level, Target
@@ -165,11 +166,13 @@ class Retrieval:
         :param could_not: what to say of instances that the server names as failed.
         """
         uid = series.series.series_uid
-        rejected = [sop_uid for sop_uid, _ in outcome.rejected]
-        self._named.setdefault(uid, set()).update(outcome.received, outcome.failed_uids, rejected)
-        if outcome.announced is not None and not series.instances:
-            self._announced[uid] = max(self._announced.get(uid, 0), outcome.announced)
-        for sop_uid, error in outcome.rejected:
+        rejected = [(sop_uid, error) for sop_uid, error in outcome.rejected if sop_uid]
+        named = self._named.setdefault(uid, set())
+        named.update(outcome.received, outcome.failed_uids, (sop_uid for sop_uid, _ in rejected))
+        if not series.instances:
+            announced = max(outcome.announced or 0, _at_least(outcome, len(named)))
+            self._announced[uid] = max(self._announced.get(uid, 0), announced)
+        for sop_uid, error in rejected:
             self.reasons[sop_uid] = str(error)
         self.note_refusal(outcome.failed_uids, f"{could_not} (status 0x{outcome.status:04X}).")
 
@@ -185,6 +188,18 @@ class Retrieval:
             (s.described for s in plan.series),
             (i for s in plan.series for i in s.instances.values()),
         )
+
+
+def _at_least(outcome: GetOutcome, named: int) -> int:
+    """Return how many instances there must be by the end of a request, for servers that give no counts.
+
+    :param named: how many came, or are named as failed.
+    """
+    category = codes.category(outcome.status)
+    if category is codes.StatusCategory.PENDING:
+        return 0  # it came to no end
+    whole = category is codes.StatusCategory.SUCCESS or outcome.failed_uids
+    return named if whole else named + 1
 
 
 def _announced(plan: Plan, server: Server) -> str:
@@ -272,6 +287,8 @@ def _warnings(retrievals: Sequence[Retrieval]) -> Iterator[str]:
         name = retrieval.server.name
         if retrieval.problem:
             yield f"{name}: {retrieval.problem}"
+        if retrieval.plan is not None and retrieval.plan.cut_off:
+            yield f"{name} did not list all that it has; there may be more than what was asked for."
         for plan in retrieval.plan.series if retrieval.plan is not None else ():
             reason = retrieval.reasons.get(plan.series.series_uid)
             if reason and len(retrieval.here(plan)) < max(1, retrieval.requested(plan)):
@@ -285,6 +302,6 @@ def _warnings(retrievals: Sequence[Retrieval]) -> Iterator[str]:
 
 def _is_uncertain(retrievals: Sequence[Retrieval]) -> bool:
     """Tell whether there may be more: something was not found, or a server that may have it could not be asked."""
-    if _absent(retrievals):
+    if _absent(retrievals) or any(r.plan is not None and r.plan.cut_off for r in retrievals):
         return True
     return retrievals[0].target.level is Level.PATIENT and any(r.plan is None for r in retrievals)
