@@ -22,7 +22,7 @@ _SIZES = tuple(ThumbnailSize)
 _NARROW = 760
 _LOAD_WIDTH = 80
 _GAP = 8
-_MARK = 18
+_MARK = 16
 
 
 class PatientHeader(qt.QWidget):
