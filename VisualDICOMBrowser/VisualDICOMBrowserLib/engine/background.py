@@ -10,7 +10,7 @@ from ..dimse.library import require_pynetdicom
 from ..domain.errors import PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
-from ..jobs.description import JobKind
+from ..jobs.description import JobKind, Priority
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from .core import Core
@@ -28,7 +28,7 @@ class BackgroundFetching:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], *, ahead: bool) -> list[str]:
         """See :meth:`.Engine.fetch`."""
         self._core.store.require_writable()
         wanted = [(uid, sources_of_series(self._core, uid)) for uid in dict.fromkeys(series_uids)]
@@ -36,18 +36,20 @@ class BackgroundFetching:
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
         require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
-        return [self._begin(uid, sources) for uid, sources in wanted]
+        priority = Priority.VISIBLE_STUDY if ahead else Priority.USER
+        return [self._begin(uid, sources, priority) for uid, sources in wanted]
 
-    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy]) -> str:
+    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], priority: Priority) -> str:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
         target = Target(Level.SERIES, (series_uid,))
         retrieval = Retrieval(sources[0], target, self._core.store, associate=self._core.associations.request)
-        task = partial(self._fetch, retrieval, sources[1:])
+        task = partial(self._fetch, retrieval, sources[1:], priority)
         params = job_params(self._core.store.catalogue, target)
-        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].server.name, params=params).job_id
+        name = sources[0].server.name
+        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=name, params=params, priority=priority).job_id
 
     def _fetch(
-        self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], context: JobContext
+        self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], priority: Priority, context: JobContext
     ) -> Outcome | Unfinished:
         problem: PeerError | None = None
         try:
@@ -57,9 +59,15 @@ class BackgroundFetching:
                 return broken_off(retrieval, error)
             error.retryable = False  # not with this server
             problem = error
-        return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, problem))
+        return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, priority, problem))
 
-    def _end(self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], problem: PeerError | None) -> Outcome:
+    def _end(
+        self,
+        retrieval: Retrieval,
+        others: Sequence[RetrieveStrategy],
+        priority: Priority,
+        problem: PeerError | None,
+    ) -> Outcome:
         """Return what a try came to, and have the next server asked for the rest.
 
         :param problem: why it broke off.
@@ -69,7 +77,7 @@ class BackgroundFetching:
             self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
-        self._begin(retrieval.target.uids[0], others)
+        self._begin(retrieval.target.uids[0], others, priority)
         return replace(outcome, reason=f"{outcome.reason} {others[0].server.name} is asked next.")
 
     def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:

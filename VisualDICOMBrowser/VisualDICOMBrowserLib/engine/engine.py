@@ -339,15 +339,16 @@ class Engine(JobDesk):
         """
         return self._fetching.retrieve(target, server, token)
 
-    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], ahead: bool = False) -> list[str]:
         """Have series fetched, one job each, and return the jobs' ids without waiting.
 
         Of the servers that said they have a series, the next is asked for what the one before did not provide.
 
+        :param ahead: nobody asked for them yet: what the user asks for goes first.
         :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._background.fetch(series_uids)
+        return self._background.fetch(series_uids, ahead=ahead)
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None
