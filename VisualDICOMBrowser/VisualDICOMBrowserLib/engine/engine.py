@@ -84,6 +84,7 @@ from .hosted_rows import HostedRows
 from .job_desk import JobDesk
 from .job_queue import CatalogueJobQueue
 from .left_over import LeftOver
+from .listener_job import ListenerJob
 from .listening import Listening, OpenListener
 from .local_actions import LocalActions
 from .runner import JobRunner
@@ -157,6 +158,8 @@ class Engine(JobDesk):
         self._hosted = HostedRows(self._core)
         self._left_over = LeftOver(self._queue, self._jobs, ours=not self.read_only)
         self._actions.finish_removals()
+        self._listener_job = ListenerJob(self._jobs, listening)
+        self._events.subscribe(self._listener_job.hear)
         if listen:
             listening.begin()
 
@@ -275,7 +278,9 @@ class Engine(JobDesk):
         :raises UsageError: it cannot listen there.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._core.listening.listen(settings, token, ready)
+        stop = CancelToken()
+        with token.calling(stop.cancel), self._listener_job.stopped_by(stop.cancel):
+            return self._core.listening.listen(settings, stop, ready)
 
     # Finding
 
