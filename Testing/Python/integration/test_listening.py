@@ -48,8 +48,8 @@ def test_four_senders_at_once(engine: Engine, tmp_path: Path):
     groups = [make_ct_series(tmp_path / str(n), 15, 100_000, study=n) for n in range(1, 5)]
     with listening(engine) as listened:
         assert sent(*(storescu(listened.port, files) for files in groups)) == [0] * 4
-        assert all(all_here(engine, files) for files in groups)
     result = listened.end()
+    assert all(all_here(engine, files) for files in groups)
     assert (result.associations, result.stored, result.duplicates, result.failed) == (4, 60, 0, 0)
     assert result.studies == {files[0].study_uid for files in groups}
     assert result.bytes > 60 * 100_000

@@ -14,10 +14,11 @@ from ..domain.errors import Unwanted, VisualDicomError
 from ..domain.listener import CallRecord
 from ..domain.protocol_log import ProtocolLog, current_log
 from ..domain.servers import Server
+from ..store.files import PartFile
 from ..store.headers import Header
 from ..store.local import LocalStore
 from ..store.receive import Receiver
-from ..store.writer import Batch
+from ..store.writer import Batch, Pending
 
 
 @dataclass(eq=False)
@@ -26,7 +27,7 @@ class Expectation:
 
     :ivar server: who was asked. They may come from any address of its host, or under its AE title.
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
-    :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
+    :ivar arrived: called with the SOP Instance UID of each that is here, its rows included; on any thread.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
     :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
@@ -143,9 +144,10 @@ class Arrival:
             raise Unwanted("An instance came that nobody had asked for.")
         self._uids = ("", "")
         self._length = 0
+        self._is_safe = False
         self._batch = Batch()
         store, title = visitor.store, visitor.caller.calling_aet
-        self._file = Receiver(store.folder, store.writer, self._batch, title, self._check).open(incoming)
+        self._file = Receiver(store.folder, store.writer, self._batch, title, self._check, self._keep).open(incoming)
 
     def write(self, data: memoryview) -> None:
         """See :class:`..dimse.storing.InstanceSink`."""
@@ -169,6 +171,11 @@ class Arrival:
             raise Unwanted("An instance came that nobody had asked for.")
         self._uids = (header.study_uid, header.sop_uid)
 
+    def _keep(self, pending: Pending, part: PartFile) -> bool:
+        """Have it safe, and its rows soon; what is here already is compared by the writer instead."""
+        self._is_safe = self._visitor.store.safekeeping.keep(pending, part, self._tell_wishes)
+        return self._is_safe
+
     def finish(self) -> None:
         """Have it safe; see :class:`..dimse.storing.InstanceSink`."""
         try:
@@ -180,13 +187,18 @@ class Arrival:
             self._visitor.note(error)
             raise
         self._count()
+        if not self._is_safe:
+            self._tell_wishes()
+
+    def _tell_wishes(self) -> None:
+        """Tell whoever asked for the instance that it is here."""
         for expectation in self._wished:
             expectation.note(self._uids[1], self._length)
 
     def _count(self) -> None:
         record = self._visitor.record
         record.studies.add(self._uids[0])
-        record.stored += len(self._batch.stored)
+        record.stored += len(self._batch.stored) + self._is_safe
         record.duplicates += len(self._batch.duplicates)
 
     def discard(self) -> None:
