@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -204,24 +203,16 @@ def parts(engine: Engine) -> Iterator[Path]:
     return engine._store.folder.root.rglob("*.part")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount a small disk")
-def test_a_full_disk_is_told_and_the_rest_stays_right(tmp_path: Path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(disk)], check=False).returncode:
-        pytest.skip("A small disk cannot be mounted here.")
+def test_a_full_disk_is_told_and_the_rest_stays_right(tmp_path: Path, small_disk: tuple[Path, object]):
     files = make_ct_series(tmp_path / "files", 24, 500_000)
-    try:
-        with Engine(disk / "database", tmp_path / "config.json") as engine:
-            with listening(engine) as listened:
-                statuses = one_by_one(listened.port, files)
-            assert statuses[0] == 0
-            assert set(statuses) == {0, 0xA700}
-            kept = [file for file, status in zip(files, statuses, strict=True) if status == 0]
-            assert all_here(engine, kept)
-            assert engine.verify().ok
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    with Engine(small_disk[0] / "database", tmp_path / "config.json") as engine:
+        with listening(engine) as listened:
+            statuses = one_by_one(listened.port, files)
+        assert statuses[0] == 0
+        assert set(statuses) == {0, 0xA700}
+        kept = [file for file, status in zip(files, statuses, strict=True) if status == 0]
+        assert all_here(engine, kept)
+        assert engine.verify().ok
 
 
 def test_idle_strangers_do_not_keep_a_sender_out(engine: Engine, tmp_path: Path):
@@ -273,6 +264,37 @@ def test_a_port_that_is_taken_and_a_folder_that_is_held_are_named(bench: Any, be
             second._core.listening.expecting(expected(1)).__enter__()
 
 
+def test_calls_are_remembered_with_what_came_and_why_others_were_refused(engine: Engine, tmp_path: Path):
+    files = make_ct_series(tmp_path / "files", 2, 20_000)
+    only = ListenerSettings(AET, 0, HOST, (AllowedPeer("STORESCU", "*"),), unsolicited=True)
+    heard: list[Any] = []
+    engine.subscribe(lambda name, _, data: heard.append(data) if name == "caller-refused" else None)
+    with listening(engine, only) as listened:
+        assert sent(storescu(listened.port, files)) == [0]
+        for title in ("STRANGER", "STRANGER"):
+            with calling(listened.port) as peer:
+                assert ask(peer, called=AET, title=title) == kit.AssociateReject(1, 1, 3)
+        stranger, sender = engine.calls()
+        assert (sender["aet"], sender["admitted"], sender["over"], sender["stored"]) == ("STORESCU", True, True, 2)
+        assert (stranger["aet"], stranger["admitted"], stranger["times"]) == ("STRANGER", False, 2)
+        assert stranger["reason"] == "Nobody of this AE title at this address is allowed to call."
+    assert heard[-1] == stranger
+
+
+def test_while_somebody_sends_it_is_told_how_far_that_is(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = make_ct_series(tmp_path / "files", 3, 20_000)
+    monkeypatch.setattr("VisualDICOMBrowserLib.engine.reception._REPORT_S", 0.0)
+    told: list[tuple[int, bool]] = []
+    engine.subscribe(
+        lambda name, _, data: told.append((data["stored"], data["over"])) if name == "association" else None
+    )
+    with listening(engine) as listened:
+        assert sent(storescu(listened.port, files)) == [0]
+    assert told == [(0, False), (1, False), (2, False), (3, False), (3, True)]
+
+
 def test_the_settings_are_kept_and_followed(bench: Any):
     port = free_port()
     settings = ListenerSettings(AET, port, HOST, (AllowedPeer("A B", "host.example"),), True, enabled=True)
@@ -282,6 +304,7 @@ def test_the_settings_are_kept_and_followed(bench: Any):
         engine.set_listener(settings)
         status = engine.listener()
         assert (status.open, status.address, status.port, status.problem) == (True, HOST, port, "")
+        assert status.reachable_at == (HOST,)
     with Engine(bench.database, bench.config) as engine:
         assert engine.listener().settings == settings
         assert not engine.listener().open  # for a command, nobody shall be able to call

@@ -30,8 +30,9 @@ name                   subject              data
                                             removal, series that are here for the first time
 ``servers-changed``    ``servers``          ``{}``, when the configuration changed
 ``listener-changed``   ``listener``         ``{}``, when others can call from now on, or no more
-``association``        ``association N``    an association that somebody else asked for, when it begins and ends:
-                                            :class:`.CallRecord`
+``association``        ``association N``    an association that somebody else asked for, when it begins and ends, and
+                                            now and then meanwhile: :class:`.CallRecord`
+``caller-refused``     ``listener``         somebody did not get in: :class:`.CallRecord`
 ``index-wanted``       ``index``            ``{"files", "urgent"}``: files wait for rows: :meth:`.Engine.index_batch`
 ``removal-wanted``     ``removal``          ``{"series"}``: rows are in the way: :meth:`.Engine.series_to_remove`
 =====================  ===================  =========================================================================
@@ -67,7 +68,6 @@ from ..domain.server_import import ServerImport
 from ..domain.servers import Server
 from ..domain.views import ElementPage, FrameView, Stack
 from ..imaging.children import Decoder
-from ..jobs.description import JobRecord
 from ..jobs.job import JobTransition
 from ..jobs.queue import InMemoryJobQueueStore
 from ..jobs.retry import RetryStrategy
@@ -81,6 +81,7 @@ from .core import Core, Events, Subscriber
 from .fetching import Fetching
 from .finding import Finding
 from .hosted_rows import HostedRows
+from .job_desk import JobDesk
 from .job_queue import CatalogueJobQueue
 from .left_over import LeftOver
 from .listening import Listening, OpenListener
@@ -92,7 +93,7 @@ from .thumbnails import drop_outdated
 from .viewing import Viewer
 
 
-class Engine:
+class Engine(JobDesk):
     """See the module.
 
     :param database: the database folder; made if need be.
@@ -192,53 +193,6 @@ class Engine:
         """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
         return self._events.subscribe(callback)
 
-    def jobs(self) -> list[JobRecord]:
-        """Return the jobs of this engine, oldest first."""
-        return self._jobs.records()
-
-    def job_log(self, job_id: str) -> dict[str, Any]:
-        """Return what happened to a job on the network, and why: ``{"lines": [{"at", "text"}], "dropped"}``.
-
-        The newest 500 lines, the oldest first; ``at`` is in seconds since 1970, ``dropped`` counts older ones.
-        No line holds patient data. A job that stays in the queue on disk keeps its log there until it is cleared.
-
-        :raises UsageError: there is no such job.
-        """
-        return self._left_over.log(job_id)
-
-    def cancel_job(self, job_id: str) -> bool:
-        """Ask a job to stop; it has within 2 seconds. False if it had ended.
-
-        :raises UsageError: there is no such job.
-        """
-        return self._jobs.cancel(job_id)
-
-    def retry_job(self, job_id: str) -> None:
-        """Queue a retrieve or an import again that failed, fell short or was cancelled: it does what is missing.
-
-        :raises UsageError: there is no such job, or it cannot be retried.
-        """
-        self._jobs.retry(job_id)
-
-    def clear_jobs(self) -> list[str]:
-        """Forget the jobs that have ended, and return their ids."""
-        cleared = self._jobs.clear()
-        if not self.read_only:
-            self._queue.delete_ended()
-        return cleared
-
-    def unfinished_jobs(self) -> list[JobRecord]:
-        """Return retrieves and imports that an earlier engine on this folder left unfinished, oldest first."""
-        return self._left_over.records()
-
-    def resume_jobs(self) -> list[str]:
-        """Queue again what :meth:`unfinished_jobs` returns, and return the jobs' ids; nothing is fetched twice."""
-        return self._left_over.resume()
-
-    def drop_jobs(self) -> list[str]:
-        """Forget what :meth:`unfinished_jobs` returns, and return the jobs' ids; what they had brought stays."""
-        return self._left_over.forget()
-
     # Servers
 
     def servers(self) -> list[Server]:
@@ -290,6 +244,14 @@ class Engine:
         :raises UsageError: the configuration cannot be read.
         """
         return self._core.listening.status()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return what came of the calls of others, the newest first, as :meth:`.CallRecord.to_dict` writes it.
+
+        They are all associations that stand, and the last 20 calls that are over or were refused; who is refused again
+        and again for one reason is there once, counted.
+        """
+        return self._core.listening.calls()
 
     def set_listener(self, settings: ListenerSettings) -> None:
         """Keep and follow other settings. Associations that stand are ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,9 @@ from ..store.local import LocalStore
 from ..store.receive import Receiver
 from ..store.writer import Batch, Pending
 
+#: Seconds between two reports of how far an association is.
+_REPORT_S = 0.5
+
 
 @dataclass(eq=False)
 class Expectation:
@@ -28,6 +31,8 @@ class Expectation:
     :ivar server: who was asked. They may come from any address of its host, or under its AE title.
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
     :ivar arrived: called with the SOP Instance UID of each that is here, its rows included; on any thread.
+    :ivar refused: called with that and the error, on the thread of the connection, for what came from the server and was
+        not kept.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
     :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
@@ -38,6 +43,7 @@ class Expectation:
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
     arrived: Callable[[str], None] = lambda _: None
+    refused: Callable[[str, VisualDicomError], None] = lambda *_: None
     last_byte: float = field(default_factory=time.monotonic)
     bytes: int = 0
     log: ProtocolLog | None = field(default_factory=current_log)
@@ -72,7 +78,10 @@ class Desk(Protocol):
         """Return a number for an association."""
 
     def tell(self, record: CallRecord) -> None:
-        """Tell that an association began or ended."""
+        """Tell that an association began, how far it is, or that it ended."""
+
+    def tell_refusal(self, caller: Caller, reason: str) -> None:
+        """Tell that somebody did not get in."""
 
 
 class Reception:
@@ -93,6 +102,10 @@ class Reception:
             return None
         return Visitor(self._desk, self._store, caller, may_push=allowed and self._unsolicited)
 
+    def turned_away(self, caller: Caller, reason: str) -> None:
+        """See :class:`..dimse.listener.Reception`."""
+        self._desk.tell_refusal(caller, reason)
+
 
 class Visitor:
     """A :class:`..dimse.listener.Guest`: keeps what it may leave, and the account of it."""
@@ -103,6 +116,7 @@ class Visitor:
         self.caller = caller
         self.may_push = may_push
         self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address, caller.secured)
+        self._told_at = time.monotonic()
         desk.tell(self.record)
         self._tell_askers("has called us")
 
@@ -111,16 +125,25 @@ class Visitor:
             if expectation.log is not None:
                 expectation.log.note(f"{self.caller.calling_aet} at {self.caller.address} {what}.")
 
+    def tell_progress(self) -> None:
+        """Tell how far it is, now and then."""
+        now = time.monotonic()
+        if now - self._told_at >= _REPORT_S:
+            self._told_at = now
+            self.desk.tell(self.record)
+
     def open(self, incoming: Incoming) -> Arrival:
         """See :class:`..dimse.storing.StoreHandler`."""
         try:
             return Arrival(self, incoming)
         except VisualDicomError as error:
-            self.note(error)
+            self.note(incoming.sop_uid, error, self.desk.expected_from(self.caller))
             raise
 
-    def note(self, error: VisualDicomError) -> None:
-        """Count an instance that was not kept."""
+    def note(self, sop_uid: str, error: VisualDicomError, wished: Iterable[Expectation]) -> None:
+        """Count an instance that was not kept, and tell those who may have asked for it."""
+        for expectation in wished:
+            expectation.refused(sop_uid, error)
         if isinstance(error, Unwanted):
             self.record.refused += 1
         else:
@@ -142,7 +165,7 @@ class Arrival:
         self._wished = visitor.desk.expected_from(visitor.caller)
         if not self._wished and not visitor.may_push:
             raise Unwanted("An instance came that nobody had asked for.")
-        self._uids = ("", "")
+        self._sop_uid, self._study_uid = incoming.sop_uid, ""
         self._length = 0
         self._is_safe = False
         self._batch = Batch()
@@ -157,7 +180,7 @@ class Arrival:
         try:
             self._file.write(data)
         except VisualDicomError as error:
-            self._visitor.note(error)
+            self._visitor.note(self._sop_uid, error, self._wished)
             raise
 
     def _touch(self) -> None:
@@ -169,7 +192,7 @@ class Arrival:
         self._wished = [one for one in self._wished if one.names(header)]
         if not self._wished and not self._visitor.may_push:
             raise Unwanted("An instance came that nobody had asked for.")
-        self._uids = (header.study_uid, header.sop_uid)
+        self._study_uid = header.study_uid
 
     def _keep(self, pending: Pending, part: PartFile) -> bool:
         """Have it safe, and its rows soon; what is here already is compared by the writer instead."""
@@ -184,7 +207,7 @@ class Arrival:
             for _, error in self._batch.failed:
                 raise error
         except VisualDicomError as error:
-            self._visitor.note(error)
+            self._visitor.note(self._sop_uid, error, self._wished)
             raise
         self._count()
         if not self._is_safe:
@@ -193,13 +216,14 @@ class Arrival:
     def _tell_wishes(self) -> None:
         """Tell whoever asked for the instance that it is here."""
         for expectation in self._wished:
-            expectation.note(self._uids[1], self._length)
+            expectation.note(self._sop_uid, self._length)
 
     def _count(self) -> None:
         record = self._visitor.record
-        record.studies.add(self._uids[0])
+        record.studies.add(self._study_uid)
         record.stored += len(self._batch.stored) + self._is_safe
         record.duplicates += len(self._batch.duplicates)
+        self._visitor.tell_progress()
 
     def discard(self) -> None:
         """See :class:`..dimse.storing.InstanceSink`."""
