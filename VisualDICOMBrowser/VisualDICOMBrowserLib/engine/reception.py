@@ -31,8 +31,7 @@ class Expectation:
     :ivar server: who was asked. They may come from any address of its host, or under its AE title.
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
     :ivar arrived: called with the SOP Instance UID of each that is here, its rows included; on any thread.
-    :ivar refused: called with that and the error, on the thread of the connection, for what came from the server and was
-        not kept.
+    :ivar refused: called with that and the error, on the thread of the connection, for what came and was not kept.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
     :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
