@@ -107,7 +107,7 @@ def test_what_a_server_is_asked_to_move_arrives_and_the_port_closes(bench: Any, 
             keys.append(f"SeriesInstanceUID={files[0].series_uid}")
             done = subprocess.run([*move, *(w for key in keys for w in ("-k", key))], timeout=60, check=False)
             assert done.returncode == 0
-            assert sorted(came) == sorted(file.sop_uid for file in files)
+        assert sorted(came) == sorted(file.sop_uid for file in files)
         assert wish.last_byte > before
         assert all_here(engine, files)
         assert not engine.listener().open

@@ -195,7 +195,8 @@ class Arrival:
 
     def _keep(self, pending: Pending, part: PartFile) -> bool:
         """Have it safe, and its rows soon; what is here already is compared by the writer instead."""
-        self._is_safe = self._visitor.store.safekeeping.keep(pending, part, self._tell_wishes)
+        then = self._tell_wishes if self._wished else None
+        self._is_safe = self._visitor.store.safekeeping.keep(pending, part, then)
         return self._is_safe
 
     def finish(self) -> None:

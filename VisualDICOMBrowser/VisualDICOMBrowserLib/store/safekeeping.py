@@ -9,11 +9,12 @@ is, and :meth:`Safekeeping.take_up` goes on with it at the next start.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..domain.errors import BadData, StorageError, VisualDicomError
@@ -28,8 +29,9 @@ _log = logging.getLogger(__name__)
 
 #: Most instances that are safe and wait for their rows; whoever brings more waits too.
 _MOST_OWED = 512
-#: Most instances that get their rows together.
+#: Most instances that get their rows together, and how long the first of them may wait for the others, in seconds.
 _GROUP_LENGTH = 128
+_GATHER_S = 0.2
 #: When to try again after a failure, in seconds; then always after the last.
 _RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
@@ -79,14 +81,15 @@ class SafeFile:
 class _Owed:
     """An instance that is safe.
 
-    :ivar then: called when it has its rows.
+    :ivar then: called when it has its rows; None if nobody waits for them.
     :ivar alone: whether to store it by itself: in a group with others something could not be stored.
     """
 
     pending: Pending
     file: SafeFile
-    then: Callable[[], None]
+    then: Callable[[], None] | None
     alone: bool = False
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def sop_uid(self) -> str:
@@ -119,10 +122,10 @@ class Safekeeping:
         self._thread: threading.Thread | None = None
         self._unsynced_parents: tuple[Path, ...] = (folder.dicom_folder, folder.root)  # perhaps made just now
 
-    def keep(self, pending: Pending, part: PartFile, then: Callable[[], None]) -> bool:
+    def keep(self, pending: Pending, part: PartFile, then: Callable[[], None] | None) -> bool:
         """Have an instance safe before this returns; False if something of it is here, so that it has to be compared.
 
-        :param then: called on another thread when its rows are there.
+        :param then: called on another thread when its rows are there, which are written at once; None if nobody waits.
         :raises StorageError: it cannot be kept; the sender may try again.
         """
         sop_uid = pending.header.sop_uid
@@ -150,7 +153,7 @@ class Safekeeping:
             final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
             file = SafeFile(path, final)
             self._claimed.add(header.sop_uid)
-            self._enqueue(_Owed(Pending(header, file, final, ""), file, lambda: None))
+            self._enqueue(_Owed(Pending(header, file, final, ""), file, None))
         self.settle()
 
     def settle(self) -> None:
@@ -214,10 +217,12 @@ class Safekeeping:
     def _enqueue(self, owed: _Owed) -> None:
         with self._changed:
             self._waiting.append(owed)
+            self._urged |= owed.then is not None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="vdb-safekeeping", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if self._urged or len(self._waiting) in (1, _GROUP_LENGTH):  # else it wakes in time by itself
+                self._changed.notify_all()
 
     # On the thread that asks for rows
 
@@ -228,8 +233,8 @@ class Safekeeping:
     def _take_group(self) -> list[_Owed]:
         """Wait until there is something to do; nothing tells to end."""
         with self._changed:
-            while not self._closing and not (self._waiting and self._is_due()):
-                self._changed.wait(max(0.0, self._retry_at - time.monotonic()) if self._waiting else None)
+            while not self._closing and (left := self._due_in()) > 0:
+                self._changed.wait(None if math.isinf(left) else left)
             if self._closing and self._problem is not None:
                 return []
             self._urged = False
@@ -240,8 +245,14 @@ class Safekeeping:
                     break
             return group
 
-    def _is_due(self) -> bool:
-        return self._problem is None or self._urged or time.monotonic() >= self._retry_at
+    def _due_in(self) -> float:
+        """Return the seconds until something is to be done; infinity if nothing is."""
+        if not self._waiting:
+            return math.inf
+        if self._urged or (self._problem is None and len(self._waiting) >= _GROUP_LENGTH):
+            return 0.0
+        at = self._retry_at if self._problem is not None else self._waiting[0].since + _GATHER_S
+        return at - time.monotonic()
 
     def _store(self, group: Sequence[_Owed]) -> None:
         batch = Batch()
@@ -262,9 +273,9 @@ class Safekeeping:
             self._failed(left, failed.get(left[0].sop_uid, error))
 
     def _settled(self, group: Sequence[_Owed]) -> None:
-        for owed in group:
+        for then in (owed.then for owed in group if owed.then is not None):
             try:
-                owed.then()
+                then()
             except Exception as error:
                 # What is stored is stored, and the rest must be.
                 _log.error("Whoever waits for rows failed: %s", type(error).__name__)

@@ -102,7 +102,7 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     return batch
 
 
-def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] = lambda: None) -> Batch:
+def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:
     """Have a store confirm instances before it writes their rows, as the listener does."""
     batch = Batch()
     receiver = Receiver(

@@ -124,8 +124,8 @@ def test_while_rows_cannot_be_written_the_files_stay_and_nothing_more_is_confirm
     store.safekeeping.settle()
     with pytest.raises(StorageError, match="cannot be entered in the database yet: The database is locked"):
         keep_safe(store, [Sample(number=2)])
-    assert len(names(store.folder)) == 1
-    assert store.catalogue.intents("receive") == []
+    wait_until(lambda: len(names(store.folder)) == 1, what="the file to be back")
+    wait_until(lambda: store.catalogue.intents("receive") == [], what="the end of another attempt")
     assert store.verify().ok
     in_the_way.error = None
     store.safekeeping.settle()
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_taken_back_is_found_where_it_lies(
     monkeypatch.setattr(store_safekeeping.SafeFile, "take_back", fail)
     keep_safe(store, [ONE])
     store.safekeeping.settle()
-    assert names(store.folder) == []
+    wait_until(lambda: names(store.folder) == [], what="the file to have its name")
     in_the_way.error = None
     store.safekeeping.settle()
     assert store.verify().ok
