@@ -271,7 +271,7 @@ def _confirmed_until_killed(folder: DatabaseFolder, source: Path, turn: int, cou
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_whatever_was_confirmed_before_a_crash_is_here_after_it(folder: DatabaseFolder, tmp_path: Path):
     confirmed: set[str] = set()
-    for turn, count in enumerate((1, 2, 5, 13, 30, 47)):
+    for turn, count in enumerate((1, 7, 30)):
         confirmed |= _confirmed_until_killed(folder, tmp_path / "source", turn * 1000, count)
         assert assert_at_rest(folder) >= confirmed
-    assert len(confirmed) >= 98
+    assert len(confirmed) >= 38
