@@ -229,6 +229,9 @@ def _import(options: argparse.Namespace) -> _Result:
         unsubscribe = session.engine.subscribe(_Progress("files"))
         result = session.engine.import_paths(options.paths, options.link, token=session.token)
         unsubscribe()
+    if result.not_kept:
+        _say(f"Error: {result.shortfall} The same command takes in the rest.")
+        return EXIT_FAILED, result.to_dict()
     if not result.imported and not result.duplicates:
         _say("Error: None of the files is a DICOM object that could be imported.")
         return EXIT_FAILED, result.to_dict()

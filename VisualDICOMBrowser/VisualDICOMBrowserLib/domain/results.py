@@ -82,7 +82,8 @@ class ImportResult:
     :ivar files: files looked at.
     :ivar imported: instances that are new in the database.
     :ivar duplicates: files whose instance was already there.
-    :ivar rejected: files that are not (whole) DICOM objects, or could not be read.
+    :ivar rejected: files that are not (whole) DICOM objects, or could not be read or kept.
+    :ivar not_kept: those of the rejected that are right, and could not be kept: there is no room, for example.
     """
 
     files: int
@@ -90,6 +91,13 @@ class ImportResult:
     duplicates: int
     rejected: tuple[Failure, ...]
     seconds: float
+    not_kept: tuple[Failure, ...] = ()
+
+    @property
+    def shortfall(self) -> str:
+        """A sentence on what could not be kept, empty if there is nothing of that."""
+        reasons = " ".join(dict.fromkeys(failure.reason for failure in self.not_kept))
+        return f"{len(self.not_kept)} of {self.files} files could not be kept: {reasons}" if reasons else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of ``import --json``."""

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import UsageError
+from ..domain.errors import InternalError, UsageError
 from ..domain.model import Target
 from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResult, VerifyResult
 from ..jobs.description import JobDescription, JobKind
-from ..jobs.job import JobContext
+from ..jobs.job import JobContext, Outcome
+from ..jobs.states import JobState
 from ..store.exporter import Exporter
 from ..store.importer import Importer, exists
 from .core import Core
@@ -36,17 +37,20 @@ class LocalActions:
 
         params = {"paths": [str(path) for path in paths], "link": link}
         work = partial(self._import, paths, link)
-        result: ImportResult = self._core.jobs.do(JobKind.IMPORT, work, params=params, token=token)
-        return result
+        jobs = self._core.jobs
+        outcome = jobs.wait(jobs.submit(JobKind.IMPORT, work, params=params), token)
+        if not isinstance(outcome.result, ImportResult):
+            raise outcome.error or InternalError(outcome.reason)
+        return outcome.result
 
-    def _import(self, paths: Sequence[Path], link: bool, context: JobContext) -> ImportResult | Unfinished:
+    def _import(self, paths: Sequence[Path], link: bool, context: JobContext) -> Outcome | Unfinished:
         store = self._core.store
         importer = Importer(store, link=link, token=context.token, progress=context.progress)
         try:
             result = importer.run(paths)
         finally:
             self._core.tell_catalogue()
-        return when_seen(store, store.unseen(importer.stored), lambda: importer.without_refused(result))
+        return when_seen(store, store.unseen(importer.stored), lambda: _outcome(importer.without_refused(result)))
 
     def _retry_import(self, job: JobDescription) -> Task:
         """Begin an import anew; what is here already is not copied again."""
@@ -107,3 +111,8 @@ class LocalActions:
         """See :meth:`.Engine.verify`."""
         result: VerifyResult = self._core.jobs.do(JobKind.VERIFY, lambda _: self._core.store.verify(), token=token)
         return result
+
+
+def _outcome(result: ImportResult) -> Outcome:
+    """End a job: what could not be kept is wanted still, and a retry takes it in."""
+    return Outcome(result, JobState.INCOMPLETE if result.not_kept else JobState.COMPLETED, result.shortfall)

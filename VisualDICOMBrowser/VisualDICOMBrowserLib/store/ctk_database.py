@@ -201,7 +201,9 @@ def _open_main(folder: DatabaseFolder, read_only: bool, opened: list[sqlite3.Con
         raise StorageError("There is no DICOM database in the folder.")
     connection = _connect(folder, path, read_only, opened)
     with storage_errors():
-        if not read_only and not _tables(connection):
+        if not _tables(connection):
+            if read_only:
+                raise StorageError("There is no DICOM database in the folder.")
             ctk_schema.create_main(connection)
         _check_version(connection)
         if not read_only:

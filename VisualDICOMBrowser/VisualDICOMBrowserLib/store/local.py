@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, FolderInUse, StorageError, UsageError
+from ..domain.errors import BadData, DiskFull, FolderInUse, LocalError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RemoveResult, UndoResult, VerifyResult
 from . import catalogue_schema, mirror, recovery
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _INTENTS = ("receive", "remove", "unlink")
 _SECOND_LOOKS = 2
+_NO_ROOM = "The disk is full: this can be looked at, and changed when there is room and the program is started again."
 # Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
 _INSTANCE_PART = f".dcm{PART_SUFFIX}"
 
@@ -40,8 +41,8 @@ _INSTANCE_PART = f".dcm{PART_SUFFIX}"
 class LocalStore:
     """Opens a database folder for the engine; made by :meth:`open`.
 
-    :ivar read_only: True if another engine holds the folder, or the caller wanted it so.
-    :ivar held_by: a sentence on who holds it, empty if it is ours.
+    :ivar read_only: True if another engine holds the folder, the disk is full, or the caller wanted it so.
+    :ivar held_by: a sentence on who holds it, empty if nobody else does.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class LocalStore:
         lock: FolderLock,
         rows: LocalRows,
         catalogue: Catalogue,
-        held_by: str,
+        why_not: LocalError | None,
         keeper: RowKeeper | None,
         host: HostLink | None = None,
     ) -> None:
         self.folder = folder
         self.catalogue = catalogue
-        self.held_by = held_by
+        self.held_by = str(why_not) if isinstance(why_not, FolderInUse) else ""
+        self._why_not = why_not
         self.read_only = not lock.held
         self.host = host
         self._lock = lock
@@ -75,7 +77,7 @@ class LocalStore:
 
     @classmethod
     def open(cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None) -> LocalStore:
-        """Open a folder, made if need be; where another engine holds it, for reading only.
+        """Open a folder, made if need be; where another engine holds it, or the disk is full, for reading only.
 
         :param host: given if another program keeps the rows.
         :raises SchemaMismatch: a database of another version or program.
@@ -83,33 +85,40 @@ class LocalStore:
         """
         folder = DatabaseFolder(root, owns_all=host is not None)
         lock = FolderLock(folder)
-        held_by = ""
+        why_not: LocalError | None = None
         if not read_only:
             try:
                 lock.acquire()
             except FolderInUse as error:
-                held_by = str(error)
+                why_not = error
         try:
-            return cls._opened(folder, lock, held_by, host)
+            return cls._opened(folder, lock, why_not, host)
+        except DiskFull:
+            lock.release()
+            with suppress(LocalError):  # what is here can be looked at all the same
+                return cls._opened(folder, lock, DiskFull(_NO_ROOM), host)
+            raise
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _opened(cls, folder: DatabaseFolder, lock: FolderLock, held_by: str, host: HostPlan | None) -> LocalStore:
+    def _opened(
+        cls, folder: DatabaseFolder, lock: FolderLock, why_not: LocalError | None, host: HostPlan | None
+    ) -> LocalStore:
         with ExitStack() as opened:
             ctk, rows = _rows_of(folder, lock.held, host)
             opened.callback(rows.close)
             if not lock.held:
                 catalogue = Catalogue.open(folder.catalogue, read_only=True)
                 opened.callback(catalogue.close)
-                store = cls(folder, lock, rows, catalogue, held_by, None)
+                store = cls(folder, lock, rows, catalogue, why_not, None)
                 store.refresh()
             else:
                 recovery.sweep(folder.incoming_folder)
                 catalogue, keeper, link = _catalogue_in_agreement(folder, ctk, rows, host)
                 opened.callback(catalogue.close)
-                store = cls(folder, lock, rows, catalogue, held_by, keeper, link)
+                store = cls(folder, lock, rows, catalogue, why_not, keeper, link)
                 store._begin()
             opened.pop_all()
             return store
@@ -156,7 +165,10 @@ class LocalStore:
         """Return quietly if this store may write.
 
         :raises FolderInUse: it may not; the sentence says who holds the folder.
+        :raises DiskFull: there was no room when it was opened.
         """
+        if self.read_only and isinstance(self._why_not, DiskFull):
+            raise DiskFull(str(self._why_not))
         if self.read_only:
             raise FolderInUse(self.held_by or "The database folder was opened for reading only.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ..domain.errors import BadData, StorageError
+from ..domain.errors import BadData, DiskFull, StorageError
 
 BUSY_TIMEOUT_S = 5.0
 #: Values in one statement; SQLite's oldest limit on variables is 999.
@@ -78,7 +78,7 @@ def _in_words(error: sqlite3.Error) -> StorageError:
     if "locked" in text:
         return StorageError("The database is locked by another program.", retryable=True)
     if "full" in text:
-        return StorageError("The disk is full.")
+        return DiskFull()
     if "readonly" in text:
         return StorageError("No permission to write the database.")
     if "unable to open" in text:
