@@ -134,6 +134,10 @@ class Orthanc(PeerProcess):
         body = json.dumps({"AET": ae_title, "Host": host, "Port": port, "UseDicomTls": tls}).encode()
         self._rest("PUT", f"/modalities/{name}", body)
 
+    def set_default_encoding(self, name: str) -> None:
+        """Change ``DefaultEncoding``, in which answers to C-FIND are written."""
+        self._rest("PUT", "/tools/default-encoding", name.encode())
+
     def get(self, path: str) -> Any:
         """Ask the REST interface and return its JSON answer."""
         return json.loads(self._rest("GET", path))

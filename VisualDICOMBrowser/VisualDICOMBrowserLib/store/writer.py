@@ -109,10 +109,14 @@ class Batch:
 
 @dataclass(eq=False)
 class _Entry:
-    """An instance in the queue, settled once."""
+    """An instance in the queue, settled once.
+
+    :ivar twins: the same instance again in the same group, which fares as this one does.
+    """
 
     pending: Pending
     batch: Batch
+    twins: list[_Entry] = field(default_factory=list)
     _is_open: bool = True
 
     @property
@@ -123,6 +127,8 @@ class _Entry:
         if self._is_open:
             self._is_open = False
             self.batch._settle(self.sop_uid, outcome)
+            for twin in self.twins:
+                twin.settle("duplicate" if outcome == "stored" else outcome)
 
 
 class StoreWriter:
@@ -230,17 +236,19 @@ class StoreWriter:
         return placed
 
     def _without_duplicates(self, group: Sequence[_Entry]) -> list[_Entry]:
-        """Settle what is local already, or twice in the group: the first is kept."""
+        """Settle what is local already; of what is twice in the group, the first is kept, and decides for both."""
         known = self._readable([entry.sop_uid for entry in group])
-        new = []
+        new: dict[str, _Entry] = {}
         for entry in group:
             if entry.sop_uid in known:
                 _discard(entry.pending)
                 entry.settle("duplicate")
+            elif entry.sop_uid in new:
+                _discard(entry.pending)
+                new[entry.sop_uid].twins.append(entry)
             else:
-                known.add(entry.sop_uid)
-                new.append(entry)
-        return new
+                new[entry.sop_uid] = entry
+        return list(new.values())
 
     def _readable(self, sop_uids: Sequence[str]) -> set[str]:
         """Return what is here and whole; the file of anything else is replaced."""
