@@ -111,6 +111,41 @@ class ImportResult:
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """A database that could not be used any more.
+
+    :ivar how: what was wrong with it, a clause.
+    :ivar kept_as: its name in the database folder now.
+    """
+
+    name: str
+    how: str
+    kept_as: str
+
+
+@dataclass(frozen=True)
+class RebuildResult:
+    """What was made anew from the files.
+
+    :ivar aside: the databases that were damaged.
+    :ivar rows: instances that had no row, and have one now.
+    :ivar failed: files that got none, with the reason.
+    """
+
+    aside: tuple[SetAside, ...]
+    rows: int
+    failed: tuple[Failure, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``verify --rebuild`` adds to its document."""
+        return {
+            "databases": [dataclasses.asdict(one) for one in self.aside],
+            "rows": self.rows,
+            "failed": [{"path": failure.subject, "reason": failure.reason} for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True)
 class VerifyResult:
     """Rows checked against files.
 

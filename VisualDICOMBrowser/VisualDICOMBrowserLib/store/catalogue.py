@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
-from . import catalogue_schema
+from . import damage
 from .catalogue_connection import CatalogueConnection
 from .catalogue_records import (
     SEPARATOR,
@@ -167,7 +167,7 @@ class Catalogue(CatalogueConnection):
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
         if self._path is not None:
-            catalogue_schema.drop_set_aside(self._path)
+            damage.drop_set_aside(self._path)
 
     @property
     def ctk_stamp(self) -> str:

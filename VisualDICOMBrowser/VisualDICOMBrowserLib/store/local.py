@@ -12,8 +12,9 @@ from types import TracebackType
 from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, DiskFull, FolderInUse, LocalError, StorageError, UsageError
 from ..domain.model import Level, Target
-from ..domain.results import RemoveResult, UndoResult, VerifyResult
-from . import catalogue_schema, mirror, recovery
+from ..domain.results import RebuildResult, RemoveResult, UndoResult, VerifyResult
+from . import damage, mirror, recovery
+from . import rebuild as rebuilding
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
 from .files import PART_SUFFIX
@@ -72,17 +73,27 @@ class LocalStore:
             StoreWriter(folder, catalogue, rows, keeper, self._tell, self._change) if keeper is not None else None
         )
         self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
+        #: What was made anew when it was opened; None if that was not asked for.
+        self.rebuilt: RebuildResult | None = None
         #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
         self.on_stored: Callable[[frozenset[str]], None] | None = None
 
     @classmethod
-    def open(cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None) -> LocalStore:
+    def open(
+        cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None, rebuild: bool = False
+    ) -> LocalStore:
         """Open a folder, made if need be; where another engine holds it, or the disk is full, for reading only.
 
         :param host: given if another program keeps the rows.
+        :param rebuild: make CTK's databases anew from the files first, as far as need be: :attr:`rebuilt`.
         :raises SchemaMismatch: a database of another version or program.
+        :raises DamagedDatabase: CTK's databases are damaged; the sentence says what to do.
         :raises StorageError: the folder cannot be used.
+        :raises UsageError: ``rebuild`` where another program keeps the rows.
+        :raises FolderInUse: ``rebuild`` while another engine holds the folder.
         """
+        if rebuild and host is not None:
+            raise UsageError("Another program keeps this database; close it, and rebuild the database then.")
         folder = DatabaseFolder(root, owns_all=host is not None)
         lock = FolderLock(folder)
         why_not: LocalError | None = None
@@ -90,11 +101,18 @@ class LocalStore:
             try:
                 lock.acquire()
             except FolderInUse as error:
+                if rebuild:
+                    raise
                 why_not = error
         try:
-            return cls._opened(folder, lock, why_not, host)
+            rebuilt = rebuilding.rebuild(folder) if rebuild else None
+            store = cls._opened(folder, lock, why_not, host)
+            store.rebuilt = rebuilt
+            return store
         except DiskFull:
             lock.release()
+            if rebuild:
+                raise
             with suppress(LocalError):  # what is here can be looked at all the same
                 return cls._opened(folder, lock, DiskFull(_NO_ROOM), host)
             raise
@@ -107,6 +125,8 @@ class LocalStore:
         cls, folder: DatabaseFolder, lock: FolderLock, why_not: LocalError | None, host: HostPlan | None
     ) -> LocalStore:
         with ExitStack() as opened:
+            if lock.held:
+                _look_for_damage(folder, lock, host)
             ctk, rows = _rows_of(folder, lock.held, host)
             opened.callback(rows.close)
             if not lock.held:
@@ -328,6 +348,8 @@ class LocalStore:
         Open intents are finished and ``.part`` files swept first, if this store may write. Instances may be stored
         and removed meanwhile.
         """
+        if isinstance(self._rows, CtkDatabase):
+            self._rows.check()
         if not self.read_only:
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)
@@ -362,6 +384,14 @@ class LocalStore:
         return path.resolve() if path is not None else None
 
 
+def _look_for_damage(folder: DatabaseFolder, lock: FolderLock, host: HostPlan | None) -> None:
+    """Look thoroughly if the last one was killed: the power may have gone with it."""
+    if lock.was_left and folder.catalogue.exists() and folder.catalogue.stat().st_size <= damage.LARGE:
+        damage.note_damage(folder.catalogue)
+    if host is None:
+        damage.check(folder, thoroughly=lock.was_left)
+
+
 def _rows_of(folder: DatabaseFolder, held: bool, host: HostPlan | None) -> tuple[CtkDatabase | None, LocalRows]:
     if host is not None and host.rows is not None:
         return None, host.rows
@@ -377,7 +407,7 @@ def _catalogue_in_agreement(
     try:
         return _agreeing(catalogue, folder, ctk, rows, host)
     except DamagedDatabase:
-        if not catalogue_schema.is_damaged(folder.catalogue):
+        if not damage.is_damaged(folder.catalogue):
             raise
     return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk, rows, host)
 
