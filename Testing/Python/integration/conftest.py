@@ -18,6 +18,7 @@ import pytest
 
 from support.processes import PeerProcess
 from support.processes import free_port as find_free_port
+from support.small_disk import SmallDisk
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.cli import main
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -137,6 +138,13 @@ def engine(bench: Bench) -> Iterator[Engine]:
     """An engine on the bench's folder."""
     with bench.engine() as made:
         yield made
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """Give a folder on a disk of 8 MB, and what makes that disk larger or smaller, in MB."""
+    with SmallDisk(tmp_path / "disk", 8) as disk:
+        yield disk.path, disk.resize
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_an_import_says_what_did_not_fit_and_the_same_command_takes_in_the_rest(
     assert len(run.document["rejected"]) == COUNT - imported
     assert assert_whole(small_bench) == imported
 
-    disk.grow(16)
+    disk.resize(16)
     again = small_bench.run("import", source)
     assert (again.code, again.document["imported"], again.document["duplicates"]) == (0, COUNT - imported, imported)
     assert assert_whole(small_bench) == COUNT
@@ -122,7 +122,7 @@ def test_a_retrieve_fails_in_plain_words_and_its_job_can_be_retried(
         assert any(FULL in warning for warning in result.warnings) or {f.reason for f in result.failed} == {f"{FULL}."}
         (job,) = engine.jobs()
         assert FULL in job.reason
-        disk.grow(16)
+        disk.resize(16)
         engine.retry_job(job.job_id)
         wait_until(lambda: engine.jobs()[0].state is JobState.COMPLETED, what="the job")
     assert assert_whole(small_bench) == COUNT
@@ -148,7 +148,7 @@ def test_a_sender_is_refused_what_does_not_fit_and_what_was_confirmed_is_here(
         confirmed = storescu(ports[0], files)
         assert 0 < len(confirmed) < COUNT
         assert engine._store.readable([file.sop_uid for file in files]) == confirmed
-        disk.grow(16)
+        disk.resize(16)
         assert len(storescu(ports[0], files)) == COUNT
         token.cancel()
         assert work.ended_by(5.0) is None

@@ -52,8 +52,8 @@ class SmallDisk:
         """Give back what :meth:`fill` took."""
         (self.path / "filler").unlink(missing_ok=True)
 
-    def grow(self, megabytes: int) -> None:
-        """Make it larger."""
+    def resize(self, megabytes: int) -> None:
+        """Make it larger or smaller."""
         assert _run("mount", "-o", f"remount,size={megabytes}m", self.path).returncode == 0
 
 
