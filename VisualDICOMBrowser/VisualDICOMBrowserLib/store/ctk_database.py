@@ -212,7 +212,7 @@ class CtkDatabase:
 
     @contextmanager
     def _statement(self) -> Iterator[None]:
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             yield
 
     def tags_for(self, sop_uids: Iterable[str], tags: Iterable[str]) -> dict[str, dict[str, str | None]]:
