@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import ClassVar
 
 from ..domain.errors import SchemaMismatch, StorageError
-from . import ctk_schema, damage
+from . import ctk_damage, ctk_schema, damage
 from .ctk_changes import RemovedRows, add_instances, forget_files, local_images, remove_images
 from .ctk_content import CtkContent, CtkImage, read_content, read_content_of, read_images, read_tags
 from .ctk_parts import read_parts, studies_in
@@ -77,7 +77,7 @@ class CtkDatabase:
                 ) from error
             if isinstance(error, DamagedDatabase):
                 name = (folder.ctk_database if len(opened) < _BOTH else folder.ctk_tag_cache).name
-                raise damage.of_ctk(folder, f"{name} is cut off, or is no database at all") from error
+                raise ctk_damage.damaged(folder, f"{name} is cut off, or is no database at all") from error
             raise
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class CtkDatabase:
         except DamagedDatabase as error:
             if not self._read_only:
                 damage.note_damage(self._folder.ctk_database)
-            raise damage.of_ctk(self._folder, "it does not hold together") from error
+            raise ctk_damage.damaged(self._folder, "it does not hold together") from error
 
     def check(self) -> None:
         """Look through both files for damage; takes about a second for 100 MB.

@@ -13,7 +13,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, DiskFull, FolderInUse, LocalError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RebuildResult, RemoveResult, UndoResult, VerifyResult
-from . import damage, mirror, recovery
+from . import ctk_damage, damage, mirror, recovery
 from . import rebuild as rebuilding
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
@@ -386,10 +386,10 @@ class LocalStore:
 
 def _look_for_damage(folder: DatabaseFolder, lock: FolderLock, host: HostPlan | None) -> None:
     """Look thoroughly if the last one was killed: the power may have gone with it."""
-    if lock.was_left and folder.catalogue.exists() and folder.catalogue.stat().st_size <= damage.LARGE:
+    if lock.was_left and folder.catalogue.exists() and folder.catalogue.stat().st_size <= ctk_damage.LARGE:
         damage.note_damage(folder.catalogue)
     if host is None:
-        damage.check(folder, thoroughly=lock.was_left)
+        ctk_damage.check(folder, thoroughly=lock.was_left)
 
 
 def _rows_of(folder: DatabaseFolder, held: bool, host: HostPlan | None) -> tuple[CtkDatabase | None, LocalRows]:

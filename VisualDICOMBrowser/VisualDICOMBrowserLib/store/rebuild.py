@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..domain.errors import BadData, StorageError
 from ..domain.results import Failure, RebuildResult, SetAside
-from . import damage
+from . import ctk_damage, damage
 from .ctk_database import CtkDatabase, check_version
 from .ctk_rows import StoredInstance
 from .files import PART_SUFFIX
@@ -32,9 +32,9 @@ def rebuild(folder: DatabaseFolder) -> RebuildResult:
     :raises SchemaMismatch: a database of another version, which is left as it is.
     :raises StorageError: the disk is in the way; to be tried again.
     """
-    resumed = damage.is_being_rebuilt(folder)
+    resumed = ctk_damage.is_being_rebuilt(folder)
     wrong = {path: how for path in (folder.ctk_database, folder.ctk_tag_cache) if (how := _what_is_wrong(path))}
-    damage.note_rebuilding(folder)
+    ctk_damage.note_rebuilding(folder)
     aside = [SetAside(path.name, how, damage.set_aside(path).name) for path, how in wrong.items()]
     with CtkDatabase.open(folder) as ctk:
         made = _Rebuilding(folder, ctk, [folder.root / one.kept_as for one in aside])
@@ -106,7 +106,7 @@ class _Rebuilding:
             for path in sorted(files_below(self.folder.dicom_folder))
             if not path.name.endswith(PART_SUFFIX)
         )
-        names.update(dict.fromkeys(file for _, file in damage.local_files(self.folder.catalogue)))
+        names.update(dict.fromkeys(file for _, file in ctk_damage.local_files(self.folder.catalogue)))
         for path in self.aside:
             images = damage.salvage(path, "Images", "rowid, Filename", "rowid")
             names.update(dict.fromkeys(file for _, file in images if file and isinstance(file, str)))
