@@ -264,11 +264,14 @@ class Safekeeping:
             error = closed
         batch.wait()
         failed = dict(batch.failed)
-        settled = set(batch.stored).union(batch.duplicates)
-        for sop_uid in batch.duplicates:
-            next(owed.file for owed in group if owed.sop_uid == sop_uid).drop()
-        left = [owed for owed in group if owed.sop_uid not in settled]
-        self._settled([owed for owed in group if owed.sop_uid in settled])
+        done = [
+            owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in batch.stored)
+        ]
+        for owed in done:
+            if owed.sop_uid not in batch.stored:  # it came another way meanwhile, and the first is kept
+                owed.file.drop()
+        self._settled(done)
+        left = [owed for owed in group if owed not in done]
         if left:
             self._failed(left, failed.get(left[0].sop_uid, error))
 
