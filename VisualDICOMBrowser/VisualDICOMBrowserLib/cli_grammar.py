@@ -279,7 +279,7 @@ def add_screenshots(sub: argparse.ArgumentParser) -> None:
 
 def add_bench(sub: argparse.ArgumentParser) -> None:
     """Add what a measurement takes."""
-    sub.add_argument("case", choices=["catalogue", "get", "gui", "send"], help="what to measure")
+    sub.add_argument("case", choices=["catalogue", "get", "gui", "listen", "send"], help="what to measure")
 
 
 def filter_of(options: argparse.Namespace) -> QueryFilter:

@@ -13,6 +13,8 @@ from types import TracebackType
 from ..domain.errors import DiskFull, StorageError
 
 PART_SUFFIX = ".part"
+#: The end of the name of a file whose sender was told that it is here: see :mod:`.safekeeping`.
+SAFE_SUFFIX = f".safe{PART_SUFFIX}"
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -25,6 +25,7 @@ from .layout import DatabaseFolder
 from .local_records import header_of
 from .lock import FolderLock
 from .rows import LocalRows, OwnRows, RowKeeper
+from .safekeeping import Safekeeping
 from .sqlite import DamagedDatabase
 from .trash import Trash, forget, removals
 from .undo import bring_back
@@ -72,6 +73,7 @@ class LocalStore:
         self._writer = (
             StoreWriter(folder, catalogue, rows, keeper, self._tell, self._change) if keeper is not None else None
         )
+        self._safekeeping = Safekeeping(folder, catalogue, self._writer) if self._writer is not None else None
         self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
         #: What was made anew when it was opened; None if that was not asked for.
         self.rebuilt: RebuildResult | None = None
@@ -145,12 +147,14 @@ class LocalStore:
 
     def _begin(self) -> None:
         self._left_over = list(removals(self.folder))
+        self.safekeeping.take_up()
         if not self.has_open_removals:
             self._settle_trash(self._left_over, closing=False)
 
     def close(self) -> None:
         """Commit what is under way, close the files and give the folder back."""
         if self._writer is not None:
+            self.safekeeping.close()
             self._writer.close()
             self._settle_trash(removals(self.folder), closing=True)
         with self._change:
@@ -176,6 +180,16 @@ class LocalStore:
         self.require_writable()
         assert self._writer is not None
         return self._writer
+
+    @property
+    def safekeeping(self) -> Safekeeping:
+        """Where new instances go whose senders do not wait for rows.
+
+        :raises FolderInUse: the folder is open for reading only.
+        """
+        self.require_writable()
+        assert self._safekeeping is not None
+        return self._safekeeping
 
     def _tell(self, series_uids: frozenset[str]) -> None:
         if self.on_stored is not None:
@@ -234,7 +248,7 @@ class LocalStore:
         :raises StorageError: files could not be deleted, and are tried again at the next start; or the program that
             keeps the rows did not let go of them, and nothing was removed.
         """
-        self.require_writable()
+        self.safekeeping.settle()
         with self._change:
             self.refresh()
             files = self.catalogue.local_files(target.level, target.uids)
@@ -351,6 +365,7 @@ class LocalStore:
         if isinstance(self._rows, CtkDatabase):
             self._rows.check()
         if not self.read_only:
+            self.safekeeping.settle()
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)
             with self._change:
