@@ -38,10 +38,6 @@ class SettingsPage(qt.QWidget):
         self.tabs.setCurrentIndex(_SERVERS)
         self.servers.list.setFocus()
 
-    def show_receiving(self) -> None:
-        """Show the page on receiving."""
-        self.tabs.setCurrentIndex(_RECEIVING)
-
     def cleanup(self) -> None:
         """Let go of the session."""
         self.servers.cleanup()
