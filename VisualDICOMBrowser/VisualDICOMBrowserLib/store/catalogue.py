@@ -7,7 +7,7 @@ here alone and never goes there. One connection, guarded by a lock; statements a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,16 +125,25 @@ class Catalogue(CatalogueConnection):
         with self._using():
             return find_patient(self._connection, row)
 
-    def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None, *, settled: bool = True) -> None:
+    def add_local(
+        self,
+        items: Sequence[LocalInstance],
+        stamp: str | None = None,
+        *,
+        settled: bool = True,
+        renewed: Collection[str] = (),
+    ) -> None:
         """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``.
 
         :param settled: False if their rows are still to come: then the intents stay.
+        :param renewed: SOP Instance UIDs of those that were local with other files: what the new ones say of series,
+            study and patient takes the place of what was known.
         """
         sop_uids = [item.instance.sop_uid for item in items]
         series_uids = {item.series.series_uid for item in items}
-        with self._writing() as db:
+        with self._writing(scrub=bool(renewed)) as db:
             with recounting(db, series=series_uids, instances=sop_uids):
-                add_local(db, items)
+                add_local(db, items, renewed)
             if settled:
                 clear_intents(db, sop_uids, "receive")
             if stamp is not None:
@@ -180,7 +189,8 @@ class Catalogue(CatalogueConnection):
         """Write down work on files before it begins: (SOP Instance UID, stored name, detail).
 
         The kinds: ``receive``, with where the file comes from; ``remove``, with the stored name of its thumbnail;
-        ``unlink``, what is left of that when the rows are gone. They are on the disk when this returns. What is
+        ``unlink``, what is left of that when the rows are gone; ``replace``, an old file that has to go once the row
+        names another, with the stored name of its thumbnail. They are on the disk when this returns. What is
         about to be received is not to be removed any more.
         """
         rows = list(rows)

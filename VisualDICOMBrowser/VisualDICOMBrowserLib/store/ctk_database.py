@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_schema
-from .ctk_changes import RemovedRows, add_instances, forget_files, local_images, remove_images
+from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
 from .ctk_content import CtkContent, CtkImage, read_content, read_images, read_tags
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
@@ -91,8 +91,8 @@ class CtkDatabase:
         Local ones are left as they are; those known only from a query become local. The tag cache is written
         first: what Slicer finds in the main database, it finds described.
 
-        :param replaced: SOP Instance UIDs whose local rows, if there are any, name files that are of no use any
-            more; they get the new ones.
+        :param replaced: SOP Instance UIDs of local ones that get the new files, with all that these say of series,
+            study and patient.
         """
         with self._lock, storage_errors():
             new = self._not_local(items, replaced)
@@ -103,8 +103,7 @@ class CtkDatabase:
             with transaction(tags):
                 tags.executemany(_ADD_TAGS, [row for item in new for row in tag_rows(item.header)])
             with transaction(self._main):
-                forget_files(self._main, replaced)
-                add_instances(self._main, named)
+                add_instances(self._main, named, replaced)
             return len(named)
 
     def is_local(self, sop_uids: Iterable[str]) -> set[str]:

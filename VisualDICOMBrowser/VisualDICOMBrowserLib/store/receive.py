@@ -35,6 +35,7 @@ class Receiver:
 
     :param source: AE title of the sender; goes into the file meta information and the intents.
     :param check: looks at each instance that came whole, and raises :class:`.Unwanted` if it shall not be kept.
+    :ivar replace: whether what comes takes the place of what is here.
     :ivar bytes: bytes of data sets taken so far.
     """
 
@@ -51,6 +52,7 @@ class Receiver:
         self._batch = batch
         self._source = source
         self._check = check
+        self.replace = False
         self.bytes = 0
 
     def open(self, incoming: Announced) -> ReceivedFile:
@@ -74,7 +76,7 @@ class Receiver:
         self._check(header)
         final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
         part.retarget(final)
-        self._writer.put(Pending(header, part, final, self._source), self._batch)
+        self._writer.put(Pending(header, part, final, self._source, self.replace), self._batch)
 
 
 class ReceivedFile:
