@@ -290,7 +290,8 @@ def _listen(options: argparse.Namespace) -> _Result:
         def ready(listener: Any) -> None:
             if options.save:
                 session.engine.configuration.set_listener(settings)
-            _say(f"{listener.aet} listens at {listener.address}, port {listener.port}. Ctrl-C ends it.")
+            how = ", secured by TLS" if listener.secured else ""
+            _say(f"{listener.aet} listens at {listener.address}, port {listener.port}{how}. Ctrl-C ends it.")
             for hint in _hints(settings, session.engine.servers()):
                 _say(f"Note: {hint}")
 

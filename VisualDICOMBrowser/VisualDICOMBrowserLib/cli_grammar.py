@@ -13,7 +13,7 @@ from .domain.filters import DEFAULT_LIMIT, DateRange, QueryFilter
 from .domain.listener import DEFAULT_PORT, LOOPBACK, AllowedPeer, ListenerSettings
 from .domain.model import Level, Target
 from .domain.servers import DEFAULT_CALLING_AET, DEFAULT_MAX_ASSOCIATIONS, DEFAULT_TIMEOUT_S, RetrieveMethod
-from .domain.tls import TlsSettings
+from .domain.tls import ListenerTls, TlsSettings
 
 #: In the order of :class:`.TlsSettings`.
 TLS_FILES = (
@@ -22,6 +22,20 @@ TLS_FILES = (
     ("--tls-key", "its private key, unless that is in the same file"),
     ("--tls-key-password-file", "a file whose first line is the password of the key"),
 )
+
+LISTENER_TLS_FILES = (
+    ("--tls-cert", "our certificate: connections are secured by TLS 1.2 or newer then, and no others are taken"),
+    ("--tls-key", "its private key, unless that is in the same file"),
+    ("--tls-key-password-file", "a file whose first line is the password of the key"),
+    ("--tls-ca", "who may have issued the callers' certificates, or these themselves; everybody must show one then"),
+)
+#: Fields of :class:`.ListenerTls`, and where their options are.
+_LISTENER_TLS = {
+    "certificate": "tls_cert",
+    "key": "tls_key",
+    "key_password_file": "tls_key_password_file",
+    "ca_file": "tls_ca",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,9 +110,13 @@ def tls_of(options: argparse.Namespace) -> TlsSettings | None:
         if given:
             raise UsageError(f"{given} needs --tls.")
         return None
-    # links are not followed: what they point to changes when certificates are renewed
-    ca, certificate, key, password = [None if path is None else str(path.expanduser().absolute()) for _, path in names]
+    ca, certificate, key, password = [_full(path) for _, path in names]
     return TlsSettings(ca, certificate, key, password, options.tls_host_name)
+
+
+def _full(path: Path | None) -> str | None:
+    """Return the full path; links are not followed: what they point to changes when certificates are renewed."""
+    return None if path is None else str(path.expanduser().absolute())
 
 
 def add_filters(sub: argparse.ArgumentParser) -> None:
@@ -159,6 +177,9 @@ def add_listen(sub: argparse.ArgumentParser) -> None:
         help="who may call beside the configured servers, instead of whom the configuration names; * is any",
     )
     sub.add_argument("--unsolicited", action="store_true", help="take what nobody here asked for")
+    for name, help_text in LISTENER_TLS_FILES:
+        sub.add_argument(name, type=Path, metavar="FILE", help=help_text)
+    sub.add_argument("--no-tls", action="store_true", help="do not secure connections, though it is configured")
     sub.add_argument("--save", action="store_true", help="keep these settings in the configuration")
 
 
@@ -170,7 +191,23 @@ def listener_of(options: argparse.Namespace, configured: ListenerSettings) -> Li
     said = {name: getattr(options, name) for name in ("aet", "port", "bind") if getattr(options, name) is not None}
     allowed = configured.allowed if options.allow is None else tuple(map(AllowedPeer.parse, options.allow))
     unsolicited = configured.unsolicited or options.unsolicited
-    return replace(configured, **said, allowed=allowed, unsolicited=unsolicited)
+    tls = _listener_tls(options, configured.tls)
+    return replace(configured, **said, allowed=allowed, unsolicited=unsolicited, tls=tls)
+
+
+def _listener_tls(options: argparse.Namespace, configured: ListenerTls | None) -> ListenerTls | None:
+    """Read how connections are secured: a certificate begins anew, all else changes what is configured."""
+    values = {name: _full(getattr(options, word)) for name, word in _LISTENER_TLS.items()}
+    said = {name: value for name, value in values.items() if value is not None}
+    if options.no_tls:
+        if said:
+            raise UsageError("--no-tls cannot be given together with files for TLS.")
+        return None
+    if "certificate" in said:
+        return ListenerTls(**said)
+    if said and configured is None:
+        raise UsageError("TLS needs our certificate: --tls-cert FILE.")
+    return configured if configured is None else replace(configured, **said)
 
 
 def add_import(sub: argparse.ArgumentParser) -> None:

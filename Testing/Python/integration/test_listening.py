@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import pytest
 
 from support import pdu as kit
 from support.caller import CONTEXTS, ask, calling, release, status_of
-from support.client import Background, at_most
+from support.client import at_most
 from support.corpus import CorpusFile
 from support.dcmqrscp import Dcmqrscp, Node
+from support.listened import AET, ANYBODY, HOST, OPEN, Listened, listening, sent, storescu
 from support.messages import store_rq
 from support.orthanc import Orthanc
 from support.peers import require
@@ -26,66 +27,13 @@ from support.sender import data_set_bytes, send_files
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
-from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import FolderInUse, UsageError
-from VisualDICOMBrowserLib.domain.listener import AllowedPeer, ListenerSettings, ListenResult
+from VisualDICOMBrowserLib.domain.listener import AllowedPeer, ListenerSettings
 from VisualDICOMBrowserLib.domain.model import Level
 from VisualDICOMBrowserLib.domain.servers import Server
-from VisualDICOMBrowserLib.engine.listening import OpenListener
 from VisualDICOMBrowserLib.engine.reception import Expectation
 
-HOST, AET = "127.0.0.1", "US"
-ANYBODY = (AllowedPeer("*", "*"),)
-OPEN = ListenerSettings(AET, 0, HOST, ANYBODY, unsolicited=True)
 CLOSED = ListenerSettings(AET, 0)
-
-
-class Listened:
-    """An engine that listens on a thread of its own."""
-
-    def __init__(self, engine: Engine, settings: ListenerSettings) -> None:
-        self.token = CancelToken()
-        self.port = 0
-        self.result: ListenResult | None = None
-        self._engine = engine
-        self._work = Background(lambda: self._listen(settings))
-        wait_until(lambda: self.port != 0 or self._work.error is not None, what="the listener")
-
-    def _listen(self, settings: ListenerSettings) -> None:
-        self.result = self._engine.listen(settings, token=self.token, ready=self._ready)
-
-    def _ready(self, listener: OpenListener) -> None:
-        self.port = listener.port
-
-    def end(self) -> ListenResult:
-        self.token.cancel()
-        error = self._work.ended_by(5.0)
-        if error is not None:
-            raise error
-        assert self.result is not None
-        return self.result
-
-
-@contextmanager
-def listening(engine: Engine, settings: ListenerSettings = OPEN) -> Iterator[Listened]:
-    listened = Listened(engine, settings)
-    try:
-        yield listened
-    finally:
-        listened.end()
-
-
-def storescu(port: int, files: Sequence[CorpusFile], *options: str) -> subprocess.Popen[bytes]:
-    command = [require("storescu"), "-aec", AET, *options, HOST, str(port), *(str(file.path) for file in files)]
-    environment = {**os.environ, "TCP_NODELAY": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-
-
-def sent(*senders: subprocess.Popen[bytes]) -> list[int]:
-    """Wait for senders and return their exit codes."""
-    for sender in senders:
-        sender.communicate(timeout=60)
-    return [sender.returncode for sender in senders]
 
 
 def all_here(engine: Engine, files: Sequence[CorpusFile]) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives import serialization
 
+from VisualDICOMBrowserLib.domain.tls import ListenerTls
+
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _NAMES = ("localhost", "127.0.0.1")
 
@@ -33,6 +35,14 @@ class Certificate:
             )
         )
         return path
+
+
+def listener_tls(own: Certificate, clients: Authority | None = None) -> ListenerTls:
+    """Return settings of a listener.
+
+    :param clients: the authority of the certificates that callers must have; None asks for none.
+    """
+    return ListenerTls(str(own.file), str(own.key), ca_file=str(clients.file) if clients is not None else None)
 
 
 class Authority:

@@ -129,10 +129,14 @@ class Orthanc(PeerProcess):
         for patient in self.get("/patients"):
             self._rest("DELETE", f"/patients/{patient}")
 
-    def set_modality(self, name: str, ae_title: str, port: int, host: str = HOST) -> None:
+    def set_modality(self, name: str, ae_title: str, port: int, host: str = HOST, *, tls: bool = False) -> None:
         """Make a DICOM node known, as a destination for C-MOVE."""
-        body = json.dumps({"AET": ae_title, "Host": host, "Port": port}).encode()
+        body = json.dumps({"AET": ae_title, "Host": host, "Port": port, "UseDicomTls": tls}).encode()
         self._rest("PUT", f"/modalities/{name}", body)
+
+    def set_default_encoding(self, name: str) -> None:
+        """Change ``DefaultEncoding``, in which answers to C-FIND are written."""
+        self._rest("PUT", "/tools/default-encoding", name.encode())
 
     def get(self, path: str) -> Any:
         """Ask the REST interface and return its JSON answer."""

@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import warnings
 from pathlib import Path
 from types import FrameType
 
+from . import people
 from .pacs import AE_TITLE, HOST, DemoPacs
 from .studies import write_studies
 
@@ -33,25 +35,39 @@ def main(arguments: list[str] | None = None) -> int:
         "--destination", type=_destination, action="append", default=[], metavar="AET=HOST:PORT",
         help="an AE title that C-MOVE may send to; may be given several times",
     )  # fmt: skip
+    parser.add_argument(
+        "--patient", choices=[person.patient_id for person in people.EVERYBODY], action="append", default=[],
+        help="hold only the studies of this one, to be ready sooner; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scratch", type=_empty_folder, metavar="DIR", help="an empty folder for the files; is deleted at the end"
+    )
     options = parser.parse_args(arguments)
     _be_quiet()
+    scratch = options.scratch or Path(tempfile.mkdtemp(prefix="demo-pacs-"))
     try:
-        _serve(options.port, dict(options.destination))
+        _serve(scratch, options.port, dict(options.destination), options.patient)
     except OSError as error:
         sys.stderr.write(f"The demo PACS cannot run: {error}.\n")
         return 1
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return 0
 
 
-def _serve(port: int, destinations: dict[str, tuple[str, int]]) -> None:
+def _empty_folder(text: str) -> Path:
+    folder = Path(text)
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise argparse.ArgumentTypeError(f"{text} is no empty folder")
+    return folder
+
+
+def _serve(folder: Path, port: int, destinations: dict[str, tuple[str, int]], patient_ids: list[str]) -> None:
     """Make the studies, say so, and serve them; leave as soon as standard input ends."""
     ended = threading.Event()
     threading.Thread(target=_watch_standard_input, args=(ended,), daemon=True).start()
-    with (
-        tempfile.TemporaryDirectory(prefix="demo-pacs-", ignore_cleanup_errors=True) as folder,
-        DemoPacs(Path(folder), port=port, destinations=destinations) as pacs,
-    ):
-        for held in write_studies(Path(folder)):
+    with DemoPacs(folder, port=port, destinations=destinations) as pacs:
+        for held in write_studies(folder, patient_ids):
             pacs.index.add(held)
             if ended.is_set():
                 return

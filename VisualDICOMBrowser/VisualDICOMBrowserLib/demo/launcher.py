@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class DemoServer:
 @contextmanager
 def demo_pacs(
     interpreter: str = sys.executable, port: int = 0, timeout: float = 60,
-    destinations: Mapping[str, tuple[str, int]] | None = None,
+    destinations: Mapping[str, tuple[str, int]] | None = None, patient_ids: Iterable[str] = (),
 ) -> Iterator[DemoServer]:  # fmt: skip
     """Run the demo PACS in a process of its own while the block runs.
 
@@ -45,17 +46,31 @@ def demo_pacs(
     :param port: TCP port, 0 for any free one.
     :param timeout: seconds until it must be ready.
     :param destinations: AE titles that C-MOVE may send to, with host and port.
+    :param patient_ids: whose studies it holds; empty means everybody's.
     :raises LocalError: it did not come up; the message ends with the last lines of its error output.
     """
     command = [interpreter, "-m", __package__, "--port", str(port)]
     for title, (host, number) in (destinations or {}).items():
         command += ["--destination", f"{title}={host}:{number}"]
-    with tempfile.TemporaryFile() as errors:
+    for patient_id in patient_ids:
+        command += ["--patient", patient_id]
+    with tempfile.TemporaryFile() as errors, _scratch() as folder:
+        command += ["--scratch", folder]
         child = _started(command, errors)
         try:
             yield _described(_first_line(child, timeout), errors)
         finally:
             _stopped(child)
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """Yield the name of a folder that the child deletes, or else we do, whichever lives longer."""
+    folder = tempfile.mkdtemp(prefix="demo-pacs-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:

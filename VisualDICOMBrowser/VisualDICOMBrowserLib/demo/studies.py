@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,29 +35,47 @@ _SECOND, _CHEST, _LOW_DOSE, _ABDOMEN = slice(0, None, 2), slice(44, 108, 2), sli
 _BRAIN = slice(12, None, 2)
 
 
-def write_studies(folder: Path) -> Iterator[Held]:
-    """Make all sample studies and write them, one by one, as files named by number into ``folder``."""
+def write_studies(folder: Path, patient_ids: Collection[str] = ()) -> Iterator[Held]:
+    """Make sample studies as :func:`sample_studies` does, and write them, one by one, as files named by number.
+
+    :param folder: where to; it exists.
+    """
     numbers = itertools.count(1)
-    for series, datasets in sample_studies():
+    for series, datasets in sample_studies(patient_ids):
         writer = SeriesWriter(series.syntax)
         for dataset in datasets:
             yield writer.write(dataset, folder / f"{next(numbers):05d}.dcm")
 
 
-def sample_studies() -> Made:
-    """Make everything, series by series; UIDs and pixels are the same in every run."""
-    body, brain = torso.build(), head.build()
-    projections = radiograph.project(body)
-    yield from _mueller(body, projections)
-    yield from _obraztsova(brain)
-    yield from _yamada(projections)
-    yield from _hong()
-    yield from _wang(brain)
-    yield from _eleni(body)
-    yield from _sample(body, projections)
+def sample_studies(patient_ids: Collection[str] = ()) -> Made:
+    """Make everything, series by series; UIDs and pixels are the same in every run.
+
+    :param patient_ids: only these patients, for those who cannot wait for all; empty means everybody.
+    """
+    bodies = _Bodies()
+    for person, studies in _STUDIES.items():
+        if not patient_ids or person.patient_id in patient_ids:
+            yield from studies(bodies)
 
 
-def _mueller(body: Torso, projections: Projections) -> Made:
+class _Bodies:
+    """What is examined: each takes a while to build, and most patients need few of them."""
+
+    @cached_property
+    def torso(self) -> Torso:
+        return torso.build()
+
+    @cached_property
+    def head(self) -> head.Head:
+        return head.build()
+
+    @cached_property
+    def projections(self) -> Projections:
+        return radiograph.project(self.torso)
+
+
+def _mueller(bodies: _Bodies) -> Made:
+    body, projections = bodies.torso, bodies.projections
     study = Study(people.MUELLER, "A2023-1101", "20230314", "091530", "CT Thorax/Abdomen mit KM")
     yield from _contrast_ct(study, body, projections)
     chest = Study(people.MUELLER, "A2022-1102", "20221102", "141005", "Röntgen Thorax in 2 Ebenen")
@@ -118,7 +137,8 @@ def _pet_ct(study: Study, body: Torso) -> Made:
     yield scans.capture(study, 3, "MIP rotierend", views, modality="PT")
 
 
-def _obraztsova(brain: head.Head) -> Made:
+def _obraztsova(bodies: _Bodies) -> Made:
+    brain = bodies.head
     first = Study(people.OBRAZTSOVA, "A2021-1201", "20210908", "113000", "МРТ головного мозга")
     yield from _brain_mr(first, brain.with_lesion(13.0), with_contrast=False)
     later = Study(people.OBRAZTSOVA, "A2024-1202", "20240219", "102215", "МРТ головного мозга с контрастом")
@@ -153,7 +173,8 @@ def _brain_mr(study: Study, brain: head.Head, *, with_contrast: bool) -> Made:
         yield side, scans.mr_slices(side, sagittal(t1, grid, range(14, 164, 6)))
 
 
-def _yamada(projections: Projections) -> Made:
+def _yamada(bodies: _Bodies) -> Made:
+    projections = bodies.projections
     heart = Study(people.YAMADA, "A2020-1301", "20200630", "151200", "心臓超音波検査")
     clip, made = scans.cine(heart, 1, "四腔断面", ultrasound.four_chamber())
     yield clip, made
@@ -166,7 +187,7 @@ def _yamada(projections: Projections) -> Made:
     yield from scans.radiographs(chest, 1, "胸部", {"PA": _two_views(projections, 400)["PA"]}, digital=False)
 
 
-def _hong() -> Made:
+def _hong(_: _Bodies) -> Made:
     study = Study(people.HONG, "A2023-1401", "20231005", "164512", "요추 자기공명영상")
     back = spine.build(spine.SAGITTAL_GRID)
     kinds = [("T1 시상면", "T1", spine.T1), ("T2 시상면", "T2", spine.T2), ("STIR 시상면", "STIR", spine.STIR)]
@@ -179,9 +200,9 @@ def _hong() -> Made:
     yield series, scans.mr_slices(series, axial(thick.signal(spine.T2, 88), thick.grid))
 
 
-def _wang(brain: head.Head) -> Made:
+def _wang(bodies: _Bodies) -> Made:
     study = Study(people.WANG, "A2022-1501", "20220811", "201833", "头部CT平扫")
-    brain = brain.with_lesion(11.0)
+    brain = bodies.head.with_lesion(11.0)
     soft = brain.hounsfield(91)
     series = scans.ct(study, 1, "脑窗 4.8 H31s", "HEAD", kernel="H31s", window=scans.BRAIN)
     yield series, scans.ct_slices(series, axial(soft[_BRAIN], brain.grid.part(_BRAIN)))
@@ -196,7 +217,8 @@ def _wang(brain: head.Head) -> Made:
     yield paper, [pdf(paper, "诊断报告", graphics.letter(lines))]
 
 
-def _eleni(body: Torso) -> Made:
+def _eleni(bodies: _Bodies) -> Made:
+    body = bodies.torso
     for year, radius, accession in (("2024", 4.0, "A2024-1601"), ("2025", 8.5, "A2025-1602")):
         study = Study(people.ELENI, accession, f"{year}0527", "121212", "Αξονική θώρακος χαμηλής δόσης")
         clean = body.with_nodule(radius).attenuation(torso.NATIVE_HU, _LOW_DOSE)
@@ -209,7 +231,8 @@ def _eleni(body: Torso) -> Made:
         yield lung, scans.ct_slices(lung, axial(torso.hard_kernel(clean, 94, 60), body.grid.part(_LOW_DOSE)))
 
 
-def _sample(body: Torso, projections: Projections) -> Made:
+def _sample(bodies: _Bodies) -> Made:
+    body, projections = bodies.torso, bodies.projections
     study = Study(people.SAMPLE, "A2025-1701", "20250109", "073000", "CT Abdomen two phases")
     phases = (("Arterial 9.0 B30f", torso.ARTERIAL_HU, 2), ("Portal venous 9.0 B30f", torso.VENOUS_HU, 4))
     for number, (name, values, minute) in enumerate(phases, 1):
@@ -222,3 +245,14 @@ def _sample(body: Torso, projections: Projections) -> Made:
     yield scans.capture(study, 3, "Dose report", graphics.dose_report("Dose report CTDIvol mGy", doses)[None])
     chest = Study(people.SAMPLE, "A2018-1702", "20180822", "170000", "Chest PA and lateral")
     yield from scans.radiographs(chest, 1, "Chest", _two_views(projections, 448))
+
+
+_STUDIES: dict[people.Person, Callable[[_Bodies], Made]] = {
+    people.MUELLER: _mueller,
+    people.OBRAZTSOVA: _obraztsova,
+    people.YAMADA: _yamada,
+    people.HONG: _hong,
+    people.WANG: _wang,
+    people.ELENI: _eleni,
+    people.SAMPLE: _sample,
+}

@@ -25,7 +25,9 @@ from ..domain.errors import (
     ProtocolViolation,
     TlsFailed,
     UsageError,
+    VisualDicomError,
 )
+from ..domain.protocol_log import note
 from ..domain.servers import Server
 from . import pdu
 from .command import MAX_COMMAND_LENGTH, Command, decode_command, encode_command
@@ -126,6 +128,19 @@ class Association:
         """
         timers = timers or timers_for(server)
         request = _request(server, proposals)
+        note(f"Association requested: {_described(server)}.")
+        try:
+            association = cls._opened(server, request, proposals, token, timers)
+        except VisualDicomError as error:
+            note(f"No association: {error}")
+            raise
+        note(f"{server.name} accepted the association with {len(association.contexts)} of {len(proposals)} contexts.")
+        return association
+
+    @classmethod
+    def _opened(
+        cls, server: Server, request: bytes, proposals: Sequence[Proposal], token: CancelToken, timers: Timers
+    ) -> Association:
         breaker = CancelToken()
         with token.calling(breaker.cancel):
             connection = Connection.open(server.host, server.port, timers, breaker, _tls(server))
@@ -381,9 +396,11 @@ class Association:
             return body
         if kind == pdu.ABORT:
             self._over = True
+            note("The server aborted the association.")
             raise ConnectionLost("The server aborted the association.")
         if kind == pdu.RELEASE_RQ:
             self._over = True
+            note("The server released the association.")
             self._connection.write(pdu.RELEASE_RP_PDU, _LAST_WORD_S)
             raise Released("The server ended the association before the work was done.")
         raise ProtocolViolation("The server sent a PDU that does not belong into a conversation.")
@@ -393,6 +410,7 @@ class Association:
         if self._over:
             return
         self._over = True
+        note("Association released.")
         with suppress(PeerError, Cancelled), self.within(timeout):
             self._connection.write(pdu.RELEASE_RQ_PDU, timeout)
             while (kind := self._reader.next()[0]) not in (pdu.RELEASE_RP, pdu.ABORT):
@@ -404,9 +422,17 @@ class Association:
         if self._over:
             return
         self._over = True
+        why = str(error) if isinstance(error, VisualDicomError) else type(error).__name__
+        note(f"Association aborted{': ' if why else '.'}{why}")
         with suppress(PeerError, Cancelled):
             invalid = isinstance(error, ProtocolViolation)
             self._connection.write(pdu.abort_pdu(2, 6) if invalid else pdu.abort_pdu(0, 0), _LAST_WORD_S)
+
+
+def _described(server: Server) -> str:
+    secured = ", by TLS" if server.tls is not None else ""
+    titles = f"{server.called_aet.strip()} called by {server.calling_aet.strip()}"
+    return f"{server.name}, {titles}, at {server.host}:{server.port}{secured}"
 
 
 def _tls(server: Server) -> ClientTls | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import NoCommonContext, OperationRefused, ProtocolViolation
+from ..domain.protocol_log import note
 from ..domain.servers import Server
 from . import command as c
 from .association import Association
@@ -41,6 +42,7 @@ def _echo(server: Server, token: CancelToken) -> None:
         if answer.field != c.C_ECHO_RQ | c.RESPONSE:
             raise ProtocolViolation("The server answered the C-ECHO with another message.")
         status = answer.number(c.STATUS)
+        note(f"C-ECHO: {codes.in_words(status)}.")
         if status != codes.SUCCESS:
             words = f"The server refused the C-ECHO: {codes.in_words(status)}."
             raise OperationRefused(words, status, retryable=codes.is_transient(status))

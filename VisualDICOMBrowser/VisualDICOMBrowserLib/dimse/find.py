@@ -12,6 +12,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import ConnectionLost, OperationRefused, PeerError, ProtocolViolation
 from ..domain.filters import matches, matches_name
 from ..domain.model import Instance, Level, Patient, Series, Study
+from ..domain.protocol_log import note
 from ..domain.servers import Server
 from ..domain.uids import is_standard_uid, is_uid
 from . import command as c
@@ -207,9 +208,12 @@ class Finder:
             c.PRIORITY: c.MEDIUM,
             c.DATA_SET_TYPE: c.WITH_DATA_SET,
         }
+        filled = ", ".join(keyword for keyword, value in keys.items() if value) or "no keys"
+        note(f"C-FIND at {level.name} level with {filled}.")
         with stoppable(self._association, context.context_id, message_id):
             self._association.send(context.context_id, command, identifier)
             found, last = self._collect(context.transfer_syntax, limit)
+        note(f"C-FIND: {len(found.answers)} answers{' and more' if found.truncated else ''}; {codes.in_words(last)}.")
         category = codes.category(last)
         if category is codes.StatusCategory.PENDING:
             self._stop(context.context_id, message_id)

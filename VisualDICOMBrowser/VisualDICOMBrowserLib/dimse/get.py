@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..domain import status as codes
 from ..domain.errors import BadData, ProtocolViolation, StorageError, VisualDicomError
 from ..domain.model import Level
+from ..domain.protocol_log import note, note_progress
 from ..domain.uids import is_uid
 from . import command as c
 from .association import Association, DataSink, Message
@@ -66,11 +67,22 @@ def get(
         c.PRIORITY: c.MEDIUM,
         c.DATA_SET_TYPE: c.WITH_DATA_SET,
     }
+    note(f"C-GET of {asked_for(level, keys)}.")
     with stoppable(association, context.context_id, message_id):
         association.send(context.context_id, command, identifier)
         _Conversation(association, handler, outcome, progress).run(context.transfer_syntax)
     if outcome.status != codes.SUCCESS:
         association.retired = True
+
+
+def asked_for(level: Level, keys: Keys) -> str:
+    """Say for a log what unique keys name: UIDs, but no patient."""
+    uids = keys.get("SOPInstanceUID") or ()
+    if level is Level.IMAGE:
+        return f"{1 if isinstance(uids, str) else len(uids)} instances of series {keys.get('SeriesInstanceUID', '')}"
+    if level is Level.PATIENT:
+        return "a patient"
+    return f"{level.name.lower()} {keys.get(f'{level.name.title()}InstanceUID', '')}"
 
 
 class _Conversation:
@@ -130,9 +142,12 @@ def note_response(message: Message, transfer_syntax: str, outcome: GetOutcome) -
     counts = [command.number(e, 0) for e in (c.REMAINING, c.COMPLETED, c.FAILED, c.WARNINGS)]
     if any(counts):
         outcome.announced = max(outcome.announced or 0, sum(counts))
+    said = "Sub-operations: {} remaining, {} completed, {} failed, {} with warnings".format(*counts)
     status = command.number(c.STATUS)
     if codes.category(status) is codes.StatusCategory.PENDING:
+        note_progress(f"{said}.")
         return False
+    note(f"{said}; {codes.in_words(status)}.")
     outcome.status = status
     outcome.failed_uids = _named_as_failed(message, transfer_syntax)
     return True

@@ -12,10 +12,10 @@ import logging
 import os
 import selectors
 import socket
+import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -27,6 +27,7 @@ from .acceptor import AcceptedAssociation
 from .admission import AssociationRequest, Refusal
 from .service import serve
 from .storing import StoreHandler
+from .tls import TlsSocket, wrap_accepted
 from .transport import Connection, plain_address
 from .visits import Limits, Visit, Visits
 
@@ -45,11 +46,13 @@ class Caller:
     """Somebody who asks for an association.
 
     :ivar address: where the connection comes from.
+    :ivar secured: whether it is encrypted.
     """
 
     address: str
     calling_aet: str
     called_aet: str
+    secured: bool = False
 
 
 class Guest(StoreHandler, Protocol):
@@ -69,18 +72,16 @@ class Reception(Protocol):
         """Return who takes what the caller sends, or None to refuse it."""
 
 
-#: Makes a socket another one that encrypts. May block: the peer's time runs out all the same.
-Wrap = Callable[[socket.socket], socket.socket]
-
-
 class Listener:
     """Listens from the moment it is made until :meth:`close`.
 
     :param aet: our AE title; whoever calls another one is refused.
     :param address: of the interface to listen at; ``0.0.0.0`` and ``::`` are all of them.
     :param port: 0 takes any that is free.
+    :param tls: how connections are secured; None if they are not. A port speaks TLS or does not, never both.
     :ivar address: as bound.
     :ivar port: as bound.
+    :ivar secured: whether it speaks TLS.
     :raises UsageError: it cannot listen there; the sentence says why.
     """
 
@@ -91,12 +92,13 @@ class Listener:
         port: int,
         reception: Reception,
         limits: Limits | None = None,
-        wrap: Wrap = lambda sock: sock,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.aet = aet
         self._reception = reception
         self._limits = limits or Limits()
-        self._wrap = wrap
+        self._tls = tls
+        self.secured = tls is not None
         self._visits = Visits(self._limits)
         self._token = CancelToken()
         self._socket = _bound(address, port)
@@ -188,8 +190,7 @@ class Listener:
             visit.close()
 
     def _serve(self, visit: Visit) -> None:
-        with contextlib.closing(self._wrap(visit.socket)) as sock:
-            connection = Connection(sock, self._limits.stall, self._token)
+        with contextlib.closing(Connection(self._secured(visit), self._limits.stall, self._token)) as connection:
             guests: list[Guest] = []
             decide = partial(self._decide, visit, guests)
             reason = ""
@@ -203,10 +204,17 @@ class Listener:
                 for guest in guests:
                     guest.left(reason)
 
+    def _secured(self, visit: Visit) -> socket.socket | TlsSocket:
+        """Shake hands, if TLS is spoken; on the connection's own thread, since a peer may be mute."""
+        if self._tls is None:
+            return visit.socket
+        return wrap_accepted(visit.socket, self._tls, self._limits.first, self._token)
+
     def _decide(self, visit: Visit, guests: list[Guest], request: AssociationRequest) -> Refusal | None:
         if request.called_aet != self.aet:
             return Refusal.CALLED_AET
-        guest = self._reception.admit(Caller(visit.address, request.calling_aet, request.called_aet))
+        caller = Caller(visit.address, request.calling_aet, request.called_aet, self.secured)
+        guest = self._reception.admit(caller)
         if guest is None:
             return Refusal.CALLING_AET
         guests.append(guest)

@@ -15,11 +15,12 @@ from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, NoCommonContext, OperationRefused, PeerError, PeerStalled, ProtocolViolation
 from ..domain.model import Level
+from ..domain.protocol_log import note
 from ..domain.servers import Server
 from . import command as c
 from .association import Association, Message
 from .contexts import Proposal
-from .get import GetOutcome, note_response
+from .get import GetOutcome, asked_for, note_response
 from .identifier import Keys, encode_identifier
 from .models import PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE
 
@@ -85,6 +86,7 @@ class Mover:
         context = self._association.context_for(model)
         identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
         message_id = self._association.next_message_id()
+        note(f"C-MOVE of {asked_for(level, keys)} to {destination.strip()}.")
         self._association.send(
             context.context_id,
             {

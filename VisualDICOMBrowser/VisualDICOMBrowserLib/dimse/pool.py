@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ..domain.cancel import CancelToken
+from ..domain.protocol_log import note
 from ..domain.servers import Server
 from .association import Association
 from .contexts import Proposal
@@ -63,6 +64,8 @@ class AssociationPool:
         try:
             if association is None:
                 association = Association.open(server, wanted, token)
+            else:
+                note(f"An association with {server.name} is used again, which was kept since its last use.")
             try:
                 with association.used_with(token):
                     yield association

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, ConnectionLost, UsageError
-from ..domain.tls import TlsSettings
+from ..domain.tls import ListenerTls, TlsSettings
 from .tls_errors import handshake_error, handshake_stalled, transfer_error
 
 #: Longest password that OpenSSL takes, in bytes.
@@ -66,21 +66,18 @@ def _client_context(settings: TlsSettings, _stamps: tuple[object, ...]) -> ssl.S
     return context
 
 
-def listener_context(
-    certificate: str, key: str | None = None, key_password_file: str | None = None, client_ca_file: str | None = None
-) -> ssl.SSLContext:
-    """Return a context for connections that are accepted; files as in :class:`.TlsSettings`.
+def listener_context(settings: ListenerTls) -> ssl.SSLContext:
+    """Return a context for connections that are accepted, with what the files hold now.
 
-    :param client_ca_file: authorities of the certificates that peers must have; None asks for none.
     :raises UsageError: a file is missing, or is not what it should be.
     """
-    for name in (certificate, key, key_password_file, client_ca_file):
+    for name in (settings.certificate, settings.key, settings.key_password_file, settings.ca_file):
         _stamp(name)
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0  # nobody resumes, and a peer that only writes would never read them
-    _identify(context, certificate, key, key_password_file)
-    if client_ca_file is not None:
-        _trust(context, client_ca_file)
+    _identify(context, settings.certificate, settings.key, settings.key_password_file)
+    if settings.ca_file is not None:
+        _trust(context, settings.ca_file)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

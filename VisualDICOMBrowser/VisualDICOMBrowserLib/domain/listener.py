@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import UsageError
 from .servers import DEFAULT_CALLING_AET, is_ae_title
-from .tls import is_host
+from .tls import ListenerTls, is_host
 
 DEFAULT_PORT = 11112
 LOOPBACK = "127.0.0.1"
@@ -60,6 +60,7 @@ class ListenerSettings:
     :param allowed: who may call, beside the configured servers.
     :param unsolicited: whether they may send what was not asked for.
     :param enabled: whether to listen all the time, and not only while something is expected.
+    :param tls: how connections are secured; None if they are not.
     :raises UsageError: a value that cannot be right.
     """
 
@@ -69,6 +70,7 @@ class ListenerSettings:
     allowed: tuple[AllowedPeer, ...] = ()
     unsolicited: bool = False
     enabled: bool = False
+    tls: ListenerTls | None = None
 
     def __post_init__(self) -> None:
         if not is_ae_title(self.aet):
@@ -101,21 +103,27 @@ class ListenerSettings:
         if unknown:
             raise UsageError(f"Unknown listener setting: {', '.join(unknown)}.")
         for key, value in values.items():
-            if type(value) is not _TYPES[key]:
+            if type(value) not in _TYPES[key]:
                 raise UsageError(f"The listener in the configuration has a wrong value for {key!r}.")
         allowed = values.get("allowed", [])
         if not all(isinstance(peer, str) for peer in allowed):
             raise UsageError("The listener in the configuration has a wrong value for 'allowed'.")
-        return cls(**{**values, "allowed": tuple(AllowedPeer.parse(peer) for peer in allowed)})
+        tls = values.get("tls")
+        changed = {
+            "allowed": tuple(AllowedPeer.parse(peer) for peer in allowed),
+            "tls": None if tls is None else ListenerTls.from_dict(tls),
+        }
+        return cls(**{**values, **changed})
 
 
-_TYPES: dict[str, type] = {
-    "aet": str,
-    "port": int,
-    "bind": str,
-    "allowed": list,
-    "unsolicited": bool,
-    "enabled": bool,
+_TYPES: dict[str, tuple[type, ...]] = {
+    "aet": (str,),
+    "port": (int,),
+    "bind": (str,),
+    "allowed": (list,),
+    "unsolicited": (bool,),
+    "enabled": (bool,),
+    "tls": (dict, type(None)),
 }
 
 
@@ -125,6 +133,7 @@ class ListenerStatus:
 
     :ivar open: whether it listens.
     :ivar address: where, as bound; empty if it does not.
+    :ivar secured: whether it listens, and to TLS only.
     :ivar problem: why it does not though it should, or empty.
     """
 
@@ -132,6 +141,7 @@ class ListenerStatus:
     open: bool
     address: str = ""
     port: int = 0
+    secured: bool = False
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +154,7 @@ class CallRecord:
     """What an association brought that somebody else asked for.
 
     :ivar number: counts the associations of this engine.
+    :ivar secured: whether it was encrypted (TLS).
     :ivar reason: why it broke off; empty if it ended in order, or runs.
     :ivar refused: instances that nobody had asked for.
     :ivar failed: instances that could not be kept.
@@ -152,6 +163,7 @@ class CallRecord:
     number: int
     aet: str
     address: str
+    secured: bool = False
     over: bool = False
     reason: str = ""
     stored: int = 0
@@ -170,12 +182,14 @@ class CallRecord:
 class ListenResult:
     """What came while somebody listened.
 
+    :ivar secured: whether connections were encrypted (TLS).
     :ivar studies: Study Instance UIDs of what was stored.
     """
 
     aet: str
     address: str
     port: int
+    secured: bool = False
     associations: int = 0
     stored: int = 0
     duplicates: int = 0

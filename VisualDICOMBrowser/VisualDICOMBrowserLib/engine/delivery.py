@@ -33,6 +33,7 @@ from ..domain.errors import (
     PeerError,
     StorageError,
 )
+from ..domain.protocol_log import note, note_progress
 from ..domain.results import Failure, SendResult
 from ..domain.servers import Server
 from ..domain.uids import is_standard_uid
@@ -162,7 +163,7 @@ class Delivery:
     def _warnings(self) -> Iterator[str]:
         if self.problem:
             yield f"{self.server.name}: {self.problem}"
-        words = [warning for warning in self.sent.values() if warning]
+        words = [warning for warning in list(self.sent.values()) if warning]  # it may just be growing
         for warning in dict.fromkeys(words):
             yield f"{self.server.name}, {words.count(warning)} instances: {warning}."
         if self._twice:
@@ -238,6 +239,8 @@ class _Attempt:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+        sent, failed = len(self._delivery.sent), len(self._delivery.failed)
+        note(f"Of {self._total} instances {sent} are confirmed by now, and {failed} are not going to be sent.")
 
     def run(self, files: Sequence[OutgoingFile]) -> None:
         """Send what is left, in as few associations as the number of its kinds allows.
@@ -260,6 +263,7 @@ class _Attempt:
         while waiting:
             try:
                 with Association.request(self._delivery.server, proposals, self._token) as association:
+                    note(f"C-STORE of {len(waiting)} instances.")
                     while waiting and not association.is_over:
                         self._token.check()
                         item = waiting.pop(0)
@@ -323,6 +327,7 @@ class _Attempt:
         if answer.taken:
             delivery.sent[sop_uid] = answer.words if answer.warned else ""
             delivery.bytes += item.file.size
+            note_progress(f"{len(delivery.sent)} of {self._total} instances are confirmed.")
             self._report()
         elif answer.is_transient:
             delivery.note_trouble(sop_uid)
@@ -334,6 +339,7 @@ class _Attempt:
 
     def _refuse(self, item: _Item, reason: str) -> None:
         self._delivery.failed[item.file.sop_uid] = reason
+        note(f"Instance {item.file.sop_uid}: {reason}")
         self._report()
 
     def _report(self) -> None:

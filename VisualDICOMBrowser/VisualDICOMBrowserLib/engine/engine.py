@@ -70,7 +70,7 @@ from ..imaging.children import Decoder
 from ..jobs.description import JobRecord
 from ..jobs.job import JobTransition
 from ..jobs.lanes import Limits
-from ..jobs.queue import InMemoryJobQueueStore, JobQueueStore
+from ..jobs.queue import InMemoryJobQueueStore
 from ..jobs.retry import RetryStrategy
 from ..store.host_link import HostPlan
 from ..store.index_queue import IndexBatch, IndexOutcome
@@ -136,11 +136,11 @@ class Engine:
         if not self.read_only:
             drop_outdated(self._store)
         self._viewer = Viewer(self._store, decoder=Decoder(max_children=2, here=decode_here))
-        self._queue = self._job_store()
+        self._queue = CatalogueJobQueue(self._store.catalogue)
         self._jobs = JobRunner(
             Limits(servers=server_limits(self.configuration)),
             retry,
-            self._queue,
+            InMemoryJobQueueStore() if self.read_only else self._queue,
             self._on_transition,
             lambda record: self._events.emit("progress", record.job_id, record.to_dict()),
         )
@@ -155,13 +155,10 @@ class Engine:
         self._sending = Sending(self._core)
         self._actions = LocalActions(self._core)
         self._hosted = HostedRows(self._core)
-        self._left_over = LeftOver(self._queue, self._jobs)
+        self._left_over = LeftOver(self._queue, self._jobs, ours=not self.read_only)
         self._actions.finish_removals()
         if listen:
             listening.begin()
-
-    def _job_store(self) -> JobQueueStore:
-        return InMemoryJobQueueStore() if self.read_only else CatalogueJobQueue(self._store.catalogue)
 
     def _on_transition(self, step: JobTransition) -> None:
         data = {**step.job.to_dict(), "old": step.old.value if step.old else None}
@@ -200,6 +197,16 @@ class Engine:
         """Return the jobs of this engine, oldest first."""
         return self._jobs.records()
 
+    def job_log(self, job_id: str) -> dict[str, Any]:
+        """Return what happened to a job on the network, and why: ``{"lines": [{"at", "text"}], "dropped"}``.
+
+        The newest 500 lines, the oldest first; ``at`` is in seconds since 1970, ``dropped`` counts older ones.
+        No line holds patient data. A job that stays in the queue on disk keeps its log there until it is cleared.
+
+        :raises UsageError: there is no such job.
+        """
+        return self._left_over.log(job_id)
+
     def cancel_job(self, job_id: str) -> bool:
         """Ask a job to stop; it has within 2 seconds. False if it had ended.
 
@@ -217,7 +224,7 @@ class Engine:
     def clear_jobs(self) -> list[str]:
         """Forget the jobs that have ended, and return their ids."""
         cleared = self._jobs.clear()
-        if isinstance(self._queue, CatalogueJobQueue):
+        if not self.read_only:
             self._queue.delete_ended()
         return cleared
 
@@ -427,6 +434,13 @@ class Engine:
         :raises UsageError: no such server, or a path that does not exist.
         """
         return self._sending.begin_files(paths, server, verify)
+
+    def send_result(self, job_id: str) -> SendResult:
+        """Return what became so far of what a job sends; the first 1,000 instances that failed are named.
+
+        :raises UsageError: it is no send of this engine, or so long ago that it is forgotten.
+        """
+        return self._sending.result(job_id)
 
     # Looking at local content
 

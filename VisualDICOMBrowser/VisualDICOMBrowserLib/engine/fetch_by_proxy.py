@@ -25,6 +25,7 @@ from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import ConnectionLost, PeerError
 from ..domain.model import Level
+from ..domain.protocol_log import carrying, note_progress, writing_to
 from ..domain.servers import Server
 from ..store.receive import Receiver
 from .asking import UIDS_A_REQUEST, Account, Wanted, ask_for_series, keys_of, why_not
@@ -153,7 +154,7 @@ class _Filling:
             if place not in incomplete:
                 place.note_over()
         if incomplete:
-            self._moving = self._pool.submit(self._move, incomplete)
+            self._moving = self._pool.submit(carrying(self._move), incomplete)
 
     def portions(self, association: Association, wanted: Wanted) -> Iterator[set[str] | None]:
         """Yield what came to the proxy, until nothing more does."""
@@ -191,7 +192,8 @@ class _Filling:
         if place.sought and not place.lacking:
             return
         finder = Finder(lambda: association)
-        shown = frozenset(finder.sop_uids(plan.series.study_uid, plan.series.series_uid, among))
+        with writing_to(None):  # many times a second
+            shown = frozenset(finder.sop_uids(plan.series.study_uid, plan.series.series_uid, among))
         new = shown - place.there
         if plan.instances:
             new &= place.sought
@@ -199,6 +201,7 @@ class _Filling:
             place.wanted.missing |= new - self._account.retrieval.store.readable(new)
         if new:
             place.there |= new
+            note_progress(f"The proxy has {len(place.there)} instances of series {plan.series.series_uid} by now.")
             self._life.note_arrival()
 
     def _is_awaited(self, place: _Place) -> bool:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..dimse.listener import Caller, Listener
+from ..dimse.tls import listener_context
 from ..dimse.transport import addresses_of
 from ..domain.cancel import CancelToken
 from ..domain.errors import LocalError, UsageError
@@ -38,11 +39,13 @@ class OpenListener:
     """Where the listener can be reached: what a server must have registered.
 
     :ivar address: the one that the server sees, as far as it can be known here.
+    :ivar secured: whether the server must speak TLS.
     """
 
     aet: str
     address: str
     port: int
+    secured: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,10 @@ class Listening:
         with self._lock:
             if self._listener is None:
                 return ListenerStatus(self.settings(), False, problem=self._problem)
-            return ListenerStatus(self.settings(), True, self._listener.address, self._listener.port, self._problem)
+            listener = self._listener
+            return ListenerStatus(
+                self.settings(), True, listener.address, listener.port, listener.secured, self._problem
+            )
 
     def begin(self) -> None:
         """Listen all the time from now on, if the settings say so and whenever they will; see :meth:`status`."""
@@ -101,9 +107,11 @@ class Listening:
     def change(self, settings: ListenerSettings) -> None:
         """Keep other settings in the configuration and follow them. Associations that stand are ended.
 
-        :raises UsageError: the configuration cannot be written.
+        :raises UsageError: the files of TLS are not what they should be, or the configuration cannot be written.
         """
         with self._lock:
+            if settings.tls is not None and settings.tls != self._configuration.listener().tls:
+                listener_context(settings.tls)
             self._configuration.set_listener(settings)
             self._shut()
             self._adapt()
@@ -131,7 +139,8 @@ class Listening:
         try:
             with self._lock:
                 listener = self._open()
-            yield OpenListener(listener.aet, _seen_from(listener.address, expected.addresses), listener.port)
+            address = _seen_from(listener.address, expected.addresses)
+            yield OpenListener(listener.aet, address, listener.port, listener.secured)
         finally:
             with self._expected_lock:
                 self._expected.remove(expected)
@@ -157,9 +166,10 @@ class Listening:
             except BaseException:
                 self._temporary = None
                 raise
-        result = self._result = ListenResult(listener.aet, listener.address, listener.port)
+        where = OpenListener(listener.aet, listener.address, listener.port, listener.secured)
+        result = self._result = ListenResult(where.aet, where.address, where.port, where.secured)
         try:
-            ready(OpenListener(listener.aet, listener.address, listener.port))
+            ready(where)
             while not token.wait(_SLICE_S):
                 pass
         finally:
@@ -176,7 +186,8 @@ class Listening:
         if self._listener is None:
             settings = self.settings()
             reception = Reception(self, self._store, unsolicited=settings.unsolicited)
-            self._listener = Listener(settings.aet, settings.bind, settings.port, reception)
+            tls = None if settings.tls is None else listener_context(settings.tls)
+            self._listener = Listener(settings.aet, settings.bind, settings.port, reception, tls=tls)
             self._problem = ""
             self._emit("listener-changed", "listener", {})
         return self._listener

@@ -12,6 +12,7 @@ from ..dimse.listener import Caller
 from ..dimse.storing import Incoming
 from ..domain.errors import Unwanted, VisualDicomError
 from ..domain.listener import CallRecord
+from ..domain.protocol_log import ProtocolLog, current_log
 from ..domain.servers import Server
 from ..store.headers import Header
 from ..store.local import LocalStore
@@ -27,6 +28,7 @@ class Expectation:
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
     :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
+    :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
     """
 
@@ -37,6 +39,7 @@ class Expectation:
     arrived: Callable[[str], None] = lambda _: None
     last_byte: float = field(default_factory=time.monotonic)
     bytes: int = 0
+    log: ProtocolLog | None = field(default_factory=current_log)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, sop_uid: str, length: int) -> None:
@@ -98,8 +101,14 @@ class Visitor:
         self.store = store
         self.caller = caller
         self.may_push = may_push
-        self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address)
+        self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address, caller.secured)
         desk.tell(self.record)
+        self._tell_askers("has called us")
+
+    def _tell_askers(self, what: str) -> None:
+        for expectation in self.desk.expected_from(self.caller):
+            if expectation.log is not None:
+                expectation.log.note(f"{self.caller.calling_aet} at {self.caller.address} {what}.")
 
     def open(self, incoming: Incoming) -> Arrival:
         """See :class:`..dimse.storing.StoreHandler`."""
@@ -120,6 +129,7 @@ class Visitor:
         """See :class:`..dimse.listener.Guest`."""
         self.record.over = True
         self.record.reason = reason
+        self._tell_askers(f"is gone, {self.record.stored} instances were stored{': ' if reason else ''}{reason}")
         self.desk.tell(self.record)
 
 

@@ -13,6 +13,7 @@ from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError
 from ..domain.model import Level, Target
+from ..domain.protocol_log import note
 from ..domain.results import Failure, RetrieveResult
 from ..domain.servers import Server
 from ..store.local import LocalStore
@@ -30,6 +31,10 @@ class RetrieveStrategy(Protocol):
     @property
     def server(self) -> Server:
         """The server that has what is wanted."""
+
+    @property
+    def words(self) -> str:
+        """By which services they come, for the log of a job."""
 
     def fetch(self, retrieval: Retrieval, plan: Plan, token: CancelToken, progress: Progress) -> None:
         """Fetch what a plan wants and what is not here, and note in ``retrieval`` what came and why the rest did not.
@@ -87,6 +92,7 @@ class Retrieval:
             if self.plan is None:
                 self.plan = make_plan(self.server, self.target, self.store.catalogue, token, self.associate)
                 self._note_plan(self.plan)
+                note(f"{_announced(self.plan, self.server)} They are fetched by {self.strategy.words}.")
             self.strategy.fetch(self, self.plan, token, progress)
         except (PeerError, StorageError) as error:
             self.problem = str(error)
@@ -163,6 +169,13 @@ class Retrieval:
             (s.described for s in plan.series),
             (i for s in plan.series for i in s.instances.values()),
         )
+
+
+def _announced(plan: Plan, server: Server) -> str:
+    counted = [series.count for series in plan.series if series.count is not None]
+    number = sum(counted) if len(counted) == len(plan.series) else "a number that only the transfer tells of"
+    ways = ", ".join(dict.fromkeys(series.counted_by.value for series in plan.series)) or "nothing"
+    return f"{server.name} announces {number} instances in {len(plan.series)} series, counted by {ways}."
 
 
 @dataclass

@@ -74,6 +74,13 @@ class JobRunner:
         """Return the jobs that are remembered, oldest first."""
         return self._scheduler.records()
 
+    def log(self, job_id: str) -> dict[str, Any]:
+        """Return what happened to a job that is remembered: :meth:`.ProtocolLog.to_dict`.
+
+        :raises UsageError: there is no such job.
+        """
+        return self._scheduler.log(job_id)
+
     def learn(self, kind: JobKind, recipe: Recipe, need: Callable[[], None] = lambda: None) -> None:
         """Make jobs of a kind retriable.
 

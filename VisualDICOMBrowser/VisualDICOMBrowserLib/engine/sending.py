@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .runner import Task
 
 #: Deliveries that are remembered, so that a retry sends only what is missing.
 _MAX_REMEMBERED = 100
+#: Instances and files that a result names: it has to cross the pipe, and somebody is to read it.
+MAX_NAMED = 1000
 
 
 class Sending:
@@ -53,6 +56,14 @@ class Sending:
         """See :meth:`.Engine.begin_send_files`."""
         require_pynetdicom()
         return self._begin(*_of_paths(paths), server, verify)[0].job_id
+
+    def result(self, job_id: str) -> SendResult:
+        """See :meth:`.Engine.send_result`."""
+        known = self._deliveries.get(job_id)
+        if known is None:
+            raise UsageError("It is not known any more what this job has sent.")
+        result = known.result()
+        return replace(result, failed=result.failed[:MAX_NAMED], rejected=result.rejected[:MAX_NAMED])
 
     def _of_target(self, target: Target) -> tuple[Callable[[], Iterable[Parcel]], dict[str, Any]]:
         if not self._core.store.catalogue.local_files(target.level, target.uids):

@@ -29,6 +29,7 @@ class ByGet:
     """C-GET from the server."""
 
     server: Server
+    words = "C-GET"
 
     def fetch(self, retrieval: Retrieval, plan: Plan, token: CancelToken, progress: Progress) -> None:
         """See :class:`.RetrieveStrategy`."""
@@ -42,6 +43,11 @@ class ByProxy:
     server: Server
     proxy: Server
 
+    @property
+    def words(self) -> str:
+        """See :class:`.RetrieveStrategy`."""
+        return f"C-MOVE to the proxy {self.proxy.name}, and C-GET from there"
+
     def fetch(self, retrieval: Retrieval, plan: Plan, token: CancelToken, progress: Progress) -> None:
         """See :class:`.RetrieveStrategy`."""
         fetch_by_proxy(retrieval, self.proxy, token, progress).run(plan)
@@ -53,6 +59,7 @@ class ByMove:
 
     server: Server
     listening: Listening
+    words = "C-MOVE to our listener"
 
     def fetch(self, retrieval: Retrieval, plan: Plan, token: CancelToken, progress: Progress) -> None:
         """See :class:`.RetrieveStrategy`."""

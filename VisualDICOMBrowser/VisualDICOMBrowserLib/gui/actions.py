@@ -13,7 +13,7 @@ from ..domain.errors import VisualDicomError
 from ..domain.overview import SeriesRow
 from ..jobs.description import JobRecord
 from .activity.job_words import RETRIED
-from .messages import Message, Remedy, Tone
+from .messages import Message, Remedy, Tone, counted
 from .session import Session
 
 
@@ -100,7 +100,7 @@ class Actions:
 
     def _removed(self, result: dict[str, Any]) -> None:
         count = result["instances"]
-        text = f"Removed {_count(count, 'image')} of {_count(result['series'], 'series')} from this computer."
+        text = f"Removed {counted(count, 'image')} of {counted(result['series'], 'series')} from this computer."
         undo = Remedy("Undo", lambda: self._undo(result["trash"]))
         self._session.said.emit(Message(text, Tone.WARNING, "remove", (undo,)))
 
@@ -115,25 +115,20 @@ class Actions:
         self._session.ask("undo_remove", {"trash": trash}, back, self._failed("remove", "The removal stays"))
 
     def _exported(self, result: dict[str, Any]) -> None:
-        text = f"Exported {_count(result['files'], 'file')} to {result['folder']}."
+        text = f"Exported {counted(result['files'], 'file')} to {result['folder']}."
         self._tell("export", text, [f"{item['sop_uid']}: {item['reason']}" for item in result["failed"]])
 
     def _imported(self, result: dict[str, Any]) -> None:
-        text = f"Imported {_count(result['imported'], 'image')}"
+        text = f"Imported {counted(result['imported'], 'image')}"
         text += f"; {result['duplicates']} were here already." if result["duplicates"] else "."
         rejected = [f"{Path(item['path']).name}: {item['reason']}" for item in result["rejected"]]
         self._tell("import", text, rejected)
 
     def _tell(self, about: str, text: str, left_out: Sequence[str]) -> None:
         if left_out:
-            text += f" {_count(len(left_out), 'file')} had to be left out."
+            text += f" {counted(len(left_out), 'file')} had to be left out."
         tone = Tone.WARNING if left_out else Tone.NOTE
         self._session.said.emit(Message(text, tone, about, details=tuple(left_out[:200])))
 
     def _failed(self, about: str, what: str) -> Any:
         return lambda error: self._session.say(f"{what}. {error}", Tone.PROBLEM, about)
-
-
-def _count(number: int, word: str) -> str:
-    plural = word if word.endswith("s") else f"{word}s"
-    return f"{number:,} {word if number == 1 else plural}"

@@ -28,6 +28,8 @@ from .patients.patient_list import PatientList
 from .preview.stack_preview import StackPreview
 from .search.search_bar import SearchBar
 from .search.search_run import SearchRun
+from .sending.send_panel import SendPanel
+from .sending.sender import Sender
 from .servers.server_settings import ServerSettings
 from .session import Session
 from .studies.patient_page import PatientPage
@@ -54,6 +56,7 @@ class BrowserWidget(qt.QWidget):
         self._actions = Actions(session)
         self._missing = MissingPackages(session, self, self._host)
         self._unfinished = Unfinished(session)
+        self._sender = Sender(session)
         self._patient: PatientRow | None = None
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
@@ -63,6 +66,7 @@ class BrowserWidget(qt.QWidget):
         self._connect_search()
         self._connect_patient()
         self._connect_pages()
+        self._connect_sending()
         self._connect_loader()
         self._patients.show_filter(QueryFilter(), Places())
 
@@ -71,6 +75,7 @@ class BrowserWidget(qt.QWidget):
         self._search.close()
         self._missing.close()
         self._unfinished.close()
+        self._sender.close()
         if self._loader is not None:
             self._loader.close()
         for widget in self._parts:
@@ -109,6 +114,7 @@ class BrowserWidget(qt.QWidget):
         self._page = PatientPage(session, None, self._loader is not None)
         self._load_strip = LoadStrip()
         self._load_choice = LoadChoice()
+        self._send_panel = SendPanel(session)
         self._preview = StackPreview(session)
         self._elements = MetadataView(session)
         self._strip = JobsStrip(session)
@@ -120,6 +126,7 @@ class BrowserWidget(qt.QWidget):
             self._messages,
             self._patients,
             self._page,
+            self._send_panel,
             self._preview,
             self._elements,
             self._strip,
@@ -166,6 +173,7 @@ class BrowserWidget(qt.QWidget):
             (self._messages, 0),
             (self._rows, 1),
             (self._load_choice, 0),
+            (self._send_panel, 0),
             (self._load_strip, 0),
             (self._strip, 0),
         ):
@@ -186,7 +194,8 @@ class BrowserWidget(qt.QWidget):
         """Return what the user made of the window, for :meth:`arrange` another time."""
         splitters = {name: list(splitter.sizes()) for name, splitter in self._splitters().items()}
         size = int(self._page.sheet.thumbnail_size())
-        return json.dumps({"detail": self._wants_detail, "pictures": size, "sizes": splitters})
+        send = {"server": self._send_panel.server, "verify": self._send_panel.verify}
+        return json.dumps({"detail": self._wants_detail, "pictures": size, "sizes": splitters, "send": send})
 
     def arrange(self, text: str) -> None:
         """Take what :meth:`arrangement` returned; what is not understood is left as it is."""
@@ -194,10 +203,12 @@ class BrowserWidget(qt.QWidget):
             kept = json.loads(text)
             wants_detail, size = bool(kept["detail"]), ThumbnailSize(kept["pictures"])
             sizes = {name: [int(one) for one in kept["sizes"].get(name, ())] for name in self._splitters()}
+            send = {"server": "", "verify": True, **kept.get("send", {})}
         except (ValueError, TypeError, KeyError, AttributeError):
             return
         self.show_detail(wants_detail)
         self._page.sheet.set_thumbnail_size(size)
+        self._send_panel.server, self._send_panel.verify = str(send["server"]), bool(send["verify"])
         for name, splitter in self._splitters().items():
             if len(sizes[name]) == 2 and min(sizes[name]) > 0:  # one that was hidden has no sizes worth keeping
                 splitter.setSizes(sizes[name])
@@ -294,6 +305,7 @@ class BrowserWidget(qt.QWidget):
             Entry("Cancel fetching", lambda: self._actions.cancel(series), self._actions.are_under_way(series)),
             Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
             None,
+            Entry("Send…", lambda: self.send(series), here),
             Entry("Export…", lambda: self.export(series), here),
             Entry(f"Copy UID{'s' if many else ''}", lambda: qt.QApplication.clipboard().setText(uids), bool(series)),
             None,
@@ -327,6 +339,20 @@ class BrowserWidget(qt.QWidget):
     def export(self, series: Sequence[SeriesRow]) -> None:
         """Ask for a folder, and copy what is here of the series into it."""
         choose_folder(self, "Export to folder", lambda folder: self._actions.export(list(series), folder))
+
+    # Sending
+
+    def _connect_sending(self) -> None:
+        panel = self._send_panel
+        self._page.send_asked.connect(self.send)
+        panel.send_asked.connect(lambda uids, server, verify: self._sender.send(uids, server, verify=verify))
+        panel.fetch_asked.connect(self._actions.fetch)
+        panel.settings_asked.connect(self.add_server)
+        panel.closed.connect(self._page.sheet.setFocus)
+
+    def send(self, series: Sequence[SeriesRow]) -> None:
+        """Ask where to send what is here of the series."""
+        self._send_panel.open_for(series)
 
     # Loading into the program around it
 

@@ -36,3 +36,9 @@ class Message:
     about: str = ""
     remedies: tuple[Remedy, ...] = field(default=())
     details: tuple[str, ...] = ()
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number of things for people: ``1 image``, ``2 images``, ``2 series``."""
+    plural = word if word.endswith("s") else f"{word}s"
+    return f"{number:,} {word if number == 1 else plural}"

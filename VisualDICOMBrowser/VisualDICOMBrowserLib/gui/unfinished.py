@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..jobs.description import JobKind
 from .messages import Message, Remedy, Tone
 from .session import Session
 
@@ -37,5 +38,13 @@ class Unfinished:
             Remedy("Continue", lambda: self._session.ask("resume_jobs")),
             Remedy("Forget", lambda: self._session.ask("drop_jobs")),
         )
-        text = f"{what} not finished when the program ended. What had arrived is here."
+        text = f"{what} not finished when the program ended. {_what_is_left(records)}"
         self._session.said.emit(Message(text, Tone.WARNING, _ABOUT, remedies))
+
+
+def _what_is_left(records: Sequence[Mapping[str, Any]]) -> str:
+    """Say what becomes of what had been done."""
+    sends = [record["job"]["kind"] == JobKind.SEND.value for record in records]
+    came = [] if all(sends) else ["What had arrived is here."]
+    went = ["What was being sent is sent again from its beginning."] if any(sends) else []
+    return " ".join([*came, *went])

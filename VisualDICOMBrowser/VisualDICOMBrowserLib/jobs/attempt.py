@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..domain.errors import Cancelled, InternalError, VisualDicomError
+from ..domain.protocol_log import writing_to
 from .description import JobDescription
 from .job import JobContext, Outcome
 from .states import JobState
@@ -25,7 +26,8 @@ def attempt(worker: Worker, description: JobDescription, context: JobContext) ->
         context.token.check()
         return worker(description, context)
 
-    outcome = end_of(work, f"Job {description.job_id} ({description.kind.value})")
+    with writing_to(context.log):
+        outcome = end_of(work, f"Job {description.job_id} ({description.kind.value})")
     if outcome.state is JobState.FAILED and context.token.cancelled:
         # Whatever broke after a cancellation, broke because of it.
         return Outcome(state=JobState.CANCELLED, reason="Cancelled.")

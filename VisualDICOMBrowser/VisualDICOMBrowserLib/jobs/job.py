@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, VisualDicomError
+from ..domain.protocol_log import ProtocolLog
 from .description import JobDescription, JobRecord, Priority, Stamp
 from .states import JobState
 
@@ -50,11 +51,15 @@ class JobTransition:
 class JobContext:
     """What a worker gets beside the description, for one try.
 
+    :param log: where notes of the worker go: :func:`..domain.protocol_log.note`.
     :ivar token: raised when nobody wants the work any more; workers check it or hang callbacks on it.
     """
 
-    def __init__(self, report: Callable[[JobContext, int, int | None, int], None]) -> None:
+    def __init__(
+        self, report: Callable[[JobContext, int, int | None, int], None], log: ProtocolLog | None = None
+    ) -> None:
         self.token = CancelToken()
+        self.log = log
         self._report = report
 
     def progress(self, done: int, total: int | None = None, moved: int = 0) -> None:
@@ -70,6 +75,7 @@ class JobContext:
 class Job:
     """The scheduler's notes on a job. Only under the scheduler's lock.
 
+    :ivar log: what happened to it, over all tries.
     :ivar context: the try that a worker is busy with, or None.
     :ivar suspended: the program closes, and the job is to be offered again at the next start.
     :ivar report_posted: a progress report is on its way and will carry the newest numbers.
@@ -78,6 +84,7 @@ class Job:
     description: JobDescription
     state: JobState
     created: Stamp
+    log: ProtocolLog = field(default_factory=ProtocolLog)
     reason: str = ""
     done: int = 0
     total: int | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from .description import JobRecord
 
@@ -16,11 +17,14 @@ class JobQueueStore(Protocol):
     it cancels because the program closes it leaves as it was, so that it is offered again.
     """
 
-    def save(self, record: JobRecord) -> None:
-        """Insert or replace the record with its ``job_id``."""
+    def save(self, record: JobRecord, log: Mapping[str, Any] | None = None) -> None:
+        """Insert or replace the record with its ``job_id``, and the log of the job: :meth:`.ProtocolLog.to_dict`."""
 
     def load_unfinished(self) -> list[JobRecord]:
         """Return the records in a state that is not terminal, oldest first."""
+
+    def log(self, job_id: str) -> Mapping[str, Any] | None:
+        """Return the log that was saved last with a job; None if there is none, or no such job."""
 
     def delete(self, job_id: str) -> None:
         """Remove a record; unknown ones are no error."""
@@ -32,11 +36,18 @@ class InMemoryJobQueueStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: dict[str, JobRecord] = {}
+        self._logs: dict[str, Mapping[str, Any] | None] = {}
 
-    def save(self, record: JobRecord) -> None:
+    def save(self, record: JobRecord, log: Mapping[str, Any] | None = None) -> None:
         """Insert or replace the record."""
         with self._lock:
             self._records[record.job_id] = record
+            self._logs[record.job_id] = log
+
+    def log(self, job_id: str) -> Mapping[str, Any] | None:
+        """Return the log of a job."""
+        with self._lock:
+            return self._logs.get(job_id)
 
     def load_unfinished(self) -> list[JobRecord]:
         """Return what is not in a terminal state, oldest first."""
@@ -46,6 +57,7 @@ class InMemoryJobQueueStore:
         """Remove a record."""
         with self._lock:
             self._records.pop(job_id, None)
+            self._logs.pop(job_id, None)
 
     def records(self) -> list[JobRecord]:
         """Return all records, oldest first."""

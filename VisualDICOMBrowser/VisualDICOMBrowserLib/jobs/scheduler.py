@@ -15,9 +15,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
+from typing import Any
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, LocalError, UsageError
+from ..domain.protocol_log import ProtocolLog
 from .attempt import Worker, attempt, where
 from .clock import Clock, SystemClock
 from .description import JobDescription, JobKind, JobRecord, Priority, Stamp
@@ -123,6 +125,7 @@ class Scheduler:
             job = self._admit(record.description, record.state)
             job.created = dataclasses.replace(job.created, wall=record.created.wall)
             job.done, job.total, job.moved = record.done, record.total, record.bytes
+            job.log.restore(self._store.log(record.job_id))
             self._step(job, JobEvent.RECOVER, "Taken up again after a restart.")
             self._enqueue(job)
         self._mailbox.drain()
@@ -231,6 +234,14 @@ class Scheduler:
         with self._lock:
             return [job.record() for job in self._jobs.values()]
 
+    def log(self, job_id: str) -> dict[str, Any]:
+        """Return what happened to a job: :meth:`.ProtocolLog.to_dict`.
+
+        :raises UsageError: there is no such job.
+        """
+        with self._lock:
+            return self._job(job_id).log.to_dict()
+
     def close(self, grace_s: float = 3.0) -> bool:
         """Cancel everything, take no more, and wait up to ``grace_s`` seconds of real time for the workers.
 
@@ -279,7 +290,7 @@ class Scheduler:
             raise InternalError(f"There is a job {description.job_id} already.")
         if description.kind not in self._workers:
             raise InternalError(f"Nobody does jobs of the kind {description.kind.value}.")
-        job = Job(description, state, self._now())
+        job = Job(description, state, self._now(), ProtocolLog(self._clock.wall))
         self._jobs[description.job_id] = job
         return job
 
@@ -308,6 +319,7 @@ class Scheduler:
             job.retry_at = None
         if job.state.terminal:
             self._note_end(job)
+        job.log.note(_line(job))
         self._announce(job, old, reason, save=not (job.suspended and event is JobEvent.CANCEL))
 
     def _note_end(self, job: Job) -> None:
@@ -322,7 +334,7 @@ class Scheduler:
     def _announce(self, job: Job, old: JobState | None, reason: str, *, save: bool = True) -> None:
         record = job.record()
         if save and record.description.kind.durable:
-            self._mailbox.post(partial(self._persist, record))
+            self._mailbox.post(partial(self._persist, record, job.log))
         self._mailbox.post(partial(self._listener, JobTransition(record, old, record.state, reason, self._now())))
 
     def _tend(self) -> None:
@@ -376,7 +388,7 @@ class Scheduler:
     def _start(self, job: Job) -> tuple[Job, JobContext]:
         job.tries += 1
         job.started = job.started or self._now()
-        job.context = JobContext(partial(self._progress, job))
+        job.context = JobContext(partial(self._progress, job), job.log)
         self._step(job, JobEvent.START)
         self._tend()
         return job, job.context
@@ -444,11 +456,17 @@ class Scheduler:
             record = job.record()
         self._on_progress(record)
 
-    def _persist(self, record: JobRecord) -> None:
+    def _persist(self, record: JobRecord, log: ProtocolLog) -> None:
         if record.state is JobState.COMPLETED:
             self._store.delete(record.job_id)
         else:
-            self._store.save(record)
+            self._store.save(record, log.to_dict())
+
+
+def _line(job: Job) -> str:
+    """Say in the log of a job where it stands now."""
+    words = f"{job.state.value}, try {job.tries}" if job.state is JobState.RUNNING else job.state.value
+    return f"The job is {words}{': ' if job.reason else '.'}{job.reason}"
 
 
 def _raise_flag(token: CancelToken | None) -> None:

@@ -347,9 +347,10 @@ class Catalogue(CatalogueConnection):
         with self._writing(scrub=True) as db:
             db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
 
-    def jobs(self) -> list[str]:
-        """Return the JSON texts of all jobs in the persistent queue, oldest first."""
-        return [r[0] for r in self._rows("SELECT record FROM jobs ORDER BY created")]
+    def jobs(self, job_id: str | None = None) -> list[str]:
+        """Return the JSON texts of all jobs in the persistent queue, oldest first; or of one, if it is there."""
+        which = "SELECT record FROM jobs WHERE ? IN (job_id, '') ORDER BY created"
+        return [r[0] for r in self._rows(which, (job_id or "",))]
 
     # Thumbnails
 

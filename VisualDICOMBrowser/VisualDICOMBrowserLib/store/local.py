@@ -334,6 +334,7 @@ class LocalStore:
         """
         if not self.read_only:
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
+            recovery.drop_empty_folders(self.folder, self._change)
             with self._change:
                 recovery.recover(self.folder, self.catalogue, self._rows, self._keeping)
                 self.refresh()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 
-from ..domain.errors import StorageError
+from ..domain.errors import BadData, StorageError
 from .catalogue import Catalogue
 from .ctk_rows import StoredInstance
 from .files import PART_SUFFIX, PartFile, unlink_with_retry
@@ -43,6 +43,17 @@ def sweep(root: Path, suffix: str = PART_SUFFIX) -> int:
         with suppress(StorageError):
             swept += not PartFile.is_live(path) and unlink_with_retry(path)
     return swept
+
+
+def drop_empty_folders(folder: DatabaseFolder, lock: AbstractContextManager[bool]) -> None:
+    """Delete the folders of studies and series that a crash left without a file.
+
+    :param lock: held by whoever gives a file its name, and makes its folder for that.
+    """
+    for parent, _, names in os.walk(folder.dicom_folder, topdown=False):
+        if not names and Path(parent) not in (folder.dicom_folder, folder.incoming_folder):
+            with lock, suppress(OSError):  # not empty: fine
+                Path(parent).rmdir()
 
 
 def files_below(root: Path) -> Iterator[Path]:
@@ -126,12 +137,21 @@ def _keep_none(_: Path) -> bool:
 
 
 def _delete(folder: DatabaseFolder, file: str, keep: Callable[[Path], bool] = _keep_none) -> bool:
-    path = folder.find(file)
-    if path is None or not folder.owns(path):
+    path = _ours(folder, file)
+    if path is None:
         return False
-    deleted = keep(path) or unlink_with_retry(path)
+    deleted = folder.find(file) is not None and (keep(path) or unlink_with_retry(path))
     for parent in list(path.parents)[:2]:  # of the series, and of the study
         if parent not in (folder.dicom_folder, folder.thumbs_folder):
             with suppress(OSError):  # not empty, or used by another program: both are fine
                 parent.rmdir()
     return deleted
+
+
+def _ours(folder: DatabaseFolder, file: str) -> Path | None:
+    """Return where a file of the folder's own lies, or lay: it may be gone, and its folders left by a crash."""
+    try:
+        path = folder.absolute(file)
+        return path if folder.owns(path) else None
+    except (BadData, OSError, ValueError):
+        return None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from support.client import server_at
 from support.corpus import Corpus
 from support.dcmqrscp import Dcmqrscp
 from support.orthanc import Orthanc
-from support.peers import require
 from VisualDICOMBrowserLib.dimse.find import Finder
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 
@@ -59,10 +56,15 @@ ENCODINGS = {
 }
 
 
+@pytest.fixture(scope="module")
+def named(orthanc: Orthanc, corpus: Corpus) -> Orthanc:
+    """An Orthanc with names in every script."""
+    assert orthanc.load([file.path for file in corpus.files if file.path.name.startswith("chr")]) == []
+    return orthanc
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_orthanc_is_understood_and_understands_whatever_it_answers_in(tmp_path: Path, corpus: Corpus, encoding: str):
-    require("Orthanc")
+def test_orthanc_is_understood_and_understands_whatever_it_answers_in(named: Orthanc, encoding: str):
     pattern, name = ENCODINGS[encoding]
-    with Orthanc(tmp_path / "orthanc", options={"DefaultEncoding": encoding}) as peer:
-        peer.load([file.path for file in corpus.files if file.path.name.startswith("chr")])
-        assert name in {n.rstrip("=") for n in found(peer, pattern)} | found(peer, pattern)
+    named.set_default_encoding(encoding)
+    assert name in {n.rstrip("=") for n in found(named, pattern)} | found(named, pattern)

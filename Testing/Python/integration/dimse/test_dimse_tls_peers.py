@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE
 
 from support import peers
-from support.certificates import Authority
+from support.certificates import Authority, listener_tls
 from support.client import Background, MemoryHandler, fetch, server_at
 from support.dcmqrscp import Dcmqrscp
 from support.fault_proxy import Cut, FaultProxy, Stall
@@ -202,7 +202,7 @@ def test_a_fetch_that_stalls_or_is_cut_within_a_record_ends(
 
 def test_echoscu_is_secured_when_it_calls(kit: Kit):
     own, its = kit.ours.issue("localhost"), kit.ours.issue("scu.example")
-    context = listener_context(str(own.file), str(own.key), client_ca_file=str(kit.ours.file))
+    context = listener_context(listener_tls(own, kit.ours))
     tool = shutil.which(peers.require("echoscu"))
     with socket.create_server((HOST, 0)) as listener:
         command = [tool, "-to", "5", "+tls", its.key, its.file, "+cf", kit.ours.file, "localhost"]
@@ -224,5 +224,5 @@ def test_echoscu_that_trusts_another_authority_hangs_up(kit: Kit):
         words = [*map(str, command), str(listener.getsockname()[1])]
         calling = Background(lambda: subprocess.run(words, capture_output=True, check=False, timeout=20))
         with pytest.raises(TlsFailed, match="refuses our certificate: it does not know who issued it"):
-            wrap_accepted(listener.accept()[0], listener_context(str(own.file), str(own.key)), 5.0)
+            wrap_accepted(listener.accept()[0], listener_context(listener_tls(own)), 5.0)
         assert calling.ended_by(20.0) is None

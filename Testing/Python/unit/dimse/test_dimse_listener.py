@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from support.caller import (
     release,
     status_of,
 )
+from support.certificates import Authority, listener_tls
 from support.client import at_most, until_hangup
 from support.messages import (
     VERIFICATION,
@@ -43,11 +44,13 @@ from support.scripted_peer import HOST, Conversation
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.dimse.echo import echo
 from VisualDICOMBrowserLib.dimse.listener import Listener
-from VisualDICOMBrowserLib.dimse.transport import plain_address
+from VisualDICOMBrowserLib.dimse.tls import ClientTls, client_tls, listener_context
+from VisualDICOMBrowserLib.dimse.transport import Connection, Timers, plain_address
 from VisualDICOMBrowserLib.dimse.visits import Limits
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import (
     BadData,
+    ConnectionLost,
     DataSetMismatch,
     StorageError,
     Unwanted,
@@ -55,6 +58,7 @@ from VisualDICOMBrowserLib.domain.errors import (
     VisualDicomError,
 )
 from VisualDICOMBrowserLib.domain.servers import Server
+from VisualDICOMBrowserLib.domain.tls import TlsSettings
 
 DATA = bytes(i * 7 % 256 for i in range(50_000))
 INVALID = kit.Abort(2, 6)
@@ -436,35 +440,91 @@ def test_a_request_that_trickles_is_given_up_in_time(hasty: Listener):
     assert not callers()
 
 
-def test_a_mute_tls_client_keeps_nobody_out(reception: MemoryReception):
-    """Whatever encrypts may block until the connection is cut, and may have taken the socket over."""
-    taken: list[socket.socket] = []
-
-    def wrap(sock: socket.socket) -> socket.socket:
-        own = socket.socket(fileno=sock.detach())
-        taken.append(own)
-        if len(taken) == 1:
-            own.settimeout(None)
-            own.recv(1, socket.MSG_PEEK)
-        return own
-
-    with Listener(AET, HOST, 0, reception, SHORT, wrap) as made, calling(made.port) as dumb:
-        wait_until(lambda: len(taken) == 1, what="the first connection")
-        with at_most(2.0), associated(made) as peer:
-            assert status_of(peer, ECHO) == 0
-            release(peer)
-        assert dumb.wait_for_hangup() in ([], [kit.Abort(0, 0)])
-        alone()
+# TLS
 
 
-def test_a_handshake_that_fails_ends_the_connection(reception: MemoryReception):
-    def wrap(sock: socket.socket) -> socket.socket:
-        raise OSError("no certificate")
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
 
-    with Listener(AET, HOST, 0, reception, SHORT, wrap) as made, calling(made.port) as peer:
+
+@pytest.fixture
+def secured(reception: MemoryReception, ours: Authority) -> Iterator[Listener]:
+    """A listener with TLS and no patience."""
+    with Listener(AET, HOST, 0, reception, SHORT, tls=listener_context(listener_tls(ours.issue()))) as made:
+        yield made
+
+
+def over_tls(listener: Listener, ours: Authority) -> Server:
+    return Server("us", HOST, listener.port, AET, "CALLER", tls=TlsSettings(ca_file=str(ours.file)))
+
+
+def test_whoever_speaks_tls_is_known_to_be_secured(secured: Listener, reception: MemoryReception, ours: Authority):
+    assert echo(over_tls(secured, ours), CancelToken()) is None  # else it raises
+    assert [caller.secured for caller in reception.callers] == [True]
+
+
+def test_whoever_speaks_none_is_known_not_to_be(listener: Listener, reception: MemoryReception):
+    with associated(listener) as peer:
+        release(peer)
+    assert [caller.secured for caller in reception.callers] == [False]
+
+
+def test_mute_tls_clients_keep_nobody_out_and_have_no_longer_than_others(secured: Listener, ours: Authority):
+    with ExitStack() as stack:
+        mute = [stack.enter_context(calling(secured.port)) for _ in range(5)]
+        with at_most(0.5):
+            assert echo(over_tls(secured, ours), CancelToken()) is None
+        with at_most(2.0):
+            for peer in mute:
+                peer.wait_for_hangup()
+    alone()
+
+
+def test_half_a_handshake_has_no_longer_than_none(secured: Listener):
+    with at_most(2.0), calling(secured.port) as peer:
+        peer.send(bytes.fromhex("160301020001"))
         peer.wait_for_hangup()
-        alone()
-    assert reception.guests == []
+    alone()
+
+
+def test_a_caller_in_the_clear_is_hung_up_on(secured: Listener, reception: MemoryReception):
+    with at_most(0.4), calling(secured.port) as peer:
+        peer.send(kit.associate_rq(AET, "CALLER", CONTEXTS))
+        peer.wait_for_hangup()
+    assert reception.callers == []
+
+
+def test_closing_ends_a_handshake_that_is_under_way(reception: MemoryReception, ours: Authority):
+    made = Listener(AET, HOST, 0, reception, tls=listener_context(listener_tls(ours.issue())))
+    with calling(made.port) as peer:
+        wait_until(lambda: len(callers()) == 1, what="the connection")
+        with at_most(1.0):
+            made.close()
+        peer.wait_for_hangup()
+    alone()
+
+
+def test_closing_ends_associations_over_tls_at_once(reception: MemoryReception, ours: Authority):
+    made = Listener(AET, HOST, 0, reception, tls=listener_context(listener_tls(ours.issue())))
+    with closing(Connection.open(HOST, made.port, Timers(), CancelToken(), _client(ours))) as connection:
+        connection.write(kit.associate_rq(AET, "CALLER", CONTEXTS))
+        assert _read_pdu(connection)[0] == 2  # A-ASSOCIATE-AC
+        with at_most(0.4):
+            made.close()
+        with pytest.raises(ConnectionLost):
+            _read_pdu(connection)
+    assert [guest.reasons for guest in reception.guests] == [["Cancelled."]]
+
+
+def _client(ours: Authority) -> ClientTls:
+    return client_tls(TlsSettings(ca_file=str(ours.file)), HOST)
+
+
+def _read_pdu(connection: Connection) -> bytes:
+    """Read what comes at once."""
+    data = bytearray(10_000)
+    return bytes(data[: connection.read_into(memoryview(data))])
 
 
 # Beginning and end

@@ -8,7 +8,7 @@ import pytest
 
 from support.client import farewell, server_at
 from support.messages import Message, find_rsp
-from support.pdu import EXPLICIT_LITTLE
+from support.pdu import EXPLICIT_LITTLE, ReleaseRequest, release_rp
 from support.scripted_peer import Conversation, ScriptedPeer
 from VisualDICOMBrowserLib.dicom.values import encodings_of, to_text
 from VisualDICOMBrowserLib.dimse.find import Finder
@@ -104,6 +104,9 @@ class Archive:
             try:
                 request = peer.receive_message()
             except AssertionError:
+                if isinstance(peer.received[-1], ReleaseRequest):
+                    peer.send(release_rp())
+                    return
                 break
             value = request.dataset(EXPLICIT_LITTLE).SpecificCharacterSet
             terms = value if isinstance(value, str) else "\\".join(value)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.certificates import Authority
+from support.certificates import Authority, listener_tls
 from support.client import Background, at_most, server_at
 from support.fault_proxy import Cut, Delay, Fault, FaultProxy, Flip, Stall, Throttle
 from support.messages import respond
@@ -384,7 +384,7 @@ def accepted(
 ) -> str | None:
     """Accept a connection that ``client`` makes; return the version of TLS."""
     own = kit.ours.issue()
-    context = listener_context(str(own.file), str(own.key), client_ca_file=str(kit.ours.file) if ask_client else None)
+    context = listener_context(listener_tls(own, kit.ours if ask_client else None))
     with socket.create_server((HOST, 0)) as listener:
         calling = Background(lambda: client(listener.getsockname()[:2]))
         sock, _ = listener.accept()
@@ -437,13 +437,13 @@ def test_a_mute_caller_costs_the_time_given(kit: Kit):
         at_most(1.5),
         pytest.raises(PeerStalled, match=r"The peer did not complete .* within 0\.4 seconds"),
     ):
-        wrap_accepted(listener.accept()[0], listener_context(str(own.file), str(own.key)), 0.4)
+        wrap_accepted(listener.accept()[0], listener_context(listener_tls(own)), 0.4)
 
 
 def test_serving_a_mute_caller_can_be_cancelled(kit: Kit):
     own, token = kit.ours.issue(), CancelToken()
     with socket.create_server((HOST, 0)) as listener, socket.create_connection(listener.getsockname()[:2]):
-        sock, context = listener.accept()[0], listener_context(str(own.file), str(own.key))
+        sock, context = listener.accept()[0], listener_context(listener_tls(own))
         serving = Background(lambda: wrap_accepted(sock, context, 20, token))
         token.cancel()
         assert isinstance(serving.ended_by(1.0), Cancelled)

@@ -54,6 +54,7 @@ _OUTLINES = {
     "folder": _Outline("M3 19 L3 5.5 L9 5.5 L11.2 8.3 L21 8.3 L21 19 Z"),
     "import": _Outline(f"M12 3.5 L12 14.5 M7.5 10.3 L12 14.8 L16.5 10.3 {_TRAY}"),
     "export": _Outline(f"M12 15 L12 4 M7.5 8.3 L12 3.8 L16.5 8.3 {_TRAY}"),
+    "send": _Outline("M3.5 11 L20.5 3.5 L14 20.5 L11 13.2 Z M11 13.2 L20.5 3.5"),
     "trash": _Outline(
         "M4 6.5 L20 6.5 M9 6.5 L9 3.5 L15 3.5 L15 6.5 M6 6.5 L7 20.5 L17 20.5 L18 6.5 "
         "M10 10.5 L10 16.5 M14 10.5 L14 16.5"

@@ -16,7 +16,7 @@ from ..patients import patient_text
 from .sheet_look import ThumbnailSize
 
 _SIZES = tuple(ThumbnailSize)
-_NARROW = 680
+_NARROW = 760
 _LOAD_WIDTH = 80
 _GAP = 8
 
@@ -24,7 +24,7 @@ _GAP = 8
 class PatientHeader(qt.QWidget):
     """A name, a line of facts, and buttons.
 
-    ``load``, ``fetch``, ``cancel``, ``export``, ``refresh`` and ``menu`` tell of clicks.
+    ``load``, ``fetch``, ``cancel``, ``send``, ``export``, ``refresh`` and ``menu`` tell of clicks.
 
     ``detailed`` tells whether the preview and the elements are wanted, ``sized`` the :class:`ThumbnailSize` that was
     chosen, ``menu`` the global point below its button.
@@ -34,7 +34,7 @@ class PatientHeader(qt.QWidget):
 
     def __init__(self, parent: qt.QWidget | None = None, loads: bool = False) -> None:
         qt.QWidget.__init__(self, parent)
-        self.load, self.fetch, self.cancel, self.export = Signal(), Signal(), Signal(), Signal()
+        self.load, self.fetch, self.cancel, self.send, self.export = (Signal() for _ in range(5))
         self.refresh, self.menu, self.sized, self.detailed = Signal(), Signal(), Signal(), Signal()
         self._name = ElidedLabel("", self, quiet=False)
         self._facts = ElidedLabel("", self)
@@ -45,6 +45,7 @@ class PatientHeader(qt.QWidget):
         self._narrow = _NARROW + loads * _LOAD_WIDTH
         self._fetch = self._button("import", "Fetch", "Fetch from the servers what is not on this computer")
         self._cancel = self._button("close", "Cancel", "Stop what is being fetched")
+        self._send = self._button("send", "Send…", "Send what is on this computer to a server")
         self._export = self._button("export", "Export…", "Write the files into a folder")
         self._refresh = self._button("refresh", "", "Ask the servers again")
         self._detail = self._button("pane-below", "", "Show or hide the preview and the elements (F4)")
@@ -61,10 +62,11 @@ class PatientHeader(qt.QWidget):
         self._name.set_text(patient_text.title(row))
         self._facts.set_text(facts(row.patient, today or date.today()))
 
-    def set_deeds(self, chosen: int, to_fetch: int, to_cancel: int, to_export: int) -> None:
+    def set_deeds(self, chosen: int, to_fetch: int, to_cancel: int, local: int) -> None:
         """Offer what can be done.
 
         :param chosen: how many series are chosen; the others count all series if it is 0.
+        :param local: of how many something is here, to be sent or exported.
         """
         number = f" ({chosen:,})" if chosen else ""
         self._load.setText(f"Load{number}")
@@ -72,8 +74,9 @@ class PatientHeader(qt.QWidget):
         self._fetch.setText(f"Fetch{number}")
         self._fetch.setEnabled(to_fetch > 0)
         self._cancel.setVisible(to_cancel > 0)
-        self._export.setText(f"Export{number}…")
-        self._export.setEnabled(to_export > 0)
+        for button, word in ((self._send, "Send"), (self._export, "Export")):
+            button.setText(f"{word}{number}…")
+            button.setEnabled(local > 0)
 
     def set_size(self, size: ThumbnailSize) -> None:
         """Move the slider."""
@@ -88,7 +91,7 @@ class PatientHeader(qt.QWidget):
         qt.QWidget.resizeEvent(self, event)
         narrow = event.size().width() < self._narrow
         style = qt.Qt.ToolButtonIconOnly if narrow else qt.Qt.ToolButtonTextBesideIcon
-        for button in (self._load, self._fetch, self._cancel, self._export):
+        for button in (self._load, self._fetch, self._cancel, self._send, self._export):
             button.setToolButtonStyle(style)
 
     def _button(self, glyph: str, text: str, tip: str) -> GlyphButton:
@@ -123,7 +126,7 @@ class PatientHeader(qt.QWidget):
         row.setContentsMargins(14, 8, 10, 8)
         row.setSpacing(4)
         row.addLayout(words, 1)
-        for widget in (self._cancel, self._load, self._fetch, self._export):
+        for widget in (self._cancel, self._load, self._fetch, self._send, self._export):
             row.addWidget(widget)
         row.addSpacing(_GAP)
         row.addWidget(self._rows)
@@ -138,6 +141,7 @@ class PatientHeader(qt.QWidget):
             (self._load, self.load),
             (self._fetch, self.fetch),
             (self._cancel, self.cancel),
+            (self._send, self.send),
             (self._export, self.export),
             (self._refresh, self.refresh),
         ):

@@ -32,9 +32,10 @@ ASK_MS = 150
 class PatientPage(qt.QWidget):
     """A header above a :class:`StudySheet`; asks the servers for the studies when a patient stays shown.
 
-    Besides the signals of the sheet, which are the sheet's own objects, ``export_asked`` and ``load_asked`` tell a list
-    of series, and ``detail_asked`` whether the preview and the elements are wanted. The buttons are about the chosen
-    series; if none is chosen, about all that the sheet has, except for Load, which could fill the memory.
+    Besides the signals of the sheet, which are the sheet's own objects, ``send_asked``, ``export_asked`` and
+    ``load_asked`` tell a list of series, and ``detail_asked`` whether the preview and the elements are wanted. The
+    buttons are about the chosen series; if none is chosen, about all that the sheet has, except for Load, which could
+    fill the memory.
 
     :param loads: whether series can be loaded into the program around the window.
     """
@@ -48,6 +49,7 @@ class PatientPage(qt.QWidget):
         self._wants_studies = False
         self._has_failed = False
         self.sheet = StudySheet(session, self)
+        self.send_asked = Signal()
         self.export_asked = Signal()
         self.load_asked = Signal()
         self.detail_asked = Signal()
@@ -131,6 +133,7 @@ class PatientPage(qt.QWidget):
         header.load.connect(lambda: self.load_asked.emit(sheet.selected()))
         header.fetch.connect(lambda: self.fetch_asked.emit(self._in(_FETCHABLE)))
         header.cancel.connect(lambda: self.cancel_asked.emit(self._in(_UNDER_WAY)))
+        header.send.connect(lambda: self.send_asked.emit(self._meant()))
         header.export.connect(lambda: self.export_asked.emit(self._local()))
         header.refresh.connect(self.refresh)
         header.menu.connect(lambda point: self.menu_asked.emit(self._meant(), point))

@@ -1,0 +1,1 @@
+"""Sending to servers, as the window does it."""
