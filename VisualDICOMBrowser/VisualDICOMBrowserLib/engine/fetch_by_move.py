@@ -60,8 +60,8 @@ class FetchByMove:
                 for one in wanted:
                     self._move_series(mover, listener, one)
         finally:
-            self._retrieval.received.update(self._arrivals.all)
-            self._retrieval.bytes += self._expectation.bytes
+            came = self._expectation
+            self._retrieval.note_stored(self._arrivals.all, came.replaced, came.conflicts, came.bytes)
 
     def _expected(self, wanted: list[Wanted]) -> Expectation:
         return Expectation(
@@ -69,6 +69,7 @@ class FetchByMove:
             series_uids=frozenset(one.uid for one in wanted if one.plan.whole),
             sop_uids=frozenset(uid for one in wanted if not one.plan.whole for uid in one.missing),
             arrived=self._arrivals.note,
+            replace=self._retrieval.force,
         )
 
     def _move_series(self, mover: Mover, listener: OpenListener, wanted: Wanted) -> None:

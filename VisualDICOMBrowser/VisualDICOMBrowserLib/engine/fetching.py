@@ -30,20 +30,25 @@ class Fetching:
         self._core = core
         core.jobs.learn(JobKind.RETRIEVE, self._retry, require_pynetdicom)
 
-    def retrieve(self, target: Target, server: str | None, token: CancelToken | None) -> RetrieveResult:
+    def retrieve(
+        self, target: Target, server: str | None, token: CancelToken | None, *, force: bool = False
+    ) -> RetrieveResult:
         """See :meth:`.Engine.retrieve`."""
         self._core.store.require_writable()
+        if force:
+            self._core.store.require_replacing()
         if target.level is Level.PATIENT and "" in target.uids:
             raise UsageError("Patients without an ID are one to no server; retrieve their studies.")
         done: list[Retrieval] = []
         result: RetrieveResult | None = None
+        renewed = set[str]()
         for chosen in self._sources(server):
             if token is not None:
                 token.check()
             provided = result is not None and result.complete
             if provided and target.level >= Level.SERIES:
                 break
-            done.append(self._retrieval(chosen, target, once=provided))
+            done.append(self._retrieval(chosen, target, once=provided, force=force, renewed=renewed))
             alone = self._run_retrieval(done[-1], token)
             result = alone if alone is not None and len(done) == 1 else result_of(done)
         return result if result is not None else result_of(done)
@@ -58,7 +63,7 @@ class Fetching:
 
     def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
         """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
-        params = job_params(self._core.store.catalogue, retrieval.target)
+        params = {**job_params(self._core.store.catalogue, retrieval.target), "force": retrieval.force}
         handle = self._core.jobs.submit(
             JobKind.RETRIEVE, partial(attempt, retrieval), server=retrieval.server.name, params=params
         )
@@ -71,10 +76,10 @@ class Fetching:
     def _retry(self, job: JobDescription) -> Task:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
         strategy = strategy_for(self._core, self._core.configuration.server(job.server or ""))
-        return partial(attempt, self._retrieval(strategy, target_of(job)))
+        return partial(attempt, self._retrieval(strategy, target_of(job), force=bool(job.params.get("force"))))
 
-    def _retrieval(self, strategy: RetrieveStrategy, target: Target, *, once: bool = False) -> Retrieval:
-        return Retrieval(strategy, target, self._core.store, once=once, associate=self._core.associations.request)
+    def _retrieval(self, strategy: RetrieveStrategy, target: Target, **details: Any) -> Retrieval:
+        return Retrieval(strategy, target, self._core.store, associate=self._core.associations.request, **details)
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
