@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..domain.errors import BadData
 from .dictionary import describe
@@ -47,8 +47,7 @@ _NO_DATA = frozenset((0x0000, 0x0002))
 _TRAILING_PADDING = 0xFFFCFFFC
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """A data set, or an item: where its elements begin, and where they end at the latest."""
 
     start: int
@@ -58,8 +57,7 @@ class Level:
     undefined: bool = False
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """An element.
 
     :ivar vr: empty where the file does not state it.
@@ -118,7 +116,7 @@ class LeveledFile:
 
     def items(self, element: Element) -> Iterator[dict[int, Element]]:
         """Yield the elements of each item of a sequence; see :meth:`elements`."""
-        for item, found, _ in self._items(element.start, element.stop, replace(self._inside(element), undefined=False)):
+        for item, found, _ in self._items(element.start, element.stop, self._inside(element)._replace(undefined=False)):
             yield self.elements(item) if found is None else found
 
     def fragments(self, element: Element) -> Iterator[tuple[int, int]]:
@@ -180,7 +178,7 @@ class LeveledFile:
             if _counts(tag, level):
                 if tag in found:
                     raise BadData("The file states one element twice.")
-                found[tag] = replace(element, stop=stop)
+                found[tag] = element._replace(stop=stop)
             if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
                 creators[tag >> 16 << 8 | tag & 0xFF] = _creator(self.data[start : min(stop, start + 64)])
         if level.undefined:
@@ -205,7 +203,7 @@ class LeveledFile:
 
     def _inside(self, element: Element) -> Level:
         coding = UNKNOWN_CODING if element.vr == b"UN" else element.level.coding
-        return replace(element.level, coding=coding, depth=element.level.depth + 1, undefined=element.undefined)
+        return element.level._replace(coding=coding, depth=element.level.depth + 1, undefined=element.undefined)
 
     def _items(
         self, position: int, end: int, sequence: Level
@@ -218,7 +216,7 @@ class LeveledFile:
             tag, _, start, length = self._head(position, end, sequence.coding)
             if tag == SEQUENCE_END and sequence.undefined:
                 return
-            item = self._item(tag, start, length, replace(sequence, end=end))
+            item = self._item(tag, start, length, sequence._replace(end=end))
             found, position = self._read(item) if item.undefined else (None, item.end)
             yield item, found, position
 
