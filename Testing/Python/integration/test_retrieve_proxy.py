@@ -12,6 +12,7 @@ import pytest
 
 from support.client import at_most
 from support.corpus import CorpusFile
+from support.counting_server import CountingServer
 from support.dcmqrscp import Dcmqrscp, Node
 from support.fault_proxy import Cut, FaultProxy, Throttle
 from support.host_of_rows import HostOfRows
@@ -172,6 +173,23 @@ def test_two_servers_share_one_proxy(placed, clinic, bench, engine):
     assert results["PACS"].complete
     assert results["CLINIC"].complete
     assert placed.proxy.counts()[3] == 50
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_all_that_go_by_way_of_a_proxy_respect_its_limit(bench, tmp_path, scripted_peer, limit):
+    series = [make_ct_series(tmp_path / f"{n}", 6, 1000, study=40 + n, series=1) for n in range(3)]
+    gate = CountingServer([file for files in series for file in files], pause=0.03)
+    bench.add("GATE", scripted_peer(gate).address, max_associations=limit)
+    for name, files in zip(("ONE", "TWO"), series, strict=False):
+        pacs = MutePacs(files, (("127.0.0.1", 1), "GATE"))
+        bench.add(name, scripted_peer(pacs).address, retrieve=MOVE, proxy="GATE", max_associations=4)
+    names = ["ONE", "TWO", "GATE", "ONE", "TWO"]
+    targets = [Target(Level.SERIES, (series[n][0].series_uid,)) for n in (0, 1, 2, 0, 1)]
+    with bench.engine() as engine, ThreadPoolExecutor(5) as pool:
+        results = list(pool.map(engine.retrieve, targets, names))
+
+    assert [(r.complete, r.verified) for r in results] == [(True, 6)] * 5
+    assert gate.peak <= limit
 
 
 def test_two_jobs_for_the_same_series_both_end_well(placed, engine):

@@ -161,8 +161,13 @@ class FaultProxy:
         to_server: Sequence[Fault] = (),
         to_client: Sequence[Fault] = (),
         only_first: int | None = None,
+        buffer: int | None = None,
     ) -> None:
-        """``only_first``: so many connections get the faults; later ones go through untouched."""
+        """Begin to listen.
+
+        :param only_first: so many connections get the faults; later ones go through untouched.
+        :param buffer: how many bytes of a client its system may hold before they are read: few, as on a slow line.
+        """
         self.target = target
         self.to_server = tuple(to_server)
         self.to_client = tuple(to_client)
@@ -176,6 +181,8 @@ class FaultProxy:
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server((HOST, 0))
         self._listener.settimeout(TICK)
+        if buffer is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)  # accepted ones inherit it
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._acceptor = threading.Thread(target=self._accept, name="fault-proxy-accept")
         self._acceptor.start()

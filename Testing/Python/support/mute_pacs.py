@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from .corpus import CorpusFile
 from .messages import STUDY_ROOT_FIND, Message, find_rsp, get_rsp
-from .pdu import EXPLICIT_LITTLE, ReleaseRequest, release_rp
+from .pdu import EXPLICIT_LITTLE, release_rp
 from .scripted_peer import Conversation
 from .sender import send_files
 
@@ -44,7 +44,7 @@ class MutePacs:
             try:
                 message = peer.receive_message()
             except AssertionError:
-                if peer.received and isinstance(peer.received[-1], ReleaseRequest):
+                if peer.is_released:
                     peer.send(release_rp())
                 return
             if message.command["AffectedSOPClassUID"] == STUDY_ROOT_FIND:
@@ -55,7 +55,7 @@ class MutePacs:
     def _find(self, peer: Conversation, message: Message) -> None:
         level = message.dataset(EXPLICIT_LITTLE).QueryRetrieveLevel
         for file in self.files if level == "IMAGE" else self.files[:1]:
-            peer.send(find_rsp(message, _answer(file, level), transfer_syntax=EXPLICIT_LITTLE))
+            peer.send(find_rsp(message, answer_about(file, level), transfer_syntax=EXPLICIT_LITTLE))
         peer.send(find_rsp(message))
 
     def _move(self, peer: Conversation, message: Message) -> None:
@@ -66,7 +66,8 @@ class MutePacs:
         peer.send(get_rsp(message))
 
 
-def _answer(file: CorpusFile, level: str) -> Dataset:
+def answer_about(file: CorpusFile, level: str) -> Dataset:
+    """Return what a C-FIND at a level tells of a file, and of what it belongs to."""
     answer = Dataset()
     answer.QueryRetrieveLevel = level
     answer.StudyInstanceUID = file.study_uid

@@ -69,6 +69,11 @@ class Conversation:
         connection.settimeout(TICK)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    @property
+    def is_released(self) -> bool:
+        """Whether the last that came asks for the release."""
+        return bool(self.received) and isinstance(self.received[-1], ReleaseRequest)
+
     # What the client sends
 
     def receive_pdu(self, timeout: float = DEADLINE) -> Pdu:
@@ -131,8 +136,19 @@ class Conversation:
     ) -> AssociateRequest:
         """Receive the request and accept it; contexts by ``choose``, roles as proposed unless given."""
         request = self.receive_association()
-        self.send(associate_ac(request, choose, max_length=max_length, roles=roles))
+        self.accept(request, choose, max_length=max_length, roles=roles)
         return request
+
+    def accept(
+        self,
+        request: AssociateRequest,
+        choose: Choice = accept_all,
+        *,
+        max_length: int = 16384,
+        roles: tuple[Role, ...] | None = None,
+    ) -> None:
+        """Accept a request that was received; see :meth:`accept_association`."""
+        self.send(associate_ac(request, choose, max_length=max_length, roles=roles))
 
     def reject_association(self, result: int = 1, source: int = 1, reason: int = 1) -> AssociateRequest:
         """Receive the request, reject it, and give the client time to hang up."""

@@ -35,7 +35,7 @@ from .contexts import Proposal
 from .library import require_pynetdicom
 from .negotiation import AcceptedContext, read_accept, rejection
 from .tls import ClientTls, client_tls
-from .transport import Connection, Timers
+from .transport import Connection, StallTimer, Timers
 
 #: Longest data set of a message that is kept in memory (identifiers; a list of failed UIDs may be long), in bytes.
 MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
@@ -242,6 +242,10 @@ class Association:
             raise ProtocolViolation(f"The server takes PDUs of {max_length} bytes only.")
         self._max_length = min(max_length or pdu.MAX_PDU_LENGTH, pdu.MAX_PDU_LENGTH)
         self.contexts = contexts
+
+    def stall_timer(self) -> StallTimer:
+        """Return what tells for how long nothing has moved; it begins to count now."""
+        return StallTimer(self._connection)
 
     @property
     def bytes_in(self) -> int:

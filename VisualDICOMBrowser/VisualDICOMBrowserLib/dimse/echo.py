@@ -10,23 +10,25 @@ from ..domain.servers import Server
 from . import command as c
 from .association import Association
 from .contexts import Proposal
+from .pool import Associate
 
 VERIFICATION = "1.2.840.10008.1.1"
 
 
-def echo(server: Server, token: CancelToken) -> None:
+def echo(server: Server, token: CancelToken, associate: Associate = Association.request) -> None:
     """Return quietly if the server answers a C-ECHO with success.
 
+    :param associate: where the association comes from.
     :raises PeerError: it does not; the sentence says why.
     """
     try:
-        _echo(server, token)
+        _echo(server, token, associate)
     except NoCommonContext as error:
         raise NoCommonContext("The server can be reached and accepts us, but does not offer C-ECHO.") from error
 
 
-def _echo(server: Server, token: CancelToken) -> None:
-    with Association.request(server, [Proposal(VERIFICATION)], token) as association:
+def _echo(server: Server, token: CancelToken, associate: Associate) -> None:
+    with associate(server, [Proposal(VERIFICATION)], token) as association:
         context = association.context_for(VERIFICATION)
         message_id = association.next_message_id()
         association.send(

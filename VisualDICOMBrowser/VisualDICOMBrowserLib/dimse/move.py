@@ -6,14 +6,13 @@ the counts and the status claim is passed on only.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, NoCommonContext, OperationRefused, PeerError, PeerStalled, ProtocolViolation
+from ..domain.errors import NoCommonContext, OperationRefused, ProtocolViolation
 from ..domain.model import Level
 from ..domain.protocol_log import note
 from ..domain.servers import Server
@@ -23,9 +22,8 @@ from .contexts import Proposal
 from .get import GetOutcome, asked_for, note_response
 from .identifier import Keys, encode_identifier
 from .models import PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE
-
-#: How long a server may go on after a C-CANCEL, in seconds; with what aborting takes, a cancel is over within two.
-_CANCEL_GRACE_S = 1.5
+from .pool import Associate
+from .stopping import stoppable
 
 
 @dataclass
@@ -48,19 +46,16 @@ class Mover:
 
     @classmethod
     @contextmanager
-    def connect(cls, server: Server, token: CancelToken) -> Iterator[Mover]:
-        """Open an association for C-MOVE for the length of a ``with`` block.
+    def connect(cls, server: Server, token: CancelToken, associate: Associate = Association.request) -> Iterator[Mover]:
+        """Have an association for C-MOVE for the length of a ``with`` block.
 
         :param token: while a move runs, it ends that by C-CANCEL; only a server that goes on is aborted.
+        :param associate: where the association comes from.
         :raises PeerError: see :meth:`.Association.request`.
         """
-        abrupt = CancelToken()
         proposals = [Proposal(STUDY_ROOT_MOVE), Proposal(PATIENT_ROOT_MOVE)]
-        with ExitStack() as connecting:
-            connecting.enter_context(token.calling(abrupt.cancel))
-            with _request(server, proposals, abrupt) as association:
-                connecting.close()
-                yield cls(association, server, token)
+        with _request(server, proposals, token, associate) as association:
+            yield cls(association, server, token)
 
     def move(
         self,
@@ -87,26 +82,18 @@ class Mover:
         identifier = encode_identifier({**keys, "QueryRetrieveLevel": level.name}, context.transfer_syntax)
         message_id = self._association.next_message_id()
         note(f"C-MOVE of {asked_for(level, keys)} to {destination.strip()}.")
-        self._association.send(
-            context.context_id,
-            {
-                c.AFFECTED_SOP_CLASS: model,
-                c.COMMAND_FIELD: c.C_MOVE_RQ,
-                c.MESSAGE_ID: message_id,
-                c.PRIORITY: c.MEDIUM,
-                c.DATA_SET_TYPE: c.WITH_DATA_SET,
-                c.MOVE_DESTINATION: destination,
-            },
-            identifier,
-        )
-        watch = _Watch(self._association, self._server.timeout, self._token, alive, (context.context_id, message_id))
-        try:
-            with self._association.asking(watch.look):
-                self._follow(context.transfer_syntax, outcome)
-        except PeerError:
-            self._token.check()  # some answer a C-CANCEL by ending the association
-            raise
-        self._token.check()
+        command: dict[int, str | int] = {
+            c.AFFECTED_SOP_CLASS: model,
+            c.COMMAND_FIELD: c.C_MOVE_RQ,
+            c.MESSAGE_ID: message_id,
+            c.PRIORITY: c.MEDIUM,
+            c.DATA_SET_TYPE: c.WITH_DATA_SET,
+            c.MOVE_DESTINATION: destination,
+        }
+        with stoppable(self._association, context.context_id, message_id, alive):
+            self._association.send(context.context_id, command, identifier)
+            self._follow(context.transfer_syntax, outcome)
+        self._association.retired |= outcome.status != codes.SUCCESS
         if outcome.status == codes.MOVE_DESTINATION_UNKNOWN:
             sentence = f"{codes.unknown_destination(self._server.name, destination.strip())}."
             raise OperationRefused(sentence, outcome.status)
@@ -122,14 +109,16 @@ class Mover:
 
 
 @contextmanager
-def _request(server: Server, proposals: Sequence[Proposal], token: CancelToken) -> Iterator[Association]:
+def _request(
+    server: Server, proposals: Sequence[Proposal], token: CancelToken, associate: Associate
+) -> Iterator[Association]:
     """Open an association.
 
     :raises NoCommonContext: with a sentence that says for what.
     """
     with ExitStack() as stack:
         try:
-            association = stack.enter_context(Association.request(server, proposals, token))
+            association = stack.enter_context(associate(server, proposals, token))
         except NoCommonContext as error:
             raise NoCommonContext(f"{server.name} does not offer C-MOVE.") from error
         yield association
@@ -137,53 +126,3 @@ def _request(server: Server, proposals: Sequence[Proposal], token: CancelToken) 
 
 def _sent(message: Message) -> int:
     return message.command.number(c.COMPLETED, 0) + message.command.number(c.WARNINGS, 0)
-
-
-class _Watch:
-    """Decides whether to wait on for the end of a C-MOVE.
-
-    :param request: presentation context and message id of the request.
-    """
-
-    def __init__(
-        self,
-        association: Association,
-        stall: float,
-        token: CancelToken,
-        alive: Callable[[], float],
-        request: tuple[int, int],
-    ) -> None:
-        self._association = association
-        self._stall = stall
-        self._token = token
-        self._alive = alive
-        self._request = request
-        self._bytes = association.bytes_in
-        self._last = time.monotonic()
-        self._deadline: float | None = None
-
-    def look(self) -> None:
-        """Return quietly as long as it is worth waiting; see :meth:`.Association.asking`."""
-        now = time.monotonic()
-        if self._bytes != self._association.bytes_in:
-            self._bytes, self._last = self._association.bytes_in, now
-        if self._token.cancelled:
-            self._stop(now)
-        elif now - max(self._last, self._alive()) > self._stall:
-            raise PeerStalled(f"For {self._stall:.3g} seconds the server has sent neither instances nor a word.")
-
-    def _stop(self, now: float) -> None:
-        """Ask the server to stop, and lose patience after a while."""
-        if self._deadline is None:
-            self._deadline = now + _CANCEL_GRACE_S
-            context_id, message_id = self._request
-            self._association.send(
-                context_id,
-                {
-                    c.COMMAND_FIELD: c.C_CANCEL_RQ,
-                    c.MESSAGE_ID_RESPONDED_TO: message_id,
-                    c.DATA_SET_TYPE: c.NO_DATA_SET,
-                },
-            )
-        elif now > self._deadline:
-            raise Cancelled

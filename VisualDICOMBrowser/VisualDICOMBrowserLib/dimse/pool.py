@@ -77,9 +77,19 @@ class AssociationPool:
                 self._busy.remove(server)
         self._give_back(server, wanted, association)
 
-    def make_room(self, server: Server) -> None:
-        """Release what lies idle for a server, for somebody who connects to it past the pool."""
-        self._end(lambda idle: _address(idle.server) == _address(server))
+    @contextmanager
+    def request_new(self, server: Server, proposals: Sequence[Proposal], token: CancelToken) -> Iterator[Association]:
+        """Lend an association that nobody had before and nobody gets afterwards, counted like the others.
+
+        :raises PeerError: see :meth:`.Association.request`.
+        """
+        self._take(server, ())
+        try:
+            with Association.request(server, proposals, token) as association:
+                yield association
+        finally:
+            with self._changed:
+                self._busy.remove(server)
 
     def keep_only(self, servers: Collection[Server]) -> None:
         """Release what belongs to servers that are not among these any more, with these settings; now or after use."""

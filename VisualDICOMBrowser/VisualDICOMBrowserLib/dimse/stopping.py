@@ -6,7 +6,7 @@ While the peer comes to its end it may go on sending, and what arrives complete 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..domain.errors import Cancelled, PeerError, PeerStalled
@@ -20,13 +20,17 @@ _RELEASE_S = 0.5
 
 
 @contextmanager
-def stoppable(association: Association, context_id: int, message_id: int) -> Iterator[None]:
+def stoppable(
+    association: Association, context_id: int, message_id: int, alive: Callable[[], float] | None = None
+) -> Iterator[None]:
     """Follow a request to its end in the ``with`` block, or until its user has had enough.
 
-    :raises PeerStalled: no byte came within the stall time.
+    :param alive: when something moved elsewhere that the request set going, by ``time.monotonic()``: as long as it
+        does, the peer may be as mute as it likes.
+    :raises PeerStalled: nothing moved within the stall time.
     :raises Cancelled: the association's token was raised. If the peer stopped in time, the association is released.
     """
-    watch = _Watch(association, context_id, message_id)
+    watch = _Watch(association, context_id, message_id, alive)
     association.patient = True
     try:
         with association.asking(watch.look):
@@ -56,23 +60,32 @@ def cancel_request(association: Association, context_id: int, message_id: int) -
 class _Watch:
     """Decides whether to wait on."""
 
-    def __init__(self, association: Association, context_id: int, message_id: int) -> None:
+    def __init__(
+        self, association: Association, context_id: int, message_id: int, alive: Callable[[], float] | None
+    ) -> None:
         self._association = association
         self._request = context_id, message_id
-        self._bytes = association.bytes_in
-        self._last = time.monotonic()
+        self._alive = alive
+        self._timer = association.stall_timer()
         self._deadline: float | None = None
 
     def look(self) -> None:
         """Return quietly as long as it is worth waiting; see :meth:`.Association.asking`."""
-        now = time.monotonic()
-        if self._bytes != self._association.bytes_in:
-            self._bytes, self._last = self._association.bytes_in, now
         if self._deadline is not None:
-            if now > self._deadline:
+            if time.monotonic() > self._deadline:
                 raise Cancelled
         elif self._association.token.cancelled:
-            self._deadline = now + _GRACE_S
+            self._deadline = time.monotonic() + _GRACE_S
             cancel_request(self._association, *self._request)
-        elif now - self._last > self._association.stall:
-            raise PeerStalled(f"The server has sent no data for {self._association.stall:.3g} seconds.")
+        elif self._idle() > self._association.stall:
+            raise PeerStalled(self._silence())
+
+    def _idle(self) -> float:
+        idle = self._timer.idle()
+        return idle if self._alive is None else min(idle, time.monotonic() - self._alive())
+
+    def _silence(self) -> str:
+        seconds = f"{self._association.stall:.3g} seconds"
+        if self._alive is None:
+            return f"The server has sent no data for {seconds}."
+        return f"For {seconds} the server has sent neither instances nor a word."

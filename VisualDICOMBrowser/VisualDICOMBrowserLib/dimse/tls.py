@@ -219,6 +219,10 @@ class TlsSocket:
         """Set an option of the TCP socket."""
         self._socket.setsockopt(level, option, value)
 
+    def getsockopt(self, level: int, option: int) -> int:
+        """Return an option of the TCP socket."""
+        return self._socket.getsockopt(level, option)
+
     def getpeername(self) -> object:
         """Return the address of the peer."""
         return self._socket.getpeername()

@@ -18,11 +18,13 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, ConnectionLost, PeerError, PeerStalled, ServerUnreachable
+from .send_queue import keep_short, unsent_bytes
 from .tls import ClientTls, RecordIncomplete, TlsSocket, connect_tls
 
 #: Linux only. Has to be set again after each read: the kernel falls back to delayed acknowledgements, which
@@ -30,6 +32,8 @@ from .tls import ClientTls, RecordIncomplete, TlsSocket, connect_tls
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 #: How often a connection that is being made looks whether it is still wanted, in seconds.
 _SLICE_S = 0.05
+#: How often whoever waits for a peer looks whether it still takes what was written, in seconds, and in stall times.
+_LOOK_S, _LOOKS = 1.0, 8
 
 
 @dataclass(frozen=True)
@@ -78,32 +82,20 @@ class Connection:
             return cls(sock, timers.stall, token)
         return cls(connect_tls(sock, tls, timers.association, token), timers.stall, token)
 
+    @property
+    def traffic(self) -> tuple[int, int, int]:
+        """What differs from before if any byte came, was written, or has reached the peer meanwhile."""
+        return self.bytes_in, self.bytes_out, unsent_bytes(self._socket)
+
     def read_into(self, view: memoryview, timeout: float | None = None) -> int:
         """Read at least one byte and at most ``len(view)``; return how many.
 
-        :param timeout: seconds to wait instead of the stall time; if none are left, nothing is read.
-        :raises PeerStalled: no byte came in time.
+        :param timeout: seconds to wait instead of the stall time, whatever moves; if none are left, nothing is read.
+        :raises PeerStalled: no byte came in time, nor did the peer take any of what was written before.
         :raises ConnectionLost: the peer closed or reset the connection.
         :raises TlsFailed: the peer refuses our certificate, or the lack of one; TLS 1.3 tells that late.
         """
-        seconds = left = self._stall if timeout is None else timeout
-        deadline = time.monotonic() + seconds
-        count: int | None = None
-        while count is None:
-            if left <= 0:
-                raise self._stalled("sent", max(0, seconds))
-            try:
-                self._socket.settimeout(left)
-                count = self._socket.recv_into(view)
-            except RecordIncomplete:  # bytes came; a limit for all of them goes on to run
-                left = self._stall if timeout is None else deadline - time.monotonic()
-            except TimeoutError as error:
-                raise self._stalled("sent", seconds) from error
-            except PeerError:  # what TLS makes of it
-                self._token.check()
-                raise
-            except OSError as error:
-                raise self._lost() from error
+        count = self._transfer(self._socket.recv_into, view, "sent", timeout)
         if count == 0:
             raise self._lost()
         if _QUICKACK is not None:
@@ -115,26 +107,40 @@ class Connection:
     def write(self, data: bytes | memoryview, timeout: float | None = None) -> None:
         """Send all of ``data``.
 
-        :param timeout: seconds to wait for the peer to take a byte, instead of the stall time.
+        :param timeout: seconds to wait until some of it can be written, instead of the stall time.
         :raises PeerStalled: the peer took no byte for the stall time.
         :raises ConnectionLost: the peer closed or reset the connection.
         :raises TlsFailed: the peer refuses our certificate, or the lack of one; TLS 1.3 tells that late.
         """
         view = memoryview(data)
+        while view:
+            count = self._transfer(self._socket.send, view, "accepted", timeout)
+            self.bytes_out += count
+            view = view[count:]
+
+    def _transfer(
+        self, transfer: Callable[[memoryview], int], view: memoryview, verb: str, timeout: float | None
+    ) -> int:
+        """Read or write some bytes, and return how many; errors as with :meth:`read_into`."""
         seconds = self._stall if timeout is None else timeout
-        try:
-            self._socket.settimeout(seconds)
-            while view:
-                count = self._socket.send(view)
-                self.bytes_out += count
-                view = view[count:]
-        except TimeoutError as error:
-            raise self._stalled("accepted", seconds) from error
-        except PeerError:
-            self._token.check()
-            raise
-        except OSError as error:
-            raise self._lost() from error
+        timer = StallTimer(self)
+        started = time.monotonic()
+        while True:
+            left = seconds - (timer.idle() if timeout is None else time.monotonic() - started)
+            if left <= 0:
+                raise self._stalled(verb, max(0.0, seconds))
+            try:
+                self._socket.settimeout(left if timeout is not None else min(left, _LOOK_S, seconds / _LOOKS))
+                return transfer(view)
+            except RecordIncomplete:
+                timer.restart()
+            except TimeoutError:
+                continue
+            except PeerError:  # what TLS makes of it
+                self._token.check()
+                raise
+            except OSError as error:
+                raise self._lost() from error
 
     def is_quiet(self) -> bool:
         """Tell, without waiting, whether the connection is up and nothing was sent that is not read yet."""
@@ -166,6 +172,28 @@ class Connection:
         if self._token.cancelled:
             return Cancelled()
         return ConnectionLost("The server closed the connection.")
+
+
+class StallTimer:
+    """Tells for how long nothing has moved on a connection, in either direction.
+
+    What was written moves until the peer's system has it, which on a slow line is long after the write.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.restart()
+
+    def restart(self) -> None:
+        """Take it that something has moved just now."""
+        self._traffic = self._connection.traffic
+        self._since = time.monotonic()
+
+    def idle(self) -> float:
+        """Return the seconds since something was seen to have moved; it looks only when it is asked."""
+        if self._connection.traffic != self._traffic:
+            self.restart()
+        return time.monotonic() - self._since
 
 
 def _connected(host: str, port: int, timers: Timers, token: CancelToken) -> socket.socket:
@@ -248,6 +276,7 @@ def _connect(info: _Address, seconds: float, token: CancelToken) -> socket.socke
         _wait_connected(sock, time.monotonic() + seconds, token)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_short(sock)
     except BaseException:
         sock.close()
         raise

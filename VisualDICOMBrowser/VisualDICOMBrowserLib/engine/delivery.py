@@ -15,6 +15,7 @@ from pathlib import Path
 from ..dimse.association import Association
 from ..dimse.contexts import Proposal
 from ..dimse.negotiation import AcceptedContext
+from ..dimse.pool import Associate
 from ..dimse.store import (
     Outgoing,
     StoreAnswer,
@@ -87,6 +88,7 @@ class Delivery:
 
     :param parcels: gives the files, once.
     :param check: ask the server afterwards whether it lists what it confirmed.
+    :param associate: where associations come from.
     :ivar sent: confirmed instances, and the server's warning, or an empty text.
     :ivar failed: instances that are not going to be sent, and why.
     :ivar rejected: files without an instance that could be sent.
@@ -97,6 +99,7 @@ class Delivery:
     server: Server
     parcels: Callable[[], Iterable[Parcel]]
     check: bool = False
+    associate: Associate = Association.request
     sent: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     rejected: list[Failure] = field(default_factory=list)
@@ -172,7 +175,7 @@ class Delivery:
     def _ask(self, token: CancelToken) -> None:
         """Ask what the server lists; why it cannot be asked is told, since all has been sent."""
         try:
-            self.listed = listed_by(self.server, [self._file(uid) for uid in self.sent], token)
+            self.listed = listed_by(self.server, [self._file(uid) for uid in self.sent], token, self.associate)
         except PeerError as error:
             if error.retryable:
                 raise
@@ -262,7 +265,7 @@ class _Attempt:
         waiting, converted = list(items), list[_Item]()
         while waiting:
             try:
-                with Association.request(self._delivery.server, proposals, self._token) as association:
+                with self._delivery.associate(self._delivery.server, proposals, self._token) as association:
                     note(f"C-STORE of {len(waiting)} instances.")
                     while waiting and not association.is_over:
                         self._token.check()

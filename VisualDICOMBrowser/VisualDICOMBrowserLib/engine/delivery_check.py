@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..dimse.find import Finder
+from ..dimse.pool import Associate
 from ..domain.cancel import CancelToken
 from ..domain.servers import Server
 from ..store.outgoing import OutgoingFile
@@ -14,15 +15,16 @@ _PATIENCE_S = (0.5, 1.0, 2.0)
 _MAX_INSTANCES = 100_000
 
 
-def listed_by(server: Server, files: Sequence[OutgoingFile], token: CancelToken) -> set[str]:
+def listed_by(server: Server, files: Sequence[OutgoingFile], token: CancelToken, associate: Associate) -> set[str]:
     """Return those of the instances that a server lists where they belong.
 
+    :param associate: where associations come from.
     :raises PeerError: it cannot be asked, or refuses.
     """
     missing = {file.sop_uid: file for file in files}
     listed: set[str] = set()
     for delay in (*_PATIENCE_S, None):
-        listed |= _look(server, list(missing.values()), token)
+        listed |= _look(server, list(missing.values()), token, associate)
         missing = {uid: file for uid, file in missing.items() if uid not in listed}
         if not missing or delay is None:
             break
@@ -31,11 +33,11 @@ def listed_by(server: Server, files: Sequence[OutgoingFile], token: CancelToken)
     return listed
 
 
-def _look(server: Server, files: Sequence[OutgoingFile], token: CancelToken) -> set[str]:
+def _look(server: Server, files: Sequence[OutgoingFile], token: CancelToken, associate: Associate) -> set[str]:
     series = dict.fromkeys((file.study_uid, file.series_uid) for file in files)
     wanted = {file.sop_uid for file in files}
     found: set[str] = set()
-    with Finder.connect(server, token) as finder:
+    with Finder.connect(server, token, associate) as finder:
         for study_uid, series_uid in series:
             token.check()
             if study_uid and series_uid:

@@ -69,7 +69,6 @@ from ..domain.views import ElementPage, FrameView, Stack
 from ..imaging.children import Decoder
 from ..jobs.description import JobRecord
 from ..jobs.job import JobTransition
-from ..jobs.lanes import Limits
 from ..jobs.queue import InMemoryJobQueueStore
 from ..jobs.retry import RetryStrategy
 from ..store.host_link import HostPlan
@@ -139,7 +138,7 @@ class Engine:
         self._viewer = Viewer(self._store, decoder=Decoder(max_children=2, here=decode_here))
         self._queue = CatalogueJobQueue(self._store.catalogue)
         self._jobs = JobRunner(
-            Limits(servers=server_limits(self.configuration)),
+            server_limits(self.configuration),
             retry,
             InMemoryJobQueueStore() if self.read_only else self._queue,
             self._on_transition,

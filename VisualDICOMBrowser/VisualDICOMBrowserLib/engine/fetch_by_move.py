@@ -55,7 +55,7 @@ class FetchByMove:
         try:
             with (
                 self._listening.expecting(self._expectation) as listener,
-                Mover.connect(self._server, self._token) as mover,
+                Mover.connect(self._server, self._token, self._retrieval.associate) as mover,
             ):
                 for one in wanted:
                     self._move_series(mover, listener, one)

@@ -218,7 +218,7 @@ class _Filling:
         """Have series sent to the proxy, one after the other; on a thread of its own."""
         way = f"From {self._server.name} to the proxy {self._proxy.name}"
         try:
-            with _named(way), Mover.connect(self._server, self._stop) as mover:
+            with _named(way), Mover.connect(self._server, self._stop, self._account.retrieval.associate) as mover:
                 for place in places:
                     self._move_series(mover, place)
                     place.note_over()

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..domain.cancel import CancelToken
@@ -132,9 +132,9 @@ class JobRunner:
         except UsageError:
             return False  # the history overflowed meanwhile
 
-    def set_server_limits(self, limits: Mapping[str, int]) -> None:
-        """Let so many jobs run at once for each server; what runs already is left alone."""
-        self._scheduler.set_limits(replace(self._scheduler.limits, servers=dict(limits)))
+    def set_limits(self, limits: Limits) -> None:
+        """Let so many jobs run at once; what runs already is left alone."""
+        self._scheduler.set_limits(limits)
 
     def stop(self, unwanted: Callable[[JobDescription], bool]) -> None:
         """Cancel the unfinished jobs that are unwanted, and wait until they have stopped."""

@@ -82,12 +82,16 @@ class Sending:
     def _begin(
         self, parcels: Callable[[], Iterable[Parcel]], params: Mapping[str, Any], server: str, verify: bool
     ) -> tuple[JobHandle, Delivery]:
-        delivery = Delivery(self._core.configuration.server(server), parcels, check=verify)
+        delivery = self._delivery(server, parcels, check=verify)
         handle = self._core.jobs.submit(
             JobKind.SEND, partial(_attempt, delivery), server=server, params={**params, "verify": verify}
         )
         self._remember(handle.job_id, delivery)
         return handle, delivery
+
+    def _delivery(self, server: str, parcels: Callable[[], Iterable[Parcel]], *, check: bool) -> Delivery:
+        associate = self._core.associations.request_new
+        return Delivery(self._core.configuration.server(server), parcels, check=check, associate=associate)
 
     def _wait(self, handle: JobHandle, delivery: Delivery, token: CancelToken | None) -> SendResult:
         outcome = self._core.jobs.wait(handle, token)
@@ -107,9 +111,7 @@ class Sending:
             known.server = self._core.configuration.server(job.server or "")
             known.renew()
             return partial(_attempt, known)
-        delivery = Delivery(
-            self._core.configuration.server(job.server or ""), self._parcels_of(job), check=bool(job.params["verify"])
-        )
+        delivery = self._delivery(job.server or "", self._parcels_of(job), check=bool(job.params["verify"]))
         self._remember(job.job_id, delivery)
         return partial(_attempt, delivery)
 

@@ -12,16 +12,21 @@ from ..domain.results import EchoResult
 from ..domain.server_import import ServerImport
 from ..domain.servers import Server
 from ..jobs.description import JobKind
+from ..jobs.lanes import Limits
 from .configuration import Configuration
 from .core import Core
 
 
-def server_limits(configuration: Configuration) -> dict[str, int]:
-    """Return how many associations each configured server gets; nothing if the configuration cannot be read."""
+def server_limits(configuration: Configuration) -> Limits:
+    """Return how many jobs may run at once for each configured server; of a configuration that cannot be read, none."""
     try:
-        return {server.name: server.max_associations for server in configuration.servers()}
+        servers = configuration.servers()
     except UsageError:
-        return {}  # local work goes on with a broken configuration; whoever needs a server is told
+        return Limits()  # local work goes on with a broken configuration; whoever needs a server is told
+    return Limits(
+        servers={server.name: server.max_associations for server in servers},
+        proxies={server.name: server.proxy for server in servers if server.proxy is not None},
+    )
 
 
 class ServerSetup:
@@ -49,8 +54,7 @@ class ServerSetup:
 
     def _ask(self, server: Server, token: CancelToken) -> None:
         """Try out the whole way: an association that is there already would tell little."""
-        self._core.associations.make_room(server)
-        echo(server, token)
+        echo(server, token, self._core.associations.request_new)
 
     def save(self, server: Server, replaces: str | None) -> None:
         """See :meth:`.Engine.save_server`."""
@@ -86,6 +90,6 @@ class ServerSetup:
             self._core.tell_catalogue()
 
     def _tell(self) -> None:
-        self._core.jobs.set_server_limits(server_limits(self._core.configuration))
+        self._core.jobs.set_limits(server_limits(self._core.configuration))
         self._core.associations.keep_only(self._core.configuration.servers())
         self._core.tell_servers()

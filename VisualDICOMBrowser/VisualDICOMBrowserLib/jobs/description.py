@@ -32,6 +32,11 @@ class JobKind(Enum):
         return self in _BULK
 
     @property
+    def fetches(self) -> bool:
+        """Whether instances come from the server, and so by way of its proxy."""
+        return self in _FETCHES
+
+    @property
     def retried(self) -> bool:
         """Whether a failure that may pass is tried again; where somebody waits for the answer, it is told at once."""
         return self not in _ANSWERS
@@ -43,6 +48,7 @@ class JobKind(Enum):
 
 
 _BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY, JobKind.EXPORT, JobKind.SEND})
+_FETCHES = frozenset({JobKind.RETRIEVE, JobKind.THUMBNAIL})
 _ANSWERS = frozenset({JobKind.ECHO, JobKind.FIND})
 _DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.SEND})
 

@@ -24,6 +24,7 @@ class Limits:
     :param total: over everything, and so the most worker threads there are.
     :param per_server: for a server that ``servers`` does not name.
     :param servers: limits of single servers.
+    :param proxies: the server by way of which another one's instances come: such jobs take a place at both.
     :param local: for jobs without a server.
     :param per_kind: limits of single kinds, over all servers.
     :param reserved: of ``total`` and of each server's limit, how many places bulk jobs leave to quick ones,
@@ -34,6 +35,7 @@ class Limits:
     total: int = 8
     per_server: int = DEFAULT_MAX_ASSOCIATIONS
     servers: Mapping[str, int] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
     local: int = 4
     per_kind: Mapping[JobKind, int] = field(default_factory=dict)
     reserved: int = 1
@@ -47,16 +49,25 @@ class Limits:
         """Return how many jobs may run for ``server``, or locally for None."""
         return self.local if server is None else self.servers.get(server, self.per_server)
 
+    def places_of(self, job: JobDescription) -> tuple[str | None, ...]:
+        """Return the servers at which a job takes a place; None stands for local work."""
+        proxy = self.proxies.get(job.server or "") if job.kind.fetches else None
+        return (job.server,) if proxy is None else (job.server, proxy)
+
     def has_room(self, job: JobDescription, running: Iterable[JobDescription]) -> bool:
         """Tell whether ``job`` may run beside the ``running`` ones."""
         everything = list(running)
-        beside = [other for other in everything if other.server == job.server]
         alike = sum(other.kind is job.kind for other in everything)
         return (
             self._fits(job, everything, self.total)
-            and self._fits(job, beside, self.of_server(job.server))
+            and all(
+                self._fits(job, self._at(place, everything), self.of_server(place)) for place in self.places_of(job)
+            )
             and alike < self.per_kind.get(job.kind, self.total)
         )
+
+    def _at(self, place: str | None, running: Iterable[JobDescription]) -> list[JobDescription]:
+        return [other for other in running if place in self.places_of(other)]
 
     def _fits(self, job: JobDescription, running: list[JobDescription], limit: int) -> bool:
         if len(running) >= limit:

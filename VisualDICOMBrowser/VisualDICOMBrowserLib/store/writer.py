@@ -319,9 +319,8 @@ class StoreWriter:
         pending = entry.pending
         outcome: Outcome
         try:
-            outcome = (
-                self._duplicates.judge(pending.content, pending.header, pending.origin or pending.source) or "duplicate"
-            )
+            origin = pending.origin or pending.source
+            outcome = self._duplicates.judge(pending.content, pending.header, origin) or "duplicate"
         except NotHere:  # any more: so it is stored
             if self._enqueue_again(entry):
                 return

@@ -101,7 +101,29 @@ def test_what_lies_idle_gives_way_within_the_servers_limit(scripted_peer: Factor
     for title in ("A", "B", "C", "D"):
         ask(pool, replace(server, calling_aet=title))
         assert open_ones(peer) <= 2
-    pool.make_room(server)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_whoever_wants_one_for_himself_has_room_made_within_the_limit(
+    scripted_peer: Factory, pool: AssociationPool, limit: int
+):
+    peer = scripted_peer(answers)
+    server = replace(server_at(peer.address), max_associations=limit)
+    with pool.request(server, FIND, CancelToken()), pool.request(server, FIND, CancelToken()):
+        pass
+    with pool.request_new(server, FIND, CancelToken()):
+        assert open_ones(peer) == min(limit, 3)
+        ask(pool, server)
+        assert open_ones(peer) <= max(limit, 2)
+    assert len(peer.conversations) >= 3
+
+
+def test_one_that_was_wanted_for_oneself_is_given_to_nobody(scripted_peer: Factory, pool: AssociationPool):
+    peer = scripted_peer(answers)
+    server = server_at(peer.address)
+    for _ in range(2):
+        with pool.request_new(server, FIND, CancelToken()) as association:
+            assert not association.served
     assert open_ones(peer) == 0
 
 

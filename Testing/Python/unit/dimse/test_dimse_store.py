@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from support.client import Background, at_most, farewell, server_at
+from support.fault_proxy import FaultProxy, Stall, Throttle
 from support.messages import respond
 from support.pdu import EXPLICIT_LITTLE, IMPLICIT_LITTLE, DataTransfer, abort, accept_all
 from support.scripted_peer import Conversation, ScriptedPeer
@@ -173,6 +175,36 @@ def test_a_peer_that_never_answers_stalls(scripted_peer: Factory) -> None:
 
     with at_most(4), pytest.raises(PeerStalled):
         send(server_at(scripted_peer(script).address, timeout=1.0))
+
+
+@pytest.mark.parametrize("size", [1_000_000, 4_000_000])
+def test_on_a_slow_line_what_still_drains_is_no_stall(
+    scripted_peer: Factory, fault_proxy: Callable[..., FaultProxy], size: int
+) -> None:
+    """The shorter one is written at once, and answered long after; the longer one does not fit into the buffers."""
+
+    def script(peer: Conversation) -> None:
+        peer.accept_association()
+        peer.send(respond(peer.receive_message()))
+        farewell(peer)
+
+    line = fault_proxy(scripted_peer(script).address, to_server=[Throttle(bytes_per_second=1.2e6)], buffer=16384)
+    began = time.monotonic()
+    assert send(server_at(line.address, timeout=0.5), bytes(size)).taken
+    assert time.monotonic() - began > size / 1.2e6 - 0.1
+
+
+def test_a_slow_line_that_stops_while_it_drains_is_a_stall(
+    scripted_peer: Factory, fault_proxy: Callable[..., FaultProxy]
+) -> None:
+    def script(peer: Conversation) -> None:
+        peer.accept_association()
+        peer.wait_for_hangup()
+
+    faults = [Throttle(bytes_per_second=1e6), Stall(after=400_000)]
+    line = fault_proxy(scripted_peer(script).address, to_server=faults, buffer=16384)
+    with at_most(3), pytest.raises(PeerStalled, match=r"sent no data for 0\.5 seconds"):
+        send(server_at(line.address, timeout=0.5), bytes(1_000_000))
 
 
 def test_cancelling_wakes_a_sender_that_is_stuck(scripted_peer: Factory) -> None:

@@ -143,7 +143,7 @@ def test_a_higher_limit_lets_a_queued_job_start_at_once(work):
     for number in range(3):
         work.submit(uids=[str(number)])
     wait_until(lambda: len(work.asked) == 1, what="the first job to run")
-    work.runner.set_server_limits({"ONE": 4})
+    work.runner.set_limits(Limits(servers={"ONE": 4}))
 
     wait_until(lambda: len(work.asked) == 3, what="the others to run")
     assert [record.state.value for record in work.runner.records()] == ["running"] * 3
@@ -151,10 +151,10 @@ def test_a_higher_limit_lets_a_queued_job_start_at_once(work):
 
 def test_a_lower_limit_leaves_what_runs_alone(work):
     work.gate.clear()
-    work.runner.set_server_limits({"ONE": 3})
+    work.runner.set_limits(Limits(servers={"ONE": 3}))
     handles = [work.submit(uids=[str(number)]) for number in range(3)]
     wait_until(lambda: len(work.asked) == 2, what="two jobs to run beside the reserved place")
-    work.runner.set_server_limits({"ONE": 1})
+    work.runner.set_limits(Limits(servers={"ONE": 1}))
     work.gate.set()
 
     assert all(handle.wait(5).state.value == "completed" for handle in handles)

@@ -76,6 +76,22 @@ def test_a_server_with_one_association_does_bulk_jobs_too():
     assert len(take_all(lanes)) == 1
 
 
+def test_who_fetches_by_way_of_a_proxy_takes_a_place_there_too():
+    lanes = Lanes(Limits(servers={"PROXY": 1}, proxies={"A": "PROXY", "B": "PROXY"}))
+    for number, server in enumerate(["A", "B", "PROXY"]):
+        lanes.put(job(number, JobKind.RETRIEVE, server))
+        lanes.put(job(f"find {server}", JobKind.FIND, server, Priority.REST))
+    assert sorted(taken[1].job_id for taken in take_all(lanes)) == ["0", "find A", "find B"]
+
+
+def test_a_proxy_without_a_place_does_not_hold_up_others():
+    lanes = Lanes(Limits(servers={"PROXY": 1}, proxies={"A": "PROXY", "B": "PROXY"}))
+    for number in range(20):
+        lanes.put(job(number, JobKind.RETRIEVE, "AB"[number % 2], Priority.VISIBLE_THUMBNAIL))
+    lanes.put(job("elsewhere", JobKind.RETRIEVE, "C", Priority.REST))
+    assert [taken[1].job_id for taken in take_all(lanes)] == ["0", "elsewhere"]
+
+
 def test_a_limited_kind_does_not_hold_up_others():
     lanes = Lanes(Limits(per_kind={JobKind.THUMBNAIL: 1}))
     for number in range(5):
@@ -105,6 +121,7 @@ LIMITS = st.builds(
     total=st.integers(1, 6),
     per_server=st.integers(1, 3),
     servers=st.dictionaries(st.sampled_from("AB"), st.integers(1, 3)),
+    proxies=st.dictionaries(st.sampled_from("AB"), st.just("C")),
     local=st.integers(1, 3),
     per_kind=st.dictionaries(st.sampled_from(JobKind), st.integers(1, 3), max_size=2),
     reserved=st.integers(0, 3),
@@ -123,7 +140,8 @@ def test_limits_hold_and_everything_is_taken_in_the_end(limits, jobs, data):
     while len(done) < len(jobs):
         running += take_all(lanes)
         assert len(running) <= limits.total
-        assert all(count <= limits.of_server(s) for s, count in Counter(j.server for _, j in running).items())
+        places = Counter(place for _, j in running for place in limits.places_of(j))
+        assert all(count <= limits.of_server(place) for place, count in places.items())
         assert all(count <= limits.per_kind.get(k, 99) for k, count in Counter(j.kind for _, j in running).items())
         assert running, "jobs are queued, nothing runs, and none may start"
         ended = running.pop(data.draw(st.integers(0, len(running) - 1)))

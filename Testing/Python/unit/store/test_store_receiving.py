@@ -163,6 +163,44 @@ def test_of_one_instance_that_comes_twice_the_first_is_kept(store):
     assert part_files(store.folder) == []
 
 
+def _put_in_one_group(store: LocalStore, *items: Sample) -> list[Batch]:
+    """Receive each for a job of its own, all while the writer is busy with something else."""
+    batches = [Batch() for _ in items]
+    with store.writer._commit_lock:
+        _put(store, Sample(number=9), Batch())
+        wait_until(lambda: not store.writer._waiting, what="the writer to be busy")
+        for item, batch in zip(items, batches, strict=True):
+            _put(store, item, batch)
+    for batch in batches:
+        batch.wait()
+    return batches
+
+
+def _put(store: LocalStore, item: Sample, batch: Batch) -> None:
+    file = _receiver(store, batch).open(item)
+    file.write(memoryview(item.dataset))
+    file.finish()
+
+
+def test_who_brings_the_same_in_one_group_is_told_when_it_is_stored(store, monkeypatch):
+    settled, take_in = [], store.writer._keeper.take_in
+    real = Batch._settle
+    monkeypatch.setattr(Batch, "_settle", lambda *told: (settled.append(told[2]), real(*told))[1])
+    monkeypatch.setattr(store.writer._keeper, "take_in", lambda items: (settled.append("rows"), take_in(items))[1])
+    first, second = _put_in_one_group(store, ONE, ONE)
+
+    assert (first.stored, second.stored, second.duplicates) == ([ONE.sop_uid], [], [ONE.sop_uid])
+    assert settled == ["rows", "stored", "rows", "stored", "duplicate"]
+
+
+def test_who_brings_the_same_in_one_group_is_told_that_it_was_not_stored(store, monkeypatch):
+    monkeypatch.setattr(store.catalogue, "add_intents", _raise(StorageError("The disk is full.")))
+    for batch in _put_in_one_group(store, ONE, ONE):
+        assert (batch.stored, batch.duplicates) == ([], [])
+        assert [str(error) for _, error in batch.failed] == ["The disk is full."]
+    assert part_files(store.folder) == []
+
+
 @pytest.mark.parametrize("damage", ["truncated", "exchanged", "gone"])
 def test_a_local_file_that_is_of_no_use_is_replaced(store, damage):
     receive(store, [ONE])
