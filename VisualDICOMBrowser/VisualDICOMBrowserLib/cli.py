@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import __version__
+from . import __version__, cli_jobs
 from . import cli_grammar as grammar
 from .cli_grammar import Parser, common_options, filter_of, listener_of, target_of
 from .cli_text import as_text, printable
@@ -334,6 +334,36 @@ def _tell_of_call(name: str, subject: str, data: Any) -> None:
 _COUNTS = {"duplicates": "here already", "refused": "refused", "failed": "failed"}
 
 
+def _jobs_list(options: argparse.Namespace) -> _Result:
+    with _Session(options) as session:
+        return _ended(cli_jobs.list_jobs(session.engine, options, _say))
+
+
+def _jobs_retry(options: argparse.Namespace) -> _Result:
+    with _Session(options) as session:
+        session.engine.subscribe(_Progress("items"))
+        return _ended(cli_jobs.retry_jobs(session.engine, options, _say, session.token))
+
+
+def _jobs_cancel(options: argparse.Namespace) -> _Result:
+    with _Session(options) as session:
+        return _ended(cli_jobs.cancel_jobs(session.engine, options))
+
+
+def _jobs_clear(options: argparse.Namespace) -> _Result:
+    with _Session(options) as session:
+        return _ended(cli_jobs.clear_jobs(session.engine, _say))
+
+
+def _jobs_log(options: argparse.Namespace) -> _Result:
+    with _Session(options) as session:
+        return _ended(cli_jobs.job_log(session.engine, options))
+
+
+def _ended(result: tuple[bool, Any]) -> _Result:
+    return (EXIT_DONE if result[0] else EXIT_FAILED), result[1]
+
+
 def _thumbnail(options: argparse.Namespace) -> _Result:
     with _Session(options) as session:
         result = session.engine.thumbnail(options.uid or options.series, options.server, token=session.token)
@@ -498,12 +528,27 @@ def _parser() -> Parser:
     grammar.add_export(command("export", _export, "copy what is here into a folder for others"))
     grammar.add_send(command("send", _send, "send to a server"))
     grammar.add_target(command("remove", _remove, "remove from this computer, never from a server"))
+    _add_jobs(commands.add_parser("jobs", help="what is queued, and what could not be done", parents=[common]), common)
     command("verify", _verify, "check rows against files")
     grammar.add_thumbnail(command("thumbnail", _thumbnail, "make a picture of a series"))
     grammar.add_metadata(command("metadata", _metadata, "show all elements of an instance or a file"))
     grammar.add_screenshots(command("screenshots", _screenshots, "make the pictures of the README"))
     grammar.add_bench(command("bench", _bench, "measure, with peers side by side"))
     return parser
+
+
+def _add_jobs(sub: argparse.ArgumentParser, common: Parser) -> None:
+    verbs = sub.add_subparsers(dest="verb", required=True)
+    for name, run, text in (
+        ("list", _jobs_list, "show what is unfinished, failed or incomplete"),
+        ("retry", _jobs_retry, "do now what is missing, and wait for it"),
+        ("cancel", _jobs_cancel, "give up what is unfinished"),
+        ("clear", _jobs_clear, "forget what has ended"),
+        ("log", _jobs_log, "show what happened to one"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text, parents=[common])
+        verb.set_defaults(run=run)
+        grammar.add_jobs(verb, name)
 
 
 def _add_servers(sub: argparse.ArgumentParser, common: Parser) -> None:

@@ -240,6 +240,17 @@ def add_send(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--verify", action="store_true", help="ask the server afterwards whether it lists all of it")
 
 
+def add_jobs(sub: argparse.ArgumentParser, verb: str) -> None:
+    """Add what says which jobs are meant."""
+    if verb in ("retry", "cancel"):
+        sub.add_argument("ids", nargs="*", metavar="ID", help="ids of jobs, or their beginnings")
+        sub.add_argument("--all", action="store_true", help="all that can be; cancelled ones are retried by id only")
+    elif verb == "list":
+        sub.add_argument("--all", action="store_true", help="also those that were cancelled")
+    elif verb == "log":
+        sub.add_argument("id", metavar="ID", help="id of a job, or its beginning")
+
+
 def add_thumbnail(sub: argparse.ArgumentParser) -> None:
     """Add what a thumbnail takes."""
     which = sub.add_mutually_exclusive_group(required=True)
@@ -264,7 +275,7 @@ def add_screenshots(sub: argparse.ArgumentParser) -> None:
 
 def add_bench(sub: argparse.ArgumentParser) -> None:
     """Add what a measurement takes."""
-    sub.add_argument("case", choices=["get", "gui", "send"], help="what to measure")
+    sub.add_argument("case", choices=["catalogue", "get", "gui", "send"], help="what to measure")
 
 
 def filter_of(options: argparse.Namespace) -> QueryFilter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from .domain.model import readable_date
@@ -40,6 +41,7 @@ def _patient(patient: Mapping[str, Any]) -> list[str]:
         f"ID {patient['patient_id']}" if patient["patient_id"] else "",
         readable_date(patient["birth_date"]),
         patient["sex"],
+        "(not the only person with this ID)" if patient["shares_id"] else "",
     ]
     lines = ["  ".join(part for part in (display_name(patient["name"]) or "(no name)", *facts) if part)]
     for study in patient.get("studies", ()):
@@ -112,6 +114,29 @@ def _verified(document: Mapping[str, Any]) -> str:
     return "\n".join(lines + [f"  no row for {path}" for path in document["orphans"]])
 
 
+def _job_lines(document: Mapping[str, Any]) -> str:
+    if "lines" in document:
+        lines = [f"({document['dropped']} earlier lines were dropped)"] if document["dropped"] else []
+        return "\n".join(lines + [f"{_time(line['at'])}  {line['text']}" for line in document["lines"]])
+    if "jobs" in document:
+        return "\n".join(line for job in document["jobs"] for line in _job(job)) or "No jobs."
+    verb, ids = next(iter(document.items()))
+    return f"{verb}: {len(ids)} jobs"
+
+
+def _job(job: Mapping[str, Any]) -> list[str]:
+    what = job["job"]
+    state = "unfinished" if job.get("interrupted") else job["state"]
+    label = what["params"].get("label") or ", ".join(map(str, what["params"].get("paths", ())))
+    facts = (what["job_id"][:8], _time(job["created"]), what["kind"], what["server"] or "", state, label)
+    lines = ["  ".join(fact for fact in facts if fact)]
+    return [*lines, f"          {job['reason']}"] if job["reason"] else lines
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")[:19]
+
+
 def _server_lines(document: Mapping[str, Any]) -> str:
     if "imported" in document:
         return _imported_servers(document)
@@ -181,6 +206,7 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {
     "send": _sent,
     "verify": _verified,
     "servers": _server_lines,
+    "jobs": _job_lines,
     "echo": _echoed,
     "metadata": _metadata,
     "demo": _demonstrated,

@@ -124,6 +124,16 @@ def test_the_choice_stays_on_its_person_when_others_come_in_before_it(people, se
     assert people._view.selectionModel().isSelected(people._model.index(5, 0))
 
 
+def test_the_choice_follows_a_person_who_turns_out_to_be_another(people, session, qtbot):
+    people.select(5)
+    session.reader.people = [row for row in session.reader.people if row.row != 5]
+    session.reader.moved[5] = 3
+    people._model.refresh()
+    assert people.told == [5, 3]
+    assert people.current().row == 3
+    assert people._view.selectionModel().isSelected(people._model.index(2, 0))
+
+
 def test_the_place_stays_when_others_come_in_before_it(people, session, qtbot):
     bar, view = people._view.verticalScrollBar(), people._view
     bar.setValue(1000)

@@ -35,6 +35,7 @@ from VisualDICOMBrowserLib.gui.engine_process import QProcessTransport
 from VisualDICOMBrowserLib.host_slicer import engine_start
 from VisualDICOMBrowserLib.host_slicer.fallback import TransportWithFallback
 from VisualDICOMBrowserLib.host_slicer.user_files import configuration_file, log_file
+from VisualDICOMBrowserLib.jobs.queue import unfinished
 from VisualDICOMBrowserLib.store.catalogue import Catalogue
 from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -193,7 +194,7 @@ def test_an_engine_that_was_killed_is_started_again_with_its_queue(with_python, 
     again.act()
     with_python.wait(lambda: session.ready)
     with closing(Catalogue.open(DatabaseFolder(with_python.database).catalogue, read_only=True)) as catalogue:
-        assert [record.job_id for record in CatalogueJobQueue(catalogue).load_unfinished()] == [job.job_id]
+        assert [record.job_id for record in unfinished(CatalogueJobQueue(catalogue))] == [job.job_id]
     assert len(with_python.starts()) == 2
     assert not is_in_process(session)
 

@@ -19,6 +19,7 @@ from VisualDICOMBrowserLib.engine.configuration import Configuration
 from VisualDICOMBrowserLib.engine.job_queue import CatalogueJobQueue
 from VisualDICOMBrowserLib.host_slicer.engine_start import make_session
 from VisualDICOMBrowserLib.host_slicer.indexing import DatabaseKeeper
+from VisualDICOMBrowserLib.jobs.queue import unfinished
 from VisualDICOMBrowserLib.store.catalogue import Catalogue
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
@@ -108,7 +109,7 @@ def test_a_retrieve_goes_on_while_the_main_thread_is_busy(session, tmp_path, qtb
     assert begin < max(safe) < end
     assert not list(folder.incoming_folder.glob("*"))
     with closing(Catalogue.open(folder.catalogue, read_only=True)) as catalogue:
-        assert [record.state.value for record in CatalogueJobQueue(catalogue).load_unfinished()] == ["indexing"]
+        assert [record.state.value for record in unfinished(CatalogueJobQueue(catalogue))] == ["indexing"]
     assert state() == "running"  # here nobody has heard of it yet
     qtbot.waitUntil(lambda: state() == "completed", timeout=3_000)
     qtbot.waitUntil(lambda: len(replies) == REPLIES, timeout=3_000)

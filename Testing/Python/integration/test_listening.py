@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -204,24 +203,16 @@ def parts(engine: Engine) -> Iterator[Path]:
     return engine._store.folder.root.rglob("*.part")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to mount a small disk")
-def test_a_full_disk_is_told_and_the_rest_stays_right(tmp_path: Path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(disk)], check=False).returncode:
-        pytest.skip("A small disk cannot be mounted here.")
+def test_a_full_disk_is_told_and_the_rest_stays_right(tmp_path: Path, small_disk: tuple[Path, object]):
     files = make_ct_series(tmp_path / "files", 24, 500_000)
-    try:
-        with Engine(disk / "database", tmp_path / "config.json") as engine:
-            with listening(engine) as listened:
-                statuses = one_by_one(listened.port, files)
-            assert statuses[0] == 0
-            assert set(statuses) == {0, 0xA700}
-            kept = [file for file, status in zip(files, statuses, strict=True) if status == 0]
-            assert all_here(engine, kept)
-            assert engine.verify().ok
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    with Engine(small_disk[0] / "database", tmp_path / "config.json") as engine:
+        with listening(engine) as listened:
+            statuses = one_by_one(listened.port, files)
+        assert statuses[0] == 0
+        assert set(statuses) == {0, 0xA700}
+        kept = [file for file, status in zip(files, statuses, strict=True) if status == 0]
+        assert all_here(engine, kept)
+        assert engine.verify().ok
 
 
 def test_idle_strangers_do_not_keep_a_sender_out(engine: Engine, tmp_path: Path):

@@ -10,25 +10,13 @@ from collections.abc import Iterator
 
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, generate_uid
+from pydicom.uid import generate_uid
 
+from support.archive import SERIES, STUDY, Archive
 from support.corpus import CorpusFile
 from support.dcmqrscp import Dcmqrscp
-from support.messages import (
-    PATIENT_ROOT_FIND,
-    STUDY_ROOT_FIND,
-    STUDY_ROOT_GET,
-    Message,
-    encode_dataset,
-    find_rsp,
-    get_rsp,
-    store_rq,
-)
 from support.orthanc import Orthanc
-from support.pdu import ACCEPTED, CLASS_NOT_SUPPORTED, IMPLICIT_LITTLE, ProposedContext, ReleaseRequest, release_rp
 from support.peers import require
-from support.scripted_peer import Conversation, HungUp
 from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.dimse.contexts import all_storage_classes
 from VisualDICOMBrowserLib.domain.errors import UsageError
@@ -278,84 +266,6 @@ def test_a_uid_given_out_twice_is_told_and_the_first_object_kept(bench, engine, 
 
 
 # A server from a script: no query at image level, no counts, and a success that is none
-
-
-STUDY, SERIES = "1.2.826.1", "1.2.826.1.1"
-
-
-def ct(number: int) -> Dataset:
-    found = Dataset()
-    found.SOPClassUID, found.SOPInstanceUID = CTImageStorage, f"1.2.826.1.1.{number}"
-    found.StudyInstanceUID, found.SeriesInstanceUID = STUDY, SERIES
-    found.PatientID, found.PatientName, found.Modality, found.InstanceNumber = "S", "Script^Ed", "CT", number
-    found.add_new("PixelData", "OW", bytes(200))
-    return found
-
-
-class Archive:
-    """Answers C-FIND at study and series level and C-GET, for one SOP class uncompressed; no queries of images."""
-
-    def __init__(
-        self, count: int | None, objects: int, *, refuse_images: bool = True, sop_class: str = CTImageStorage
-    ) -> None:
-        self.count = count
-        self.sop_class = sop_class
-        self.objects = [ct(number + 1) for number in range(objects)]
-        self.refuse_images = refuse_images
-        self.cut: set[int] = set()
-        self.gets = 0
-
-    def __call__(self, peer: Conversation) -> None:
-        peer.accept_association(self._choose)
-        while True:
-            try:
-                message = peer.receive_message()
-            except AssertionError as error:
-                if isinstance(error, HungUp) or not isinstance(peer.received[-1], ReleaseRequest):
-                    raise
-                peer.send(release_rp())
-                return
-            if message.command["AffectedSOPClassUID"] == STUDY_ROOT_GET:
-                self._get(peer, message)
-            else:
-                self._find(peer, message)
-
-    def _choose(self, context: ProposedContext) -> tuple[int, str]:
-        known = (STUDY_ROOT_FIND, PATIENT_ROOT_FIND, STUDY_ROOT_GET, self.sop_class)
-        if context.abstract_syntax in known and IMPLICIT_LITTLE in context.transfer_syntaxes:
-            return ACCEPTED, IMPLICIT_LITTLE
-        return CLASS_NOT_SUPPORTED, IMPLICIT_LITTLE
-
-    def _find(self, peer: Conversation, message: Message) -> None:
-        level = message.dataset().QueryRetrieveLevel
-        if level == "IMAGE" and self.refuse_images:
-            peer.send(find_rsp(message, status=0xC000))
-            return
-        answer = ct(1)
-        del answer.SOPInstanceUID, answer.SOPClassUID, answer.InstanceNumber
-        answer.QueryRetrieveLevel = level
-        if level == "SERIES" and self.count is not None:
-            answer.NumberOfSeriesRelatedInstances = self.count
-        if level != "IMAGE":
-            peer.send(find_rsp(message, answer))
-        peer.send(find_rsp(message))
-
-    def _get(self, peer: Conversation, message: Message) -> None:
-        self.gets += 1
-        wanted = message.dataset().get("SOPInstanceUID") or [found.SOPInstanceUID for found in self.objects]
-        objects = [found for found in self.objects if found.SOPInstanceUID in wanted]
-        if self.sop_class not in {context.abstract_syntax for context in peer.request.contexts}:
-            peer.send(get_rsp(message, 0xA702, failed=len(objects)))
-            return
-        context = peer.request.context_id(self.sop_class, IMPLICIT_LITTLE)
-        for number, found in enumerate(objects):
-            found.SOPClassUID = self.sop_class
-            data = encode_dataset(found)
-            if number in self.cut:
-                data = data[:-100]
-            peer.send(store_rq(context, self.sop_class, found.SOPInstanceUID, data, message_id=number + 1))
-            peer.receive_message()
-        peer.send(get_rsp(message, completed=len(objects)))
 
 
 def test_without_a_query_at_image_level_the_related_instances_count(bench, engine, scripted_peer):

@@ -69,7 +69,11 @@ class CountingServer:
         told = {"STUDY": "study_uid", "SERIES": "series_uid", "IMAGE": "sop_uid"}[level]
         for file in {getattr(file, told): file for file in self._wanted(message)}.values():
             peer.send(find_rsp(message, answer_about(file, level), transfer_syntax=EXPLICIT_LITTLE))
-        peer.send(find_rsp(message))
+        peer.send(self.end(message))
+
+    def end(self, message: Message) -> Message:
+        """Return what tells the end of a list."""
+        return find_rsp(message)
 
     def _get(self, peer: Conversation, message: Message) -> None:
         assert peer.request is not None

@@ -52,6 +52,10 @@ class FakeReader:
     series_of: dict[str, list[SeriesRow]] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
     paths_of: dict[str, list[Path]] = field(default_factory=dict)
+    moved: dict[int, int] = field(default_factory=dict)
+
+    def row_now(self, row: int) -> int:
+        return self.moved.get(row, row)
 
     def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
         self.asked.append(("patient_rows", filter))

@@ -20,6 +20,7 @@ from ..domain.errors import (
     Cancelled,
     ConnectionLost,
     NoCommonContext,
+    OperationRefused,
     PeerError,
     PeerStalled,
     ProtocolViolation,
@@ -158,11 +159,16 @@ class Association:
 
     @contextmanager
     def used_with(self, token: CancelToken) -> Iterator[None]:
-        """Let ``token`` end what goes on in the ``with`` block; an error in it aborts the association."""
+        """Let ``token`` end what goes on in the ``with`` block; an error in it aborts the association.
+
+        A refusal does not: it is an orderly answer, after which the association can be released.
+        """
         self.token = token
         with self._breaker.calling(self._connection.shutdown), token.calling(self._interrupt):
             try:
                 yield
+            except OperationRefused:
+                raise
             except BaseException as error:
                 self._give_up(error)
                 raise

@@ -27,15 +27,15 @@ class GetOutcome:
     """What a C-GET brought, and what the peer says about it.
 
     :ivar received: SOP Instance UIDs that were kept.
-    :ivar rejected: instances that came but were not kept: (SOP Instance UID, the error).
-    :ivar status: final status code.
+    :ivar rejected: instances that came but were not kept: (SOP Instance UID, empty if it is none, the error).
+    :ivar status: final status code; pending as long as there is none.
     :ivar failed_uids: instances the peer names as failed; often empty or unreadable though some failed.
     :ivar announced: number of sub-operations, as far as the peer told, else None.
     """
 
     received: list[str] = field(default_factory=list)
     rejected: list[tuple[str, VisualDicomError]] = field(default_factory=list)
-    status: int = codes.SUCCESS
+    status: int = codes.PENDING
     failed_uids: tuple[str, ...] = ()
     announced: int | None = None
 
@@ -126,7 +126,7 @@ class _Conversation:
         if error is None:
             self._outcome.received.append(sop_uid)
         else:
-            self._outcome.rejected.append((sop_uid, error))
+            self._outcome.rejected.append((sop_uid if is_uid(sop_uid) else "", error))
         self._association.send(message.context_id, store_response(message.command, error))
         self._progress()
         if isinstance(error, StorageError):

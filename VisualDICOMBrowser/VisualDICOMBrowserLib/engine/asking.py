@@ -13,6 +13,7 @@ from ..dimse.get import GetOutcome
 from ..dimse.identifier import Keys
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
+from ..domain.errors import OperationRefused
 from ..domain.model import Level, Series
 from .plan import Plan, SeriesPlan
 
@@ -108,6 +109,19 @@ def why_not(who: str, outcome: GetOutcome, where: str = "") -> str:
     if codes.category(outcome.status) is codes.StatusCategory.SUCCESS:
         return f"{who} reported success but did not send it{place}."
     return f"{who} did not send it{place}: {codes.in_words(outcome.status)}."
+
+
+def require_begun(who: str, outcome: GetOutcome, where: str = "") -> None:
+    """Return quietly unless the server lacked what it needs to begin at all: the rest would fare no better now.
+
+    Many answer so for everything that they cannot convert, but then they count it as failed.
+
+    :param who: and ``where``: see :func:`why_not`.
+    :raises OperationRefused: that is so; the same may succeed later.
+    """
+    begun = outcome.received or outcome.rejected or outcome.failed_uids or outcome.announced
+    if codes.is_transient(outcome.status) and not begun:
+        raise OperationRefused(why_not(who, outcome, where), outcome.status, retryable=True)
 
 
 class Account:

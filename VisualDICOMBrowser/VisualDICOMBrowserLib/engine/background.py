@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from ..dimse.library import require_pynetdicom
-from ..domain.errors import PeerError, UsageError
+from ..domain.errors import PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
 from ..jobs.description import JobKind
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from .core import Core
-from .fetching import outcome_of, sources_of_series
+from .fetching import broken_off, outcome_of, sources_of_series
 from .job_targets import job_params
 from .plan import CountedBy
 from .retrieve import Retrieval, RetrieveStrategy
@@ -55,9 +55,9 @@ class BackgroundFetching:
         problem = ""
         try:
             retrieval.attempt(context.token, context.progress)
-        except PeerError as error:
-            if not others:
-                raise
+        except (PeerError, StorageError) as error:
+            if not others or isinstance(error, StorageError):
+                return broken_off(retrieval, error)
             problem = str(error)
         return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, problem))
 
@@ -66,13 +66,13 @@ class BackgroundFetching:
 
         :param problem: why it broke off, or empty.
         """
-        outcome = Outcome(None, JobState.INCOMPLETE, problem) if problem else _outcome_of_something(retrieval)
+        outcome = _broken(retrieval, problem) if problem else outcome_of(retrieval)
         if outcome.state is JobState.COMPLETED:
             self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
         self._begin(retrieval.target.uids[0], others, force=retrieval.force, renewed=retrieval.renewed)
-        return Outcome(outcome.result, JobState.INCOMPLETE, f"{outcome.reason} {others[0].server.name} is asked next.")
+        return replace(outcome, reason=f"{outcome.reason} {others[0].server.name} is asked next.")
 
     def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:
         """Note how many instances a series has where only the transfer told: else it would never count as whole."""
@@ -82,10 +82,5 @@ class BackgroundFetching:
             self._core.store.catalogue.note_found(retrieval.server.name, series=[series])
 
 
-def _outcome_of_something(retrieval: Retrieval) -> Outcome:
-    """Return what a try came to; nothing at all is no success."""
-    outcome = outcome_of(retrieval)
-    if outcome.state is JobState.COMPLETED and not outcome.result.complete:
-        reason = f"{retrieval.server.name} lists no image of this series."
-        return Outcome(outcome.result, JobState.INCOMPLETE, reason)
-    return outcome
+def _broken(retrieval: Retrieval, problem: str) -> Outcome:
+    return Outcome(None, JobState.INCOMPLETE, problem, missing=retrieval.missing())

@@ -67,7 +67,6 @@ from ..domain.server_import import ServerImport
 from ..domain.servers import Server
 from ..domain.views import ElementPage, FrameView, Stack
 from ..imaging.children import Decoder
-from ..jobs.description import JobRecord
 from ..jobs.job import JobTransition
 from ..jobs.queue import InMemoryJobQueueStore
 from ..jobs.retry import RetryStrategy
@@ -82,6 +81,7 @@ from .core import Core, Events, Subscriber
 from .fetching import Fetching
 from .finding import Finding
 from .hosted_rows import HostedRows
+from .job_desk import JobDesk
 from .job_queue import CatalogueJobQueue
 from .left_over import LeftOver
 from .listening import Listening, OpenListener
@@ -93,7 +93,7 @@ from .thumbnails import drop_outdated
 from .viewing import Viewer
 
 
-class Engine:
+class Engine(JobDesk):
     """See the module.
 
     :param database: the database folder; made if need be.
@@ -195,53 +195,6 @@ class Engine:
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
         return self._events.subscribe(callback)
-
-    def jobs(self) -> list[JobRecord]:
-        """Return the jobs of this engine, oldest first."""
-        return self._jobs.records()
-
-    def job_log(self, job_id: str) -> dict[str, Any]:
-        """Return what happened to a job on the network, and why: ``{"lines": [{"at", "text"}], "dropped"}``.
-
-        The newest 500 lines, the oldest first; ``at`` is in seconds since 1970, ``dropped`` counts older ones.
-        No line holds patient data. A job that stays in the queue on disk keeps its log there until it is cleared.
-
-        :raises UsageError: there is no such job.
-        """
-        return self._left_over.log(job_id)
-
-    def cancel_job(self, job_id: str) -> bool:
-        """Ask a job to stop; it has within 2 seconds. False if it had ended.
-
-        :raises UsageError: there is no such job.
-        """
-        return self._jobs.cancel(job_id)
-
-    def retry_job(self, job_id: str) -> None:
-        """Queue a retrieve or an import again that failed, fell short or was cancelled: it does what is missing.
-
-        :raises UsageError: there is no such job, or it cannot be retried.
-        """
-        self._jobs.retry(job_id)
-
-    def clear_jobs(self) -> list[str]:
-        """Forget the jobs that have ended, and return their ids."""
-        cleared = self._jobs.clear()
-        if not self.read_only:
-            self._queue.delete_ended()
-        return cleared
-
-    def unfinished_jobs(self) -> list[JobRecord]:
-        """Return retrieves and imports that an earlier engine on this folder left unfinished, oldest first."""
-        return self._left_over.records()
-
-    def resume_jobs(self) -> list[str]:
-        """Queue again what :meth:`unfinished_jobs` returns, and return the jobs' ids; nothing is fetched twice."""
-        return self._left_over.resume()
-
-    def drop_jobs(self) -> list[str]:
-        """Forget what :meth:`unfinished_jobs` returns, and return the jobs' ids; what they had brought stays."""
-        return self._left_over.forget()
 
     # Servers
 

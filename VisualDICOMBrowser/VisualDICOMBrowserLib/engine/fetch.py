@@ -17,7 +17,7 @@ from ..domain.model import Level
 from ..domain.servers import Server
 from ..store.receive import Receiver
 from ..store.writer import Batch
-from .asking import Account, Ask, Wanted, ask_for_instances, ask_for_series, keys_of, why_not
+from .asking import Account, Ask, Wanted, ask_for_instances, ask_for_series, keys_of, require_begun, why_not
 from .plan import Plan
 from .rounds import Experience, rounds
 
@@ -174,6 +174,7 @@ class Fetch:
                 get(association, level, keys, self._receiver, outcome, self.account.one_more)
             finally:
                 self.account.note(wanted, outcome)
+            require_begun(self._who, outcome)
             return outcome
 
         return ask

@@ -14,9 +14,10 @@ from ..dimse.get import GetOutcome
 from ..dimse.move import MoveOutcome, Mover
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import OperationRefused
+from ..domain.errors import Cancelled, OperationRefused, StorageError, VisualDicomError
 from ..domain.model import Level
-from .asking import Account, Ask, Wanted, ask_for_series, keys_of, why_not
+from ..domain.uids import is_uid
+from .asking import Account, Ask, Wanted, ask_for_series, keys_of, require_begun, why_not
 from .listening import Listening, OpenListener
 from .plan import Plan
 from .reception import Expectation
@@ -39,12 +40,14 @@ class FetchByMove:
         self._token = token
         self._expectation = Expectation(self._server)
         self._account = Account(retrieval, token, progress, lambda: self._expectation.bytes)
-        self._arrivals = _Arrivals(self._account)
+        self._stop = CancelToken()
+        self._arrivals = _Arrivals(self._account, self._stop)
 
     def run(self, plan: Plan) -> None:
         """Fetch; what came is stored when this returns or raises.
 
         :raises PeerError: the conversation broke, or the server does not know us.
+        :raises StorageError: nothing can be written any more: the rest is not asked for.
         :raises UsageError: nobody can send anything here.
         """
         every = [one for study in self._account.begin(plan) for one in study]
@@ -53,15 +56,21 @@ class FetchByMove:
             return
         self._expectation = self._expected(wanted)
         try:
-            with (
-                self._listening.expecting(self._expectation) as listener,
-                Mover.connect(self._server, self._token, self._retrieval.associate) as mover,
-            ):
-                for one in wanted:
-                    self._move_series(mover, listener, one)
+            with self._token.calling(self._stop.cancel), self._listening.expecting(self._expectation) as listener:
+                self._move_all(listener, wanted)
         finally:
             came = self._expectation
             self._retrieval.note_stored(self._arrivals.all, came.replaced, came.conflicts, came.bytes)
+
+    def _move_all(self, listener: OpenListener, wanted: list[Wanted]) -> None:
+        try:
+            with Mover.connect(self._server, self._stop, self._retrieval.associate) as mover:
+                for one in wanted:
+                    self._move_series(mover, listener, one)
+        except Cancelled:
+            if self._arrivals.problem is None or self._token.cancelled:
+                raise
+            raise self._arrivals.problem from None
 
     def _expected(self, wanted: list[Wanted]) -> Expectation:
         return Expectation(
@@ -69,6 +78,7 @@ class FetchByMove:
             series_uids=frozenset(one.uid for one in wanted if one.plan.whole),
             sop_uids=frozenset(uid for one in wanted if not one.plan.whole for uid in one.missing),
             arrived=self._arrivals.note,
+            refused=self._arrivals.note_refused,
             replace=self._retrieval.force,
         )
 
@@ -100,8 +110,9 @@ class FetchByMove:
                 error.args = (f"{str(error)[:-1]}: {listener.address}, port {listener.port}.",)
                 raise
             finally:
-                outcome.received = self._arrivals.end()
+                outcome.received, outcome.rejected = self._arrivals.end()
                 self._account.note(wanted, outcome)
+            require_begun(self._server.name, outcome, f"to {listener.aet.strip()}")
             return outcome
 
         return ask
@@ -114,17 +125,24 @@ class FetchByMove:
             came = self._arrivals.current()
             if len(came) >= outcome.completed and not (succeeded and asked - came):
                 return
-            if self._token.wait(_SLICE_S):
-                self._token.check()
+            if self._stop.wait(_SLICE_S):
+                self._stop.check()
 
 
 class _Arrivals:
-    """What the listener took: told on its threads, looked at on ours."""
+    """What the listener took and what not: told on its threads, looked at on ours.
 
-    def __init__(self, account: Account) -> None:
+    :param stop: raised when nothing can be written any more.
+    :ivar problem: why it was raised.
+    """
+
+    def __init__(self, account: Account, stop: CancelToken) -> None:
         self._account = account
+        self._stop = stop
         self._lock = threading.Lock()
         self._current: list[str] = []
+        self._refused: list[tuple[str, VisualDicomError]] = []
+        self.problem: StorageError | None = None
         self.all: set[str] = set()
 
     def note(self, sop_uid: str) -> None:
@@ -134,17 +152,25 @@ class _Arrivals:
             self.all.add(sop_uid)
             self._account.one_more()
 
+    def note_refused(self, sop_uid: str, error: VisualDicomError) -> None:
+        """Take it that an instance came and was not kept."""
+        with self._lock:
+            self._refused.append((sop_uid if is_uid(sop_uid) else "", error))
+        if isinstance(error, StorageError):
+            self.problem = self.problem or error
+            self._stop.cancel()
+
     def begin(self) -> None:
         """Count anew: a move begins."""
         with self._lock:
-            self._current = []
+            self._current, self._refused = [], []
 
     def current(self) -> set[str]:
         """Return what came since :meth:`begin`."""
         with self._lock:
             return set(self._current)
 
-    def end(self) -> list[str]:
-        """Return the same in the order of arrival."""
+    def end(self) -> tuple[list[str], list[tuple[str, VisualDicomError]]]:
+        """Return the same in the order of arrival, and what was not kept."""
         with self._lock:
-            return list(dict.fromkeys(self._current))
+            return list(dict.fromkeys(self._current)), list(self._refused)

@@ -28,7 +28,7 @@ from ..domain.model import Level
 from ..domain.protocol_log import carrying, note_progress, writing_to
 from ..domain.servers import Server
 from ..store.receive import Receiver
-from .asking import UIDS_A_REQUEST, Account, Wanted, ask_for_series, keys_of, why_not
+from .asking import UIDS_A_REQUEST, Account, Wanted, ask_for_series, keys_of, require_begun, why_not
 from .fetch import Fetch
 
 if TYPE_CHECKING:
@@ -238,6 +238,7 @@ class _Filling:
             mover.move(level, keys_of(step.plan.series, uids), self._proxy.called_aet, outcome, self._life)
             outcome.received = sorted(step.missing & place.there)
             step.missing -= place.there
+            require_begun("The server", outcome)
             return outcome
 
         ask_for_series(step, ask, lambda outcome, uids: place.unsent.append((outcome, frozenset(uids))))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
 from ..dimse.library import require_pynetdicom
 from ..domain.cancel import CancelToken
-from ..domain.errors import InternalError, PeerError, StorageError, UsageError
+from ..domain.errors import InternalError, PeerError, StorageError, UsageError, VisualDicomError
 from ..domain.model import Level, Target
+from ..domain.protocol_log import note
 from ..domain.results import RetrieveResult, ThumbnailResult
-from ..jobs.description import JobDescription, JobKind
+from ..jobs.description import JobDescription, JobKind, Missing
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from ..store.index_queue import REFUSED
@@ -21,6 +23,9 @@ from .runner import Task, Unfinished
 from .seen import when_seen
 from .strategies import strategies_for, strategy_for
 from .thumbnails import fetch_middle, local_thumbnail
+
+#: How many of the reasons why instances did not come are in the log of a job, the commonest first.
+_MAX_REASONS = 10
 
 
 class Fetching:
@@ -42,13 +47,17 @@ class Fetching:
         done: list[Retrieval] = []
         result: RetrieveResult | None = None
         renewed = set[str]()
-        for chosen in self._sources(server):
+        sources = self._sources(server)
+        for chosen in sources:
             if token is not None:
                 token.check()
             provided = result is not None and result.complete
             if provided and target.level >= Level.SERIES:
                 break
-            done.append(self._retrieval(chosen, target, once=provided, force=force, renewed=renewed))
+            retrieval = self._retrieval(chosen, target)
+            retrieval.once, retrieval.one_of_many = provided, len(sources) > 1
+            retrieval.force, retrieval.renewed = force, renewed
+            done.append(retrieval)
             alone = self._run_retrieval(done[-1], token)
             result = alone if alone is not None and len(done) == 1 else result_of(done)
         return result if result is not None else result_of(done)
@@ -78,8 +87,9 @@ class Fetching:
         strategy = strategy_for(self._core, self._core.configuration.server(job.server or ""))
         return partial(attempt, self._retrieval(strategy, target_of(job), force=bool(job.params.get("force"))))
 
-    def _retrieval(self, strategy: RetrieveStrategy, target: Target, **details: Any) -> Retrieval:
-        return Retrieval(strategy, target, self._core.store, associate=self._core.associations.request, **details)
+    def _retrieval(self, strategy: RetrieveStrategy, target: Target, *, force: bool = False) -> Retrieval:
+        associate = self._core.associations.request
+        return Retrieval(strategy, target, self._core.store, associate=associate, force=force)
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""
@@ -144,9 +154,24 @@ def sources_of_series(core: Core, series_uid: str) -> list[RetrieveStrategy]:
 
 
 def attempt(retrieval: Retrieval, context: JobContext) -> Outcome | Unfinished:
-    """Do one try of a retrieve, as the work of a job."""
-    retrieval.attempt(context.token, context.progress)
+    """Do one try of a retrieve, as the work of a job.
+
+    :raises PeerError: the server did not even say what it has.
+    """
+    try:
+        retrieval.attempt(context.token, context.progress)
+    except (PeerError, StorageError) as error:
+        return broken_off(retrieval, error)
     return when_seen(retrieval.store, retrieval.unseen(), partial(outcome_of, retrieval))
+
+
+def broken_off(retrieval: Retrieval, error: VisualDicomError) -> Outcome:
+    """Return what a try came to that an error ended; before the server had said what it has, the error is raised."""
+    if retrieval.plan is None:
+        raise error
+    missing = retrieval.missing()
+    reason = f"{error} {missing.count} of {retrieval.announced} instances are missing."
+    return Outcome(result_of([retrieval]), JobState.INCOMPLETE, reason, error, missing)
 
 
 def outcome_of(retrieval: Retrieval) -> Outcome:
@@ -154,6 +179,23 @@ def outcome_of(retrieval: Retrieval) -> Outcome:
     refused = retrieval.store.refused(retrieval.unseen())
     retrieval.reasons.update(dict.fromkeys(refused, REFUSED))
     result = result_of([retrieval])
-    if result.complete or not result.requested:
+    if result.complete:
         return Outcome(result)
-    return Outcome(result, JobState.INCOMPLETE, f"{result.requested - result.verified} instances are missing.")
+    if not result.requested:
+        state = JobState.COMPLETED if retrieval.one_of_many else JobState.INCOMPLETE
+        return Outcome(result, state, f"{retrieval.server.name} has nothing of what was asked for.")
+    for reason, count in Counter(failure.reason for failure in result.failed).most_common(_MAX_REASONS):
+        note(f"{count} instances: {reason}")
+    return Outcome(result, JobState.INCOMPLETE, _shortfall(result), missing=missing_of(result))
+
+
+def missing_of(result: RetrieveResult) -> Missing:
+    """Return what is missing, for the record of a job."""
+    return Missing.of(result.missing, result.requested - result.verified)
+
+
+def _shortfall(result: RetrieveResult) -> str:
+    count = missing_of(result).count
+    if count:
+        return f"{count} of {result.requested} instances are missing."
+    return "All that was found is here, but there may be more: not everything that was asked for was found."

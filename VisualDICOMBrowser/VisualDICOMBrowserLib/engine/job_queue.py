@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 from ..domain.errors import BadData
 from ..jobs.description import JobRecord
 from ..store.catalogue import Catalogue
-
-_log = logging.getLogger(__name__)
 
 
 class CatalogueJobQueue:
@@ -27,14 +24,18 @@ class CatalogueJobQueue:
         text = json.dumps({**record.to_dict(), "log": log})
         self._catalogue.save_job(record.job_id, record.state.value, record.created.wall, text)
 
-    def load_unfinished(self) -> list[JobRecord]:
-        """Return what is not in a terminal state, oldest first; records that cannot be read are skipped."""
-        return [record for record in self._records() if not record.state.terminal]
+    def records(self) -> list[JobRecord]:
+        """Return what can be read, oldest first."""
+        return [record for text in self._catalogue.jobs() if (record := _read(text)) is not None]
+
+    def unreadable(self) -> int:
+        """Return how many records cannot be read: a newer release may have written them."""
+        return sum(_read(text) is None for text in self._catalogue.jobs())
 
     def log(self, job_id: str) -> Mapping[str, Any] | None:
-        """Return the log of a job; it is read as what may be anything, see :meth:`.ProtocolLog.restore`."""
+        """Return the log of a job; it may be anything, see :meth:`.ProtocolLog.restore`."""
         for text in self._catalogue.jobs(job_id):
-            with suppress(ValueError, AttributeError):
+            with suppress(ValueError, RecursionError, AttributeError):
                 log: Mapping[str, Any] | None = json.loads(text).get("log")
                 return log
         return None
@@ -45,15 +46,13 @@ class CatalogueJobQueue:
 
     def delete_ended(self) -> None:
         """Remove the records of what has ended, in this process or an earlier one."""
-        for record in self._records():
+        for record in self.records():
             if record.state.terminal:
                 self.delete(record.job_id)
 
-    def _records(self) -> list[JobRecord]:
-        records = []
-        for text in self._catalogue.jobs():
-            try:
-                records.append(JobRecord.from_dict(json.loads(text)))
-            except (BadData, ValueError):
-                _log.info("A job in the queue cannot be read and is left alone.")
-        return records
+
+def _read(text: str) -> JobRecord | None:
+    try:
+        return JobRecord.from_dict(json.loads(text))
+    except (BadData, ValueError, TypeError, RecursionError):
+        return None

@@ -1,36 +1,60 @@
-"""Jobs that an earlier engine on this folder left unfinished, when it ended or was killed."""
+"""The jobs that an earlier engine on this folder left in the queue, when it ended or was killed.
+
+Those that had ended without success are listed like this engine's own, until they are cleared. Those that were under
+way are not queued again before somebody says so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..domain.errors import UsageError
 from ..domain.protocol_log import ProtocolLog
 from ..jobs.description import JobRecord
 from ..jobs.queue import JobQueueStore
+from ..jobs.states import JobEvent, transition
 from .runner import JobRunner
 
 
 class LeftOver:
-    """See the module. What this engine itself queues is none of it."""
+    """See the module. What this engine itself queues is none of it.
+
+    :param ours: whether this engine holds the folder; if not, the jobs are another one's, and are left alone.
+    """
 
     def __init__(self, queue: JobQueueStore, jobs: JobRunner, *, ours: bool) -> None:
         self._queue = queue
         self._jobs = jobs
-        self._records = {record.job_id: record for record in queue.load_unfinished()} if ours else {}
+        self._records: dict[str, JobRecord] = {}
+        for record in queue.records() if ours else ():
+            if record.state.terminal:
+                jobs.remember(record)
+            else:
+                self._records[record.job_id] = record
 
     def records(self) -> list[JobRecord]:
-        """Return the jobs, oldest first."""
+        """Return the jobs that were under way, oldest first."""
         return list(self._records.values())
 
-    def resume(self) -> list[str]:
-        """Queue all of them again, and return their ids; each looks at what is here and does the rest."""
-        return [record.job_id for record in self._taken() if self._jobs.restore(record)]
+    def resume(self, job_ids: Iterable[str] | None = None) -> list[str]:
+        """Queue some of :meth:`records` again, all if None, and return their ids; each does what is still missing."""
+        return [record.job_id for record in self._taken(job_ids) if self._jobs.restore(record)]
+
+    def cancel(self, job_id: str) -> bool:
+        """Have one of :meth:`records` count as cancelled; False if it is none of them."""
+        for record in self._taken([job_id]):
+            state = transition(record.state, JobEvent.CANCEL)
+            cancelled = replace(record, state=state, reason="Cancelled.", retry_at=None)
+            self._queue.save(cancelled, self._queue.log(job_id))
+            self._jobs.remember(cancelled)
+            return True
+        return False
 
     def forget(self) -> list[str]:
-        """Drop all of them, and return their ids; what they had brought stays."""
+        """Drop all of :meth:`records`, and return their ids; what they had brought stays."""
         dropped = [record.job_id for record in self._taken()]
         for job_id in dropped:
             self._queue.delete(job_id)
@@ -49,6 +73,7 @@ class LeftOver:
             raise UsageError("There is no such job.")
         return log.to_dict()
 
-    def _taken(self) -> Iterable[JobRecord]:
-        taken, self._records = list(self._records.values()), {}
-        return taken
+    def _taken(self, job_ids: Iterable[str] | None = None) -> list[JobRecord]:
+        """Take records out, so that nobody takes them twice."""
+        wanted = list(self._records) if job_ids is None else [i for i in job_ids if i in self._records]
+        return [self._records.pop(job_id) for job_id in wanted]

@@ -10,12 +10,13 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..domain.model import Target
 from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResult, VerifyResult
-from ..jobs.description import JobDescription, JobKind
-from ..jobs.job import JobContext
+from ..jobs.description import JobDescription, JobKind, Missing
+from ..jobs.job import JobContext, Outcome
+from ..jobs.states import JobState
 from ..store.exporter import Exporter
 from ..store.importer import Importer, exists
 from .core import Core
-from .job_targets import Overlap, job_params
+from .job_targets import Overlap, job_params, target_of
 from .runner import Task, Unfinished
 from .seen import when_seen
 
@@ -26,6 +27,7 @@ class LocalActions:
     def __init__(self, core: Core) -> None:
         self._core = core
         core.jobs.learn(JobKind.IMPORT, self._retry_import)
+        core.jobs.learn(JobKind.EXPORT, self._retry_export)
 
     def import_paths(
         self, paths: Sequence[Path], link: bool, token: CancelToken | None, *, replace: bool = False
@@ -38,21 +40,19 @@ class LocalActions:
             if not exists(path):
                 raise UsageError(f"There is no file or folder {path}.")
 
-        params = {"paths": [str(path) for path in paths], "link": link, "replace": replace}
+        params = {"paths": [str(path.absolute()) for path in paths], "link": link, "replace": replace}
         work = partial(self._import, paths, link, replace)
         result: ImportResult = self._core.jobs.do(JobKind.IMPORT, work, params=params, token=token)
         return result
 
-    def _import(
-        self, paths: Sequence[Path], link: bool, replace: bool, context: JobContext
-    ) -> ImportResult | Unfinished:
+    def _import(self, paths: Sequence[Path], link: bool, replace: bool, context: JobContext) -> Outcome | Unfinished:
         store = self._core.store
         importer = Importer(store, link=link, replace=replace, token=context.token, progress=context.progress)
         try:
             result = importer.run(paths)
         finally:
             self._core.tell_catalogue()
-        return when_seen(store, store.unseen(importer.stored), lambda: importer.without_refused(result))
+        return when_seen(store, store.unseen(importer.stored), lambda: _imported(importer.without_refused(result)))
 
     def _retry_import(self, job: JobDescription) -> Task:
         """Begin an import anew; what is here already is not copied again."""
@@ -102,15 +102,31 @@ class LocalActions:
     def export(self, target: Target, folder: Path, token: CancelToken | None) -> ExportResult:
         """See :meth:`.Engine.export`."""
         store = self._core.store
-        params = job_params(store.catalogue, target)
-
-        def work(context: JobContext) -> ExportResult:
-            return Exporter(store, context.token, context.progress).run(target, folder)
-
+        params = {**job_params(store.catalogue, target), "folder": str(folder.absolute())}
+        work = partial(self._export, target, folder)
         result: ExportResult = self._core.jobs.do(JobKind.EXPORT, work, params=params, token=token)
         return result
+
+    def _export(self, target: Target, folder: Path, context: JobContext) -> Outcome:
+        result = Exporter(self._core.store, context.token, context.progress).run(target, folder)
+        if not result.failed:
+            return Outcome(result)
+        missing = Missing.of(failure.subject for failure in result.failed)
+        return Outcome(result, JobState.INCOMPLETE, f"{missing.count} files could not be exported.", missing=missing)
+
+    def _retry_export(self, job: JobDescription) -> Task:
+        """Begin an export anew; what is in the folder already is not copied again."""
+        return partial(self._export, target_of(job), Path(job.params["folder"]))
 
     def verify(self, token: CancelToken | None) -> VerifyResult:
         """See :meth:`.Engine.verify`."""
         result: VerifyResult = self._core.jobs.do(JobKind.VERIFY, lambda _: self._core.store.verify(), token=token)
         return result
+
+
+def _imported(result: ImportResult) -> Outcome:
+    """Say how an import ended: what is no DICOM is left out, but nothing at all is no success."""
+    if result.imported or result.duplicates:
+        return Outcome(result)
+    reason = "None of the files is a DICOM object that could be imported."
+    return Outcome(result, JobState.INCOMPLETE, reason, missing=Missing(len(result.rejected)))

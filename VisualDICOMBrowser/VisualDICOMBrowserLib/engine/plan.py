@@ -38,6 +38,7 @@ class SeriesPlan:
     :ivar whole: whether all of the series is wanted.
     :ivar count: how many there are, None if only the transfer will tell.
     :ivar counted_by: how ``count`` is known.
+    :ivar cut_off: the server lists only a part of it.
     """
 
     series: Series
@@ -46,6 +47,7 @@ class SeriesPlan:
     whole: bool = True
     count: int | None = None
     counted_by: CountedBy = CountedBy.IMAGE_FIND
+    cut_off: bool = False
 
     @property
     def described(self) -> Series:
@@ -64,12 +66,14 @@ class Plan:
     """Everything to be fetched from one server.
 
     :ivar found: those identifiers of the target that the server knows.
+    :ivar cut_off: the server ended a list before its end, or there is more than anybody asks for.
     :ivar unusable: studies, series and instances that the server lists with a UID that is none, or cannot be read.
     """
 
     studies: list[Study] = field(default_factory=list)
     series: list[SeriesPlan] = field(default_factory=list)
     found: set[str] = field(default_factory=set)
+    cut_off: bool = False
     unusable: int = 0
 
 
@@ -96,22 +100,26 @@ def make_plan(
 
 @dataclass(frozen=True)
 class _Place:
-    """A study with the series and instances in it that are wanted; all of them where none are named."""
+    """A study with the series and instances in it that are wanted; all of them where none are named.
+
+    :ivar cut_off: there may be other studies that are wanted, too.
+    """
 
     study_uid: str
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
     study: Study | None = None
+    cut_off: bool = False
 
 
 def _places(finder: Finder, target: Target, catalogue: Catalogue) -> Iterator[_Place]:
     if target.level is Level.PATIENT:
         for patient_id in target.uids:
-            studies, _ = finder.studies({"PatientID": patient_id}, _MAX_STUDIES)
+            studies, cut_off = finder.studies({"PatientID": patient_id}, _MAX_STUDIES)
             # Servers that ignore the key, or take it for a pattern, answer with other patients too.
             for study in studies:
                 if study.patient.patient_id == patient_id:
-                    yield _Place(study.study_uid, study=study)
+                    yield _Place(study.study_uid, study=study, cut_off=cut_off)
     elif target.level is Level.STUDY:
         for study_uid in target.uids:
             yield _Place(study_uid)
@@ -178,11 +186,14 @@ def _add_study(plan: Plan, finder: Finder, place: _Place) -> None:
     if study is None:
         return
     plan.studies.append(study)
-    for series in finder.series(place.study_uid, {}, _MAX_SERIES)[0]:
+    listed, cut_off = finder.series(place.study_uid, {}, _MAX_SERIES)
+    plan.cut_off |= place.cut_off or (cut_off and not place.series_uids)
+    for series in listed:
         if not place.series_uids or series.series_uid in place.series_uids:
             wanted = _plan_series(finder, series, study.sop_classes, place.sop_uids)
             if wanted is not None:
                 plan.series.append(wanted)
+                plan.cut_off |= wanted.cut_off
 
 
 def _find_study(finder: Finder, study_uid: str) -> Study | None:
@@ -195,7 +206,8 @@ def _plan_series(
 ) -> SeriesPlan | None:
     plan = SeriesPlan(series, study_classes, whole=not sop_uids)
     try:
-        listed = finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)[0]
+        listed, cut_off = finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)
+        plan.cut_off = cut_off and plan.whole
     except OperationRefused:  # no query at image level: the counts of the level above, or the request, have to do
         listed = [Instance(uid, series.series_uid, series.study_uid) for uid in sorted(sop_uids)]
         plan.counted_by = CountedBy.REQUEST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +28,7 @@ class Expectation:
     :ivar server: who was asked. They may come from any address of its host, or under its AE title.
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
     :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
+    :ivar refused: called likewise, with the error too, for what came from the server and was not kept.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
     :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
@@ -41,6 +42,7 @@ class Expectation:
     series_uids: frozenset[str] = frozenset()
     sop_uids: frozenset[str] = frozenset()
     arrived: Callable[[str], None] = lambda _: None
+    refused: Callable[[str, VisualDicomError], None] = lambda *_: None
     last_byte: float = field(default_factory=time.monotonic)
     bytes: int = 0
     log: ProtocolLog | None = field(default_factory=current_log)
@@ -127,11 +129,13 @@ class Visitor:
         try:
             return Arrival(self, incoming)
         except VisualDicomError as error:
-            self.note(error)
+            self.note(incoming.sop_uid, error, self.desk.expected_from(self.caller))
             raise
 
-    def note(self, error: VisualDicomError) -> None:
-        """Count an instance that was not kept."""
+    def note(self, sop_uid: str, error: VisualDicomError, wished: Iterable[Expectation]) -> None:
+        """Count an instance that was not kept, and tell those who may have asked for it."""
+        for expectation in wished:
+            expectation.refused(sop_uid, error)
         if isinstance(error, Unwanted):
             self.record.refused += 1
         elif not isinstance(error, OtherContent):  # which is named
@@ -153,7 +157,7 @@ class Arrival:
         self._wished = visitor.desk.expected_from(visitor.caller)
         if not self._wished and not visitor.may_push:
             raise Unwanted("An instance came that nobody had asked for.")
-        self._uids = ("", "")
+        self._sop_uid, self._study_uid = incoming.sop_uid, ""
         self._length = 0
         self._batch = Batch()
         store, title = visitor.store, visitor.caller.calling_aet
@@ -168,7 +172,7 @@ class Arrival:
         try:
             self._file.write(data)
         except VisualDicomError as error:
-            self._visitor.note(error)
+            self._visitor.note(self._sop_uid, error, self._wished)
             raise
 
     def _touch(self) -> None:
@@ -181,7 +185,7 @@ class Arrival:
         if not self._wished and not self._visitor.may_push:
             raise Unwanted("An instance came that nobody had asked for.")
         self._receiver.replace = any(one.replace for one in self._wished)
-        self._uids = (header.study_uid, header.sop_uid)
+        self._study_uid = header.study_uid
 
     def finish(self) -> None:
         """Have it safe; see :class:`..dimse.storing.InstanceSink`."""
@@ -194,11 +198,11 @@ class Arrival:
                 self._note_conflict(conflict)
                 raise OtherContent(conflict.reason)
         except VisualDicomError as error:
-            self._visitor.note(error)
+            self._visitor.note(self._sop_uid, error, self._wished)
             raise
         self._count()
         for expectation in self._wished:
-            expectation.note(self._uids[1], self._length, replaced=bool(self._batch.replaced))
+            expectation.note(self._sop_uid, self._length, replaced=bool(self._batch.replaced))
 
     def _note_conflict(self, conflict: Conflict) -> None:
         self._visitor.record.add_conflicts([conflict])
@@ -207,7 +211,7 @@ class Arrival:
 
     def _count(self) -> None:
         record = self._visitor.record
-        record.studies.add(self._uids[0])
+        record.studies.add(self._study_uid)
         record.stored += len(self._batch.stored) + len(self._batch.replaced)
         record.duplicates += len(self._batch.duplicates)
 

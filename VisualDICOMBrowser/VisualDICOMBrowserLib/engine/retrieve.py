@@ -10,12 +10,14 @@ from typing import Protocol
 from ..dimse.association import Association
 from ..dimse.get import GetOutcome
 from ..dimse.pool import Associate
+from ..domain import status as codes
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError
 from ..domain.model import Level, Target
 from ..domain.protocol_log import note
 from ..domain.results import Conflict, Failure, RetrieveResult
 from ..domain.servers import Server
+from ..jobs.description import Missing
 from ..store.local import LocalStore
 from .plan import CountedBy, Plan, SeriesPlan, make_plan
 
@@ -54,6 +56,7 @@ class Retrieval:
 
     :param strategy: how instances come from it.
     :param once: do not try again if the server is out of reach: others have what is wanted, it may have more.
+    :param one_of_many: others are asked too, so that to have nothing is an answer like any other.
     :param associate: where associations come from.
     :param force: fetch again what is here: it counts as here once it came and took the place of the old.
     :param renewed: SOP Instance UIDs of what came so far, from here or from servers that were asked before.
@@ -71,6 +74,7 @@ class Retrieval:
     store: LocalStore
     plan: Plan | None = None
     once: bool = False
+    one_of_many: bool = False
     associate: Associate = Association.request
     force: bool = False
     renewed: set[str] = field(default_factory=set)
@@ -130,6 +134,20 @@ class Retrieval:
         here = {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.SERIES, [uid])}
         return here | self._named.get(uid, set())
 
+    @property
+    def announced(self) -> int:
+        """How many instances the server announced of the whole plan, as far as it is known by now."""
+        return sum(max(self.requested(one), len(one.instances)) for one in self._planned)
+
+    def missing(self) -> Missing:
+        """Return what is announced and not here."""
+        uids = [uid for one in self._planned for uid in sorted(self.known(one) - self.here(one))]
+        return Missing.of(uids, self.announced - sum(len(self.here(one)) for one in self._planned))
+
+    @property
+    def _planned(self) -> Sequence[SeriesPlan]:
+        return self.plan.series if self.plan is not None else ()
+
     def here(self, series: SeriesPlan) -> set[str]:
         """Return those of :meth:`known` that are on this computer, readable, and in this series.
 
@@ -146,8 +164,7 @@ class Retrieval:
 
     def unseen(self) -> set[str]:
         """Return what is here of the whole plan but has no row yet."""
-        series = self.plan.series if self.plan is not None else ()
-        return self.store.unseen(uid for one in series for uid in self.known(one))
+        return self.store.unseen(uid for one in self._planned for uid in self.known(one))
 
     def elsewhere(self, series: SeriesPlan, sop_uids: Iterable[str]) -> set[str]:
         """Return instances that are here, but in another series: their UIDs were given out twice."""
@@ -161,11 +178,13 @@ class Retrieval:
         :param could_not: what to say of instances that the server names as failed.
         """
         uid = series.series.series_uid
-        rejected = [sop_uid for sop_uid, _ in outcome.rejected]
-        self._named.setdefault(uid, set()).update(outcome.received, outcome.failed_uids, rejected)
-        if outcome.announced is not None and not series.instances:
-            self._announced[uid] = max(self._announced.get(uid, 0), outcome.announced)
-        for sop_uid, error in outcome.rejected:
+        rejected = [(sop_uid, error) for sop_uid, error in outcome.rejected if sop_uid]
+        named = self._named.setdefault(uid, set())
+        named.update(outcome.received, outcome.failed_uids, (sop_uid for sop_uid, _ in rejected))
+        if not series.instances:
+            announced = max(outcome.announced or 0, _at_least(outcome, len(named)))
+            self._announced[uid] = max(self._announced.get(uid, 0), announced)
+        for sop_uid, error in rejected:
             self.reasons[sop_uid] = str(error)
         self.note_refusal(outcome.failed_uids, f"{could_not} (status 0x{outcome.status:04X}).")
 
@@ -191,6 +210,18 @@ class Retrieval:
             (s.described for s in plan.series),
             (i for s in plan.series for i in s.instances.values()),
         )
+
+
+def _at_least(outcome: GetOutcome, named: int) -> int:
+    """Return how many instances there must be by the end of a request, for servers that give no counts.
+
+    :param named: how many came, or are named as failed.
+    """
+    category = codes.category(outcome.status)
+    if category is codes.StatusCategory.PENDING:
+        return 0  # it came to no end
+    whole = category is codes.StatusCategory.SUCCESS or outcome.failed_uids
+    return named if whole else named + 1
 
 
 def _announced(plan: Plan, server: Server) -> str:
@@ -282,6 +313,8 @@ def _warnings(retrievals: Sequence[Retrieval]) -> Iterator[str]:
             yield f"{name}: {retrieval.problem}"
         if retrieval.force and retrieval.server.proxy:
             yield f"{name}: whether it replaces what it had is up to the proxy {retrieval.server.proxy}."
+        if retrieval.plan is not None and retrieval.plan.cut_off:
+            yield f"{name} did not list all that it has; there may be more than what was asked for."
         for plan in retrieval.plan.series if retrieval.plan is not None else ():
             reason = retrieval.reasons.get(plan.series.series_uid)
             if reason and len(retrieval.here(plan)) < max(1, retrieval.requested(plan)):
@@ -295,6 +328,6 @@ def _warnings(retrievals: Sequence[Retrieval]) -> Iterator[str]:
 
 def _is_uncertain(retrievals: Sequence[Retrieval]) -> bool:
     """Tell whether there may be more: something was not found, or a server that may have it could not be asked."""
-    if _absent(retrievals):
+    if _absent(retrievals) or any(r.plan is not None and r.plan.cut_off for r in retrievals):
         return True
     return retrievals[0].target.level is Level.PATIENT and any(r.plan is None for r in retrievals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,6 +121,24 @@ class JobRunner:
         self._scheduler.restore(record)
         return True
 
+    def remember(self, record: JobRecord) -> None:
+        """List a job that ended in another process; it can be retried and forgotten like any other."""
+        self._scheduler.remember(record)
+
+    def wait_ended(self, job_ids: Sequence[str], token: CancelToken) -> list[JobRecord]:
+        """Wait until jobs have ended, all of which ``token`` cancels, and return how."""
+
+        def cancel() -> None:
+            for job_id in job_ids:
+                with suppress(UsageError):
+                    self._scheduler.cancel(job_id)
+
+        with token.calling(cancel):
+            for job_id in job_ids:
+                while not self._scheduler.wait_ended(job_id, _LOOK_UP_S):
+                    pass
+        return [record for record in self.records() if record.job_id in job_ids]
+
     def clear(self) -> list[str]:
         """Forget the jobs that have ended; return their ids."""
         ended = [record.job_id for record in self.records() if record.state.terminal]
@@ -181,11 +199,11 @@ class JobRunner:
         return outcome
 
     def result(self, handle: JobHandle, token: CancelToken | None) -> Any:
-        """Wait for a job that either completes or fails; return its result or raise its error."""
+        """Wait for a job, and return its result, which tells whether all was done, or raise its error."""
         outcome = self.wait(handle, token)
         if outcome.error is not None:
             raise outcome.error
-        if outcome.state is not JobState.COMPLETED:
+        if outcome.state is not JobState.COMPLETED and outcome.result is None:
             raise InternalError(outcome.reason or "The job did not complete.")
         return outcome.result
 

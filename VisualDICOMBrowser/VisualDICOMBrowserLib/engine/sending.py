@@ -15,7 +15,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, PeerError, UsageError
 from ..domain.model import Target
 from ..domain.results import SendResult
-from ..jobs.description import JobDescription, JobKind
+from ..jobs.description import JobDescription, JobKind, Missing
 from ..jobs.job import JobContext, JobHandle, Outcome
 from ..jobs.states import JobState
 from ..store.files import storage_error
@@ -124,11 +124,21 @@ class Sending:
 
 def _attempt(delivery: Delivery, context: JobContext) -> Outcome:
     """Do one try of a delivery, as the work of a job."""
-    delivery.attempt(context.token, context.progress)
+    error: PeerError | None = None
+    try:
+        delivery.attempt(context.token, context.progress)
+    except PeerError as broken:
+        error = broken
     result = delivery.result()
-    if result.complete:
+    if error is None and result.complete:
         return Outcome(result)
-    return Outcome(result, JobState.INCOMPLETE, _shortfall(result))
+    reason = f"{error or ''} {_shortfall(result)}".strip()
+    return Outcome(result, JobState.INCOMPLETE, reason, error, _missing(result))
+
+
+def _missing(result: SendResult) -> Missing:
+    uids = [failure.subject for failure in result.failed]
+    return Missing.of(uids, result.requested - result.sent)
 
 
 def _shortfall(result: SendResult) -> str:

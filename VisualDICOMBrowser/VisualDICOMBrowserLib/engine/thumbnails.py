@@ -147,7 +147,7 @@ def _proposals(study: Study, series: Series) -> list[Proposal]:
 def _listed(finder: Finder, server: Server, series: Series) -> list[Instance]:
     instances, _ = finder.instances(series.study_uid, series.series_uid, {}, _MAX_INSTANCES)
     if not instances:
-        raise BadData(f"{server.name} lists no instance of this series.")
+        raise PeerError(f"{server.name} lists no instance of this series.")
     return instances
 
 

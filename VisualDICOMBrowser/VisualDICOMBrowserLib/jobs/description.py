@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import MappingProxyType
@@ -50,7 +50,7 @@ class JobKind(Enum):
 _BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY, JobKind.EXPORT, JobKind.SEND})
 _FETCHES = frozenset({JobKind.RETRIEVE, JobKind.THUMBNAIL})
 _ANSWERS = frozenset({JobKind.ECHO, JobKind.FIND})
-_DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.SEND})
+_DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.SEND, JobKind.EXPORT})
 
 
 class Priority(IntEnum):
@@ -85,6 +85,11 @@ class JobDescription:
         except (TypeError, ValueError, RecursionError) as error:
             raise BadData("The parameters of a job must be plain JSON values.") from error
         object.__setattr__(self, "params", MappingProxyType(params))
+
+    def is_about_the_same(self, other: JobDescription) -> bool:
+        """Tell whether another job does the same; the parameter ``label`` is a name for people, and does not count."""
+        one, two = ({**job.params, "label": ""} for job in (self, other))
+        return (self.kind, self.server, one) == (other.kind, other.server, two)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the description as plain values, for :meth:`from_dict`."""
@@ -124,6 +129,45 @@ class Stamp:
     wall: float
 
 
+#: Most UIDs in a record: a window gets the records of a thousand jobs and more in one message.
+MAX_MISSING = 100
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a job did not bring, or not deliver.
+
+    :ivar count: how many instances.
+    :ivar uids: SOP Instance UIDs of them, as far as they are known; of many, the first :data:`MAX_MISSING`.
+    """
+
+    count: int = 0
+    uids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, uids: Iterable[str], count: int = 0) -> Missing:
+        """Make one of all the UIDs that are known; there may be more, ``count`` in all."""
+        known = tuple(uids)
+        return cls(max(count, len(known)), known[:MAX_MISSING])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"count", "uids"}``."""
+        return {"count": self.count, "uids": list(self.uids)}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Missing:
+        """Read what :meth:`to_dict` wrote, and None as nothing.
+
+        :raises TypeError: it is something else.
+        """
+        if values is None:
+            return cls()
+        uids, count = values["uids"], values["count"]
+        if not isinstance(count, int) or not all(isinstance(uid, str) for uid in uids):
+            raise TypeError("not what is missing")
+        return cls.of(uids, count)
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """A job at one moment.
@@ -135,6 +179,7 @@ class JobRecord:
     :ivar ended: when it reached a terminal state.
     :ivar retry_at: when a waiting job is tried again.
     :ivar tries: how often a worker took it since the user last asked for it.
+    :ivar missing: what an ended job leaves to be done.
     """
 
     description: JobDescription
@@ -148,6 +193,7 @@ class JobRecord:
     ended: Stamp | None = None
     retry_at: Stamp | None = None
     tries: int = 0
+    missing: Missing = Missing()
 
     @property
     def job_id(self) -> str:
@@ -168,6 +214,7 @@ class JobRecord:
             "ended": _wall(self.ended),
             "retry_at": _wall(self.retry_at),
             "tries": self.tries,
+            "missing": self.missing.to_dict(),
         }
 
     @classmethod
@@ -189,6 +236,7 @@ class JobRecord:
                 ended=_stamp(values["ended"]),
                 retry_at=_stamp(values["retry_at"]),
                 tries=int(values["tries"]),
+                missing=Missing.from_dict(values.get("missing")),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadData("A stored job has a record that cannot be read.") from error

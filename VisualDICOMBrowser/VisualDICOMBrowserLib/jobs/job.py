@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, VisualDicomError
 from ..domain.protocol_log import ProtocolLog
-from .description import JobDescription, JobRecord, Priority, Stamp
+from .description import JobDescription, JobRecord, Missing, Priority, Stamp
 from .states import JobState
 
 
@@ -24,12 +24,14 @@ class Outcome:
     :ivar result: what the worker has to show; for an incomplete job, with what is missing.
     :ivar reason: a sentence for the user.
     :ivar error: why it failed, or fell short.
+    :ivar missing: what of an incomplete job is still to be done.
     """
 
     result: Any = None
     state: JobState = JobState.COMPLETED
     reason: str = ""
     error: VisualDicomError | None = None
+    missing: Missing = field(default_factory=Missing)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,16 @@ class Job:
             ended=self.ended,
             retry_at=self.retry_at,
             tries=self.tries,
+            missing=self.outcome.missing,
         )
+
+    def note(self, record: JobRecord) -> None:
+        """Take over what another process had to say of the job."""
+        self.created = replace(self.created, wall=record.created.wall)
+        self.done, self.total, self.moved = record.done, record.total, record.bytes
+        self.reason, self.tries = record.reason, record.tries
+        self.started, self.ended = record.started, record.ended
+        self.outcome = Outcome(state=record.state, reason=record.reason, missing=record.missing)
 
     def renew(self) -> None:
         """Forget the tries so far: the user asks again."""

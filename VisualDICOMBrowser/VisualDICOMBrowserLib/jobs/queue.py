@@ -20,14 +20,20 @@ class JobQueueStore(Protocol):
     def save(self, record: JobRecord, log: Mapping[str, Any] | None = None) -> None:
         """Insert or replace the record with its ``job_id``, and the log of the job: :meth:`.ProtocolLog.to_dict`."""
 
-    def load_unfinished(self) -> list[JobRecord]:
-        """Return the records in a state that is not terminal, oldest first."""
+    def records(self) -> list[JobRecord]:
+        """Return all records that can be read, oldest first. The others are left alone."""
+
+    def unreadable(self) -> int:
+        """Return how many records cannot be read."""
 
     def log(self, job_id: str) -> Mapping[str, Any] | None:
         """Return the log that was saved last with a job; None if there is none, or no such job."""
 
     def delete(self, job_id: str) -> None:
         """Remove a record; unknown ones are no error."""
+
+    def delete_ended(self) -> None:
+        """Remove the records of all that has ended, in this process or an earlier one."""
 
 
 class InMemoryJobQueueStore:
@@ -49,9 +55,9 @@ class InMemoryJobQueueStore:
         with self._lock:
             return self._logs.get(job_id)
 
-    def load_unfinished(self) -> list[JobRecord]:
-        """Return what is not in a terminal state, oldest first."""
-        return [record for record in self.records() if not record.state.terminal]
+    def unreadable(self) -> int:
+        """Return 0: nothing is written down."""
+        return 0
 
     def delete(self, job_id: str) -> None:
         """Remove a record."""
@@ -59,7 +65,18 @@ class InMemoryJobQueueStore:
             self._records.pop(job_id, None)
             self._logs.pop(job_id, None)
 
+    def delete_ended(self) -> None:
+        """Remove what has ended."""
+        for record in self.records():
+            if record.state.terminal:
+                self.delete(record.job_id)
+
     def records(self) -> list[JobRecord]:
         """Return all records, oldest first."""
         with self._lock:
             return sorted(self._records.values(), key=lambda record: record.created.wall)
+
+
+def unfinished(queue: JobQueueStore) -> list[JobRecord]:
+    """Return the records in a state that is not terminal, oldest first."""
+    return [record for record in queue.records() if not record.state.terminal]

@@ -123,13 +123,26 @@ class Scheduler:
         transition(record.state, JobEvent.RECOVER)
         with self._lock:
             job = self._admit(record.description, record.state)
-            job.created = dataclasses.replace(job.created, wall=record.created.wall)
-            job.done, job.total, job.moved = record.done, record.total, record.bytes
+            job.note(record)
+            job.tries, job.started = 0, None
             job.log.restore(self._store.log(record.job_id))
             self._step(job, JobEvent.RECOVER, "Taken up again after a restart.")
             self._enqueue(job)
         self._mailbox.drain()
         return JobHandle(self, job)
+
+    def remember(self, record: JobRecord) -> None:
+        """Take in a job that ended in another process, so that it is listed, and can be retried and forgotten.
+
+        :raises InternalError: it has not ended, or there is such a job already.
+        """
+        if not record.state.terminal:
+            raise InternalError("Only what has ended is remembered; the rest is restored.")
+        with self._lock:
+            job = self._admit(record.description, record.state)
+            job.note(record)
+            job.log.restore(self._store.log(record.job_id))
+            self._keep_in_history(job)
 
     def cancel(self, job_id: str) -> bool:
         """See :meth:`.JobHandle.cancel`.
@@ -187,10 +200,12 @@ class Scheduler:
             self._lanes.limits = limits
             self._tend()
 
-    def wait_ended(self, job_id: str) -> None:
-        """Wait until a job is in a terminal state, or forgotten."""
+    def wait_ended(self, job_id: str, timeout: float | None = None) -> bool:
+        """Wait until a job is in a terminal state, or forgotten; False if ``timeout`` seconds pass first."""
         with self._lock:
-            self._job_ended.wait_for(lambda: (job := self._jobs.get(job_id)) is None or job.state.terminal)
+            return self._job_ended.wait_for(
+                lambda: (job := self._jobs.get(job_id)) is None or job.state.terminal, timeout
+            )
 
     def index_done(self, job_id: str, outcome: Outcome) -> None:
         """End a job that is indexing: its rows were seen (completed), or are missing (incomplete, failed).
@@ -326,6 +341,9 @@ class Scheduler:
         job.ended = self._now()
         job.outcome = dataclasses.replace(job.outcome, state=job.state, reason=job.reason)
         self._job_ended.notify_all()
+        self._keep_in_history(job)
+
+    def _keep_in_history(self, job: Job) -> None:
         self._ended[job.description.job_id] = None
         while len(self._ended) > self._history:
             oldest, _ = self._ended.popitem(last=False)
@@ -404,7 +422,7 @@ class Scheduler:
 
     def _settle(self, job: Job, outcome: Outcome, *, cancelled: bool) -> None:
         if cancelled and outcome.state is not JobState.COMPLETED:
-            outcome = Outcome(outcome.result, JobState.CANCELLED, outcome.reason, outcome.error)
+            outcome = dataclasses.replace(outcome, state=JobState.CANCELLED)
         elif outcome.error is not None and job.description.kind.retried:
             decision = self._retry.decide(outcome.error, job.tries)
             if decision.delay is not None:
@@ -457,10 +475,17 @@ class Scheduler:
         self._on_progress(record)
 
     def _persist(self, record: JobRecord, log: ProtocolLog) -> None:
-        if record.state is JobState.COMPLETED:
-            self._store.delete(record.job_id)
-        else:
+        if record.state is not JobState.COMPLETED:
             self._store.save(record, log.to_dict())
+            return
+        # What an earlier job did not bring about is done now: it is of no interest after the next start.
+        for job_id in [record.job_id, *self._ended_about_the_same(record.description)]:
+            self._store.delete(job_id)
+
+    def _ended_about_the_same(self, description: JobDescription) -> list[str]:
+        with self._lock:
+            ended = [self._jobs[job_id].description for job_id in self._ended]
+        return [other.job_id for other in ended if other.kind.durable and other.is_about_the_same(description)]
 
 
 def _line(job: Job) -> str:

@@ -11,28 +11,44 @@ from .files import storage_error
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
-VERSION = "2"
+VERSION = "3"
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- A key that was given out is never given again: a window may still hold it.
--- Columns ending in _key are folded, see catalogue_records.search_key; sort_name is the folded name as people read it.
+-- Columns ending in _key are folded, see catalogue_people.search_key; sort_name is the folded name as people read it.
 CREATE TABLE patients (
     id INTEGER PRIMARY KEY AUTOINCREMENT, patient_id TEXT NOT NULL, issuer TEXT NOT NULL, name TEXT NOT NULL,
     birth_date TEXT NOT NULL, sex TEXT NOT NULL, sort_name TEXT NOT NULL, id_key TEXT NOT NULL,
     search_text TEXT NOT NULL);
 CREATE INDEX patients_by_id ON patients (patient_id);
+CREATE INDEX patients_by_id_key ON patients (id_key);
 CREATE INDEX patients_by_name ON patients (sort_name, patient_id);
 
+-- Keys of persons who turned out to be somebody with another key.
+CREATE TABLE moved (old INTEGER PRIMARY KEY, patient INTEGER NOT NULL);
+CREATE INDEX moved_by_patient ON moved (patient);
+
+-- What studies, and servers without a study, say of persons, put together: see catalogue_people. alone: the study or
+-- server that the record is about, where it says too little to be compared with others.
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY, patient INTEGER NOT NULL, patient_id TEXT NOT NULL, name TEXT NOT NULL,
+    birth_date TEXT NOT NULL, sex TEXT NOT NULL, issuer TEXT NOT NULL, alone TEXT NOT NULL);
+CREATE UNIQUE INDEX records_by_values ON records (patient_id, alone, name, birth_date, sex, issuer);
+CREATE INDEX records_by_patient ON records (patient);
+
+-- record, patient: whose the study is. said: what the files that are here say of the patient, see catalogue_people.
 -- day: the date as YYYYMMDD, empty if it is none. known_modalities: those that servers said and those of the series,
 -- between backslashes. local: how many instances are here.
 CREATE TABLE studies (
-    study_uid TEXT PRIMARY KEY, patient INTEGER NOT NULL, date TEXT NOT NULL, time TEXT NOT NULL,
+    study_uid TEXT PRIMARY KEY, date TEXT NOT NULL, time TEXT NOT NULL,
     description TEXT NOT NULL, accession_number TEXT NOT NULL, study_id TEXT NOT NULL,
     modalities TEXT NOT NULL, sop_classes TEXT NOT NULL, day TEXT NOT NULL, description_key TEXT NOT NULL,
-    accession_key TEXT NOT NULL, known_modalities TEXT NOT NULL DEFAULT '', local INTEGER NOT NULL DEFAULT 0)
+    accession_key TEXT NOT NULL, known_modalities TEXT NOT NULL DEFAULT '', local INTEGER NOT NULL DEFAULT 0,
+    record INTEGER NOT NULL DEFAULT 0, patient INTEGER NOT NULL DEFAULT 0, said TEXT NOT NULL DEFAULT '')
     WITHOUT ROWID;
+CREATE INDEX studies_by_record ON studies (record, local);
 CREATE INDEX studies_by_patient ON studies (patient, local);
 CREATE INDEX studies_by_day ON studies (day, patient);
 CREATE INDEX studies_by_accession ON studies (accession_key, patient);
@@ -50,14 +66,21 @@ CREATE TABLE instances (
     WITHOUT ROWID;
 CREATE INDEX instances_by_series ON instances (series_uid, file);
 
--- What a server said it has; counts are NULL where it did not say. A server that has a study has its patient, too:
--- patient_servers is for persons of whom no study may be known yet.
-CREATE TABLE patient_servers (patient INTEGER, server TEXT, PRIMARY KEY (patient, server)) WITHOUT ROWID;
+-- What a server said it has; counts are NULL, said (of the patient) is empty where it did not say. A server that has a
+-- study has its patient, too: patient_servers is for persons of whom no study may be known yet.
+CREATE TABLE patient_servers (
+    record INTEGER, server TEXT, patient INTEGER NOT NULL, PRIMARY KEY (record, server)) WITHOUT ROWID;
+CREATE INDEX patient_servers_by_patient ON patient_servers (patient);
 CREATE TABLE study_servers (
-    study_uid TEXT, server TEXT, series_count INTEGER, instance_count INTEGER, PRIMARY KEY (study_uid, server))
-    WITHOUT ROWID;
+    study_uid TEXT, server TEXT, series_count INTEGER, instance_count INTEGER, said TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (study_uid, server)) WITHOUT ROWID;
 CREATE TABLE series_servers (
     series_uid TEXT, server TEXT, instance_count INTEGER, PRIMARY KEY (series_uid, server)) WITHOUT ROWID;
+
+-- What of the ctkDICOM database was mirrored, see ctk_parts; studies are UIDs, one a line.
+CREATE TABLE mirrored (part TEXT PRIMARY KEY, digest TEXT NOT NULL, studies TEXT NOT NULL);
+-- Studies that this program changed here since then, whatever the parts say.
+CREATE TABLE unmirrored (study_uid TEXT PRIMARY KEY) WITHOUT ROWID;
 
 -- Work on files that a crash may interrupt: see catalogue.Catalogue.add_intents.
 CREATE TABLE intents (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
@@ -13,7 +14,8 @@ from typing import ClassVar
 from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_schema
 from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
-from .ctk_content import CtkContent, CtkImage, read_content, read_images, read_tags
+from .ctk_content import CtkContent, CtkImage, read_content, read_content_of, read_images, read_tags
+from .ctk_parts import read_parts, studies_in
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
 from .layout import DatabaseFolder
@@ -151,6 +153,25 @@ class CtkDatabase:
         """Read all that is local, in pages: compare :meth:`change_stamp` before and after to know it is of one time."""
         with self._lock, storage_errors():
             return read_content(self._main)
+
+    def parts(self) -> dict[str, str]:
+        """Return digests of parts of the rows; see :func:`.ctk_parts.read_parts`."""
+        return read_parts(self._main, self._statement)
+
+    def studies_in(self, parts: Iterable[str]) -> dict[str, list[str]]:
+        """Return the UIDs of the studies that the rows of each part have to do with."""
+        with self._statement():
+            return studies_in(self._main, parts)
+
+    def content_of(self, study_uids: Iterable[str]) -> CtkContent:
+        """Read what is local of studies, as :meth:`snapshot` does; it may be more studies than asked for."""
+        with self._statement():
+            return read_content_of(self._main, study_uids)
+
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        with self._lock, storage_errors():
+            yield
 
     def tags_for(self, sop_uids: Iterable[str], tags: Iterable[str]) -> dict[str, dict[str, str | None]]:
         """Read the tag cache: SOP Instance UID -> ``"GGGG,EEEE"`` -> text, None if the instance lacks the element.

@@ -83,10 +83,7 @@ class PartFile:
 
     def retarget(self, final: Path) -> None:
         """Give the file another destination on the same file system, for one that is known only from its content."""
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, "create the folder") from error
+        make_folder(final.parent)
         self.final = final
 
     def rest(self) -> None:
@@ -193,10 +190,15 @@ def make_folder(path: Path) -> None:
 
     :raises StorageError: it failed.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, "create the folder") from error
+    for more_tries in (2, 1, 0):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        except (FileExistsError, FileNotFoundError) as error:  # it, or one above it, was just removed as empty
+            if not more_tries:
+                raise storage_error(error, "create the folder") from error
+        except OSError as error:
+            raise storage_error(error, "create the folder") from error
 
 
 def _touch(path: Path) -> None:

@@ -560,6 +560,20 @@ def test_both_releasing_at_once_confirm_each_other(scripted_peer: Factory):
     peer.finish()
 
 
+def test_after_a_refusal_the_association_is_released(scripted_peer: Factory):
+    def script(peer: Conversation) -> None:
+        peer.accept_association()
+        peer.accept_release()
+
+    peer = scripted_peer(script)
+    with (
+        pytest.raises(OperationRefused),
+        Association.request(server_at(peer.address), proposals(), CancelToken(), TIMERS),
+    ):
+        raise OperationRefused("No.", 0xC001)
+    peer.finish()
+
+
 def test_an_error_of_our_own_aborts_the_association(scripted_peer: Factory):
     def script(peer: Conversation) -> None:
         peer.accept_association()

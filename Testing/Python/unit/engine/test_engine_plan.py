@@ -30,16 +30,19 @@ class FakeFinder:
         self.held_series = [Series("1.1.1", "1.1", 1, "CT", instance_count=2), Series("1.1.2", "1.1", 2, "CT")]
         self.held_instances = [Instance(f"1.1.1.{n}", "1.1.1", "1.1", n, CT) for n in (1, 2)]
         self.lists_images = True
+        self.cut_off: set[str] = set()
         self.takes_bare_uids = True
 
     def studies(self, keys: dict, limit: int) -> tuple[list[Study], bool]:
-        return self.held_studies[:limit], False  # whatever was asked for, as some servers do
+        return self.held_studies[:limit], "studies" in self.cut_off  # whatever was asked for, as some servers do
 
     def series(self, study_uid: str, keys: dict, limit: int) -> tuple[list[Series], bool]:
         if not study_uid and not self.takes_bare_uids:
             raise OperationRefused("No.", 0xC000)
         wanted = keys.get("SeriesInstanceUID", "")
-        return [s for s in self.held_series if s.study_uid == study_uid or s.series_uid == wanted], False
+        return [
+            s for s in self.held_series if s.study_uid == study_uid or s.series_uid == wanted
+        ], "series" in self.cut_off
 
     def instances(self, study_uid: str, series_uid: str, keys: dict, limit: int) -> tuple[list[Instance], bool]:
         if not self.lists_images or (not study_uid and not self.takes_bare_uids):
@@ -47,7 +50,7 @@ class FakeFinder:
         wanted = keys.get("SOPInstanceUID", "")
         return [
             i for i in self.held_instances if i.series_uid == series_uid or (not series_uid and i.sop_uid == wanted)
-        ], False
+        ], "instances" in self.cut_off
 
 
 class FakeCatalogue:
@@ -108,6 +111,25 @@ def test_without_a_list_the_related_instances_count(finder):
 
     assert (first.count, first.counted_by, first.instances) == (2, CountedBy.RELATED_INSTANCES, {})
     assert (second.count, second.counted_by) == (None, CountedBy.SUB_OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("level", "uid", "cut_off", "is_short"),
+    [
+        (Level.PATIENT, "P", "studies", True),
+        (Level.PATIENT, "P", "series", True),
+        (Level.STUDY, "1.1", "instances", True),
+        (Level.SERIES, "1.1.1", "instances", True),
+        (Level.STUDY, "1.1", "studies", False),  # it was among them
+        (Level.SERIES, "1.1.1", "series", False),
+        (Level.IMAGE, "1.1.1.1", "instances", False),
+        (Level.PATIENT, "P", "", False),
+    ],
+)
+def test_a_list_that_is_cut_off_makes_the_plan_short_if_it_matters(finder, level, uid, cut_off, is_short):
+    finder.cut_off = {cut_off}
+
+    assert plan(level, uid, known={"1.1.1": ("1.1", "1.1.1"), "1.1.1.1": ("1.1", "1.1.1")}).cut_off is is_short
 
 
 @pytest.mark.parametrize("bare", [True, False])

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from VisualDICOMBrowserLib.domain.errors import BadData, ServerUnreachable, VisualDicomError
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Priority, Stamp
-from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore
 from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
 from VisualDICOMBrowserLib.jobs.states import JobState
 
@@ -78,16 +77,6 @@ def test_params_are_a_copy_that_nobody_can_change():
 def test_params_must_be_json(value):
     with pytest.raises(BadData):
         JobDescription("1", JobKind.FIND, params={"key": value})
-
-
-def test_the_store_gives_back_what_is_unfinished_oldest_first():
-    store = InMemoryJobQueueStore()
-    for number, state in enumerate([JobState.RUNNING, JobState.FAILED, JobState.QUEUED]):
-        store.save(JobRecord(JobDescription(str(number), JobKind.RETRIEVE), state, Stamp(0, 9 - number)))
-    assert [record.job_id for record in store.load_unfinished()] == ["2", "0"]
-    store.delete("2")
-    store.delete("never heard of")
-    assert [record.job_id for record in store.load_unfinished()] == ["0"]
 
 
 @given(st.integers(1, 6), st.floats(0, 1, exclude_max=True))

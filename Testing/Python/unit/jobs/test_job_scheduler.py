@@ -17,10 +17,10 @@ from VisualDICOMBrowserLib.domain.errors import (
     UsageError,
 )
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
-from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
+from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Missing, Priority, Stamp
 from VisualDICOMBrowserLib.jobs.job import Outcome
 from VisualDICOMBrowserLib.jobs.lanes import Limits
-from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore
+from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore, unfinished
 from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
 from VisualDICOMBrowserLib.jobs.scheduler import Scheduler
 from VisualDICOMBrowserLib.jobs.states import IllegalTransition, JobState
@@ -492,7 +492,7 @@ def test_the_store_holds_what_needs_attention(stage):
     stage.submit("bad", failing(BadData("Damaged.")), kind=JobKind.RETRIEVE).wait(DEADLINE_S)
     stage.wait_for("bad", JobState.FAILED)
     assert [record.job_id for record in stage.store.records()] == ["bad"]
-    assert stage.store.load_unfinished() == []
+    assert unfinished(stage.store) == []
     stage.scheduler.forget("bad")
     assert stage.store.records() == []
 
@@ -514,7 +514,7 @@ def closed_stage():
 
 def test_close_cancels_everything_and_leaves_it_unfinished_in_the_store(closed_stage):
     assert {record.state for record in closed_stage.scheduler.records()} == {JobState.CANCELLED}
-    states = {record.job_id: record.state for record in closed_stage.store.load_unfinished()}
+    states = {record.job_id: record.state for record in unfinished(closed_stage.store)}
     assert states == {"running": RUNNING, "queued": QUEUED, "waiting": WAITING}
 
 
@@ -526,7 +526,7 @@ def test_a_closed_scheduler_takes_no_more(closed_stage):
 
 
 def test_unfinished_work_goes_on_in_the_next_process(closed_stage, stage):
-    for record in closed_stage.store.load_unfinished():
+    for record in unfinished(closed_stage.store):
         handle = stage.scheduler.restore(record)
         assert handle.wait(DEADLINE_S).state is JobState.COMPLETED
         assert handle.record().created.wall == record.created.wall
@@ -546,3 +546,58 @@ def test_close_is_bounded_when_a_worker_hangs():
     assert handle.wait(0).state is JobState.CANCELLED
     stubborn.open.set()
     assert stage.scheduler.close(DEADLINE_S)
+
+
+# What an earlier process left
+
+
+def ended_elsewhere(job_id, state=JobState.FAILED, **params):
+    description = JobDescription(job_id, JobKind.RETRIEVE, "A", params)
+    return JobRecord(description, state, Stamp(0, 5.0), "Refused.", missing=Missing.of(["1.2"], 3))
+
+
+def test_what_ended_elsewhere_is_listed_and_retried_like_any_other(stage):
+    record = ended_elsewhere("old")
+    stage.store.save(record, {"lines": [{"at": 1.0, "text": "Refused."}], "dropped": 0})
+    stage.scheduler.remember(record)
+    assert stage.steps == []
+    (listed,) = stage.scheduler.records()
+    assert (listed.state, listed.reason, listed.missing) == (record.state, record.reason, record.missing)
+    stage.scheduler.retry("old")
+    stage.wait_for_steps("old", QUEUED, RUNNING, JobState.COMPLETED)
+    lines = [line["text"] for line in stage.scheduler.log("old")["lines"]]
+    assert lines == ["Refused.", "The job is queued.", "The job is running, try 1.", "The job is completed."]
+    assert stage.store.records() == []
+
+
+def test_only_what_has_ended_is_remembered(stage):
+    with pytest.raises(InternalError):
+        stage.scheduler.remember(ended_elsewhere("old", RUNNING))
+
+
+def test_the_history_counts_what_ended_elsewhere():
+    stage = Stage(history=2)
+    with stage.scheduler:
+        for number in range(4):
+            stage.scheduler.remember(ended_elsewhere(str(number)))
+        assert [record.job_id for record in stage.scheduler.records()] == ["2", "3"]
+
+
+def test_a_success_takes_earlier_failures_of_the_same_work_out_of_the_store(stage):
+    for job_id, uid in (("same", "1.2"), ("other", "1.3")):
+        stage.store.save(record := ended_elsewhere(job_id, uids=[uid], label="Seen before"))
+        stage.scheduler.remember(record)
+    stage.scheduler.submit(JobDescription("new", JobKind.RETRIEVE, "A", {"uids": ["1.2"], "label": "CT"}))
+    stage.wait_for("new", JobState.COMPLETED)
+    assert [record.job_id for record in stage.store.records()] == ["other"]
+
+
+def test_an_incomplete_job_says_what_is_missing_until_it_is_retried(stage):
+    missing = Missing.of(["1.2.3"], 2)
+    gate = Gate()
+    handle = stage.submit("1", lambda context: Outcome(None, JobState.INCOMPLETE, "Half.", missing=missing))
+    assert handle.wait(DEADLINE_S).missing == handle.record().missing == missing
+    stage.acts["1"] = gate
+    handle.retry()
+    gate.wait()
+    assert handle.record().missing == Missing()

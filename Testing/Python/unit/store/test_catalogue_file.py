@@ -77,14 +77,27 @@ def test_a_removal_leaves_no_name_in_file_and_log(catalogue, path):
     assert {name for name in names if name.encode() in traces} == kept
 
 
-def test_a_name_that_a_server_corrects_leaves_no_trace_after_a_removal(catalogue, path):
+def test_a_name_that_a_file_corrects_leaves_no_trace_when_its_server_is_forgotten(catalogue, path):
     catalogue.note_found("PACS", [Study("1.1", Patient("4711", "Wrong^Name", "19700101"))])
     catalogue.add_local(
         [LocalInstance(Study("1.1", Patient("4712", "Right^Name")), Series("2", "1.1"), Instance("3", "2", "1.1"), "x")]
     )
-    catalogue.remove_local(["no such instance"])
+    assert b"Wrong^Name" in _everything(path)  # what the server says, whoever is shown
+    catalogue.forget_server("PACS")
     assert b"Wrong^Name" not in _everything(path)
     assert b"Right^Name" in _everything(path)
+
+
+def test_what_a_file_said_leaves_no_trace_after_its_removal_though_the_study_stays(catalogue, path):
+    patient = Patient("4711", "DOE^JANE")
+    catalogue.note_found("PACS", [Study("1.1", patient)], [Series("2", "1.1")])
+    local = Patient("4711", "Doe^Jane", "19700101", "F", "Hospital")
+    catalogue.add_local([LocalInstance(Study("1.1", local), Series("2", "1.1"), Instance("3", "2", "1.1"), "x")])
+    assert b"Doe^Jane" in _everything(path)
+    catalogue.remove_local(["3"])
+    assert catalogue.find_study("1.1").patient == patient
+    assert b"Doe^Jane" not in _everything(path)
+    assert b"19700101" not in _everything(path)
 
 
 def test_a_finished_job_leaves_no_trace(catalogue, path):
