@@ -61,6 +61,8 @@ usage: python3 run.py COMMAND [ARGUMENT ...]
   test [PYTEST ARG]    ruff, mypy and the test suite; as root on Debian or Ubuntu installs the peers too
   soak [PYTEST ARG]    the long-running tests
   bench get            C-GET beside stock pynetdicom and DCMTK
+  bench send           C-STORE beside DCMTK
+  bench listen         receiving beside DCMTK
   bench gui            how quickly the window opens, scrolls and answers
   screenshots [DIR]    make the pictures of the README
   WORD ...             every other word goes to the program (echo, query, ...): `python3 run.py query --help`

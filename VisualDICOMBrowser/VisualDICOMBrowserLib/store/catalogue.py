@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
-from . import catalogue_schema
+from . import damage
 from .catalogue_mirror import CatalogueMirror
 from .catalogue_people import SHARED_IDS, find_patient, note_patient, row_now, said_text, settle
 from .catalogue_records import (
@@ -165,7 +165,7 @@ class Catalogue(CatalogueMirror):
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
         if self._path is not None:
-            catalogue_schema.drop_set_aside(self._path)
+            damage.drop_set_aside(self._path)
 
     # Intents
 

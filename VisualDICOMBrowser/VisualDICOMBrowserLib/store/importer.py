@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, StorageError, UsageError
+from ..domain.errors import BadData, DiskFull, StorageError, UsageError
 from ..domain.results import Failure, ImportResult
 from .duplicates import NotHere
 from .files import PartFile, storage_error
@@ -46,6 +46,7 @@ class Importer:
         self._progress = progress
         self._batch = Batch()
         self._rejected: list[Failure] = []
+        self._no_room: list[Failure] = []
         self._paths: dict[str, Path] = {}
 
     def run(self, paths: Sequence[Path]) -> ImportResult:
@@ -76,6 +77,7 @@ class Importer:
             replaced=len(self._batch.replaced),
             conflicts=tuple(self._batch.conflicts),
             seconds=time.monotonic() - started,
+            not_kept=(*self._no_room, *failed),
         )
 
     @property
@@ -117,6 +119,8 @@ class Importer:
             pending = self._linked(path, header) if self._link else self._copied(path, header)
         except (BadData, StorageError) as error:
             self._rejected.append(Failure(_shown(path), str(error)))
+            if isinstance(error, DiskFull):
+                self._no_room.append(self._rejected[-1])
         else:
             self._paths.setdefault(header.sop_uid, path)
             self._store.writer.put(pending, self._batch)

@@ -216,6 +216,11 @@ class StoreWriter:
         self._thread = threading.Thread(target=self._run, name="vdb-store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def can_replace(self) -> bool:
+        """Whether instances that are here can be given other files."""
+        return self._keeper.can_replace
+
     def put(self, pending: Pending, batch: Batch) -> None:
         """Hand over an instance; waits while too many are queued, and until those are compared that were here already.
 

@@ -19,6 +19,7 @@ from unit.store.store_kit import (
     bring_in,
     dicom_files,
     environment,
+    keep_safe,
     part_files,
     receive,
     rows,
@@ -28,6 +29,7 @@ from unit.store.store_kit import (
 from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store import files as store_files
+from VisualDICOMBrowserLib.store import safekeeping
 from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.local import LocalStore
@@ -152,6 +154,18 @@ def test_of_one_that_comes_twice_at_once_the_second_is_stored_if_the_first_fails
     batch.wait()
     assert (batch.stored, [uid for uid, _ in batch.failed]) == ([ONE.sop_uid], [ONE.sop_uid])
     assert contents(store.folder) == [ONE.file]
+
+
+def test_what_was_confirmed_before_its_rows_came_is_kept_whoever_stores_other_content_meanwhile(store, monkeypatch):
+    monkeypatch.setattr(safekeeping, "_GATHER_S", 60.0)
+    keep_safe(store, samples(1, series=2))
+    wait_until(lambda: len(contents(store.folder)) == 1)  # the first after a start is not kept waiting
+    keep_safe(store, samples(2))
+    assert receive(store, [replace(ONE, pixels=b"others")]).stored == [ONE.sop_uid]
+    store.safekeeping.settle()
+    assert sorted(contents(store.folder)) == sorted(item.file for item in [*samples(2), *samples(1, series=2)])
+    assert part_files(store.folder) == []
+    assert store.verify().ok
 
 
 # Replacing
