@@ -265,12 +265,14 @@ class Safekeeping:
             error = closed
         batch.wait()
         failed = dict(batch.failed)
-        overruled = self._overrule(group, batch.conflicts)
-        settled = set(batch.stored).union(batch.duplicates, overruled)
-        for sop_uid in batch.duplicates:
-            next(owed.file for owed in group if owed.sop_uid == sop_uid).drop()
-        left = [owed for owed in group if owed.sop_uid not in settled]
-        self._settled([owed for owed in group if owed.sop_uid in settled])
+        stored = {*batch.stored, *self._overrule(group, batch.conflicts)}
+        failed |= {c.sop_uid: StorageError(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
+        done = [owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in stored)]
+        for owed in done:
+            if owed.sop_uid not in stored:  # it came another way meanwhile, and the first is kept
+                owed.file.drop()
+        self._settled(done)
+        left = [owed for owed in group if owed not in done]
         if left:
             self._failed(left, failed.get(left[0].sop_uid, error))
 
