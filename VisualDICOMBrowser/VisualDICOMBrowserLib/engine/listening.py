@@ -100,9 +100,8 @@ class Listening:
             found = tuple(_own_addresses(settings.bind))
             if listener is None:
                 return ListenerStatus(settings, False, problem=self._problem, reachable_at=found)
-            return ListenerStatus(
-                settings, True, listener.address, listener.port, listener.secured, self._problem, found
-            )
+            problem = self._store.safekeeping.problem
+            return ListenerStatus(settings, True, listener.address, listener.port, listener.secured, problem, found)
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls that run and the last that are over, the newest first; see :class:`.CallLog`."""

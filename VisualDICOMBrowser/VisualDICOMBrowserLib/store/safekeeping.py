@@ -156,6 +156,12 @@ class Safekeeping:
             self._enqueue(_Owed(Pending(header, file, final, ""), file, None))
         self.settle()
 
+    @property
+    def problem(self) -> str:
+        """Why nothing is confirmed at the moment, as a sentence; empty if that is not so."""
+        problem = self._problem
+        return "" if problem is None else f"What came before cannot be entered in the database yet: {problem}"
+
     def settle(self) -> None:
         """Return when all that is safe by now has its rows, or another attempt at that has failed."""
         with self._changed:
@@ -183,8 +189,8 @@ class Safekeeping:
             self._changed.wait_for(lambda: not self._is_working or self._has_room_for(sop_uid))
             if self._closing:
                 raise StorageError("The database folder was closed meanwhile.")
-            if self._problem is not None:
-                raise StorageError(f"What came before cannot be entered in the database yet: {self._problem}")
+            if self.problem:
+                raise StorageError(self.problem)
             if not was_claimed:
                 self._claimed.add(sop_uid)
             return not was_claimed
