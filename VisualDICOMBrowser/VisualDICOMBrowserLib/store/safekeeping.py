@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..domain.errors import BadData, StorageError, VisualDicomError
+from ..domain.errors import BadData, DiskFull, StorageError, VisualDicomError
 from ..domain.model import Level
 from .catalogue import Catalogue
 from .files import SAFE_SUFFIX, PartFile, fsync_folder, make_folder, replace_with_retry, unlink_with_retry
@@ -152,7 +152,8 @@ class Safekeeping:
                 continue
             final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
             file = SafeFile(path, final)
-            self._claimed.add(header.sop_uid)
+            with self._changed:
+                self._claimed.add(header.sop_uid)
             self._enqueue(_Owed(Pending(header, file, final, ""), file, None))
         self.settle()
 
@@ -162,14 +163,17 @@ class Safekeeping:
         problem = self._problem
         return "" if problem is None else f"What came before cannot be entered in the database yet: {problem}"
 
-    def settle(self) -> None:
-        """Return when all that is safe by now has its rows, or another attempt at that has failed."""
+    def settle(self, seconds: float | None = None) -> None:
+        """Return when all that is safe by now has its rows, or another attempt at that has failed.
+
+        :param seconds: the longest to wait; None for as long as it takes.
+        """
         with self._changed:
             failures, claimed = self._failures, set(self._claimed)
             self._urged = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing
+                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing, seconds
             )
 
     def close(self) -> None:
@@ -186,11 +190,14 @@ class Safekeeping:
         """Reserve an instance; False if it was reserved, and has its rows since."""
         with self._changed:
             was_claimed = sop_uid in self._claimed
+            if was_claimed:
+                self._urged = True
+                self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_working or self._has_room_for(sop_uid))
             if self._closing:
                 raise StorageError("The database folder was closed meanwhile.")
-            if self.problem:
-                raise StorageError(self.problem)
+            if self._problem is not None:
+                raise (DiskFull if isinstance(self._problem, DiskFull) else StorageError)(self.problem)
             if not was_claimed:
                 self._claimed.add(sop_uid)
             return not was_claimed
