@@ -14,7 +14,7 @@ from typing import Any
 from ..domain.model import Instance, Level, Patient, Series, Study
 from . import catalogue_schema
 from .catalogue_mirror import CatalogueMirror
-from .catalogue_people import SHARED_IDS, find_patient, note_patient, row_now, said_text, settle
+from .catalogue_people import SHARED_IDS, find_patient, note_patient, owner_of, row_now, said_text, settle
 from .catalogue_records import (
     LOCAL_TOTALS,
     SEPARATOR,
@@ -299,6 +299,7 @@ class Catalogue(CatalogueMirror):
         with self._writing() as db:
             for table in ("patient_servers", "study_servers", "series_servers"):
                 db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
+            db.execute("UPDATE OR IGNORE records SET alone = ? WHERE alone = ?", (owner_of(new), owner_of(old)))
             settle(db, [row[0] for row in db.execute(_DISPUTED).fetchall()])
 
     # Jobs

@@ -69,10 +69,15 @@ def row_now(db: sqlite3.Connection, row_id: int) -> int:
     return int(rows[0][0]) if rows else row_id
 
 
+def owner_of(server: str) -> str:
+    """Return what stands in ``records.alone`` for a server; no UID of a study looks like it."""
+    return f"@{server}"
+
+
 def note_patient(db: sqlite3.Connection, server: str, patient: Patient) -> None:
     """Note that a server has a person, though nothing else may be known."""
     # Nobody can tell records apart that say too little: one of each stands for all, or every search would add some.
-    record = _record(db, patient, f"@{server}")
+    record = _record(db, patient, owner_of(server))
     db.execute("INSERT OR IGNORE INTO patient_servers VALUES (?, ?, 0)", (record, server))
     regroup(db, [record])
 

@@ -194,6 +194,13 @@ def test_of_servers_that_contradict_each_other_the_first_by_name_says_whose_a_st
     assert _people(catalogue) == [(DOE, ["1.1"])]
 
 
+def test_a_record_that_says_too_little_stays_one_when_its_server_gets_another_name(catalogue):
+    _say(catalogue, ("A", -1, Patient("")))
+    catalogue.rename_server("A", "Z")
+    _say(catalogue, ("Z", -1, Patient("")))
+    assert _people(catalogue) == [(Patient(""), [])]
+
+
 def test_a_server_that_changes_its_mind_is_followed(catalogue):
     _say(catalogue, ("A", 1, ROE), ("A", 1, DOE))
     assert _people(catalogue) == [(DOE, ["1.1"])]
