@@ -6,8 +6,9 @@ name says otherwise:
 
 ``first_mirror_seconds``, ``open_ms``, ``open_after_change_ms``
     To open the store on the folder: for the first time; again; after another program added, changed, removed a study.
-``first_page``, ``next_page``, ``search …``
-    The window's list: the first 64 persons that fit, in order, with all that is shown of them; the next 64.
+``first_page``, ``next_page``, ``all_keys``, ``search …``
+    The window's list: the first 64 persons, by name, with all that is shown of them; the next 64; the order of all; the
+    order of those that fit, with the first 64 of them.
 ``patient_page``
     A person's studies, and all series of them with their states.
 ``local_counts_100``, ``totals``, ``store_one``, ``remove_study``
@@ -42,7 +43,7 @@ from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.local import LocalStore
-from VisualDICOMBrowserLib.store.reader import CatalogueReader
+from VisualDICOMBrowserLib.store.reader import CatalogueReader, PersonMark
 
 Say = Callable[[str], None]
 
@@ -95,30 +96,33 @@ def _measured(size: Size, say: Say) -> dict[str, Any]:
 def looks(reader: CatalogueReader, size: Size) -> dict[str, Callable[[], object]]:
     """Return what is looked up, by name."""
 
-    def page(after: int | None = None, places: Places = Places(), **wanted: Any) -> list[int]:  # noqa: B008 - frozen
-        keys = reader.patient_rows(QueryFilter(**wanted), places, limit=PAGE, after=after)
-        reader.patients(keys)
-        return keys
+    def found(places: Places = Places(), **wanted: Any) -> None:  # noqa: B008 - frozen
+        reader.patients(reader.patient_rows(QueryFilter(**wanted), places)[:PAGE])
 
-    middle = page()[-1]
+    def page(after: PersonMark | None = None) -> PersonMark | None:
+        keys, place = reader.some_patient_rows(QueryFilter(), Places(), after, PAGE)
+        reader.patients(keys)
+        return place
+
+    middle = page()
     some = Person.made(size.patients // 2)
     family = some.name.partition("^")[0]
     return {
         "first_page": page,
-        "next_page": lambda: page(after=middle),
+        "next_page": lambda: page(middle),
         "all_keys": lambda: reader.patient_rows(QueryFilter(), Places()),
-        "search beginning of a name": lambda: page(text=family[:4]),
-        "search middle of a name": lambda: page(text=family[2:7]),
-        "search rare name": lambda: page(text=some.name.replace("^", ", ")),
-        "search frequent part": lambda: page(text="an"),
-        "search nothing like it": lambda: page(text="qqq"),
-        "search ID": lambda: page(patient_id=some.patient_id),
-        "search accession number": lambda: page(accession_number=accession_number(size.studies // 2)),
-        "search modality and date": lambda: page(modalities=("PT",), study_date=DateRange("20100301", "20100307")),
-        "search modality": lambda: page(modalities=("PT",)),
-        "search study description": lambda: page(study_description="knee 3"),
-        "search on this computer": lambda: page(places=Places(servers=())),
-        "search on a server": lambda: page(places=Places(here=False, servers=("Clinic",))),
+        "search beginning of a name": lambda: found(text=family[:4]),
+        "search middle of a name": lambda: found(text=family[2:7]),
+        "search rare name": lambda: found(text=some.name.replace("^", ", ")),
+        "search frequent part": lambda: found(text="an"),
+        "search nothing like it": lambda: found(text="qqq"),
+        "search ID": lambda: found(patient_id=some.patient_id),
+        "search accession number": lambda: found(accession_number=accession_number(size.studies // 2)),
+        "search modality and date": lambda: found(modalities=("PT",), study_date=DateRange("20100301", "20100307")),
+        "search modality": lambda: found(modalities=("PT",)),
+        "search study description": lambda: found(study_description="knee 3"),
+        "search on this computer": lambda: found(places=Places(servers=())),
+        "search on a server": lambda: found(places=Places(here=False, servers=("Clinic",))),
         "patient_page": lambda: _patient_page(reader, some.number),
         "totals": reader.totals,
     }

@@ -25,7 +25,7 @@ class Condition:
     """A part of a WHERE clause: constant text, and the values of its parameters."""
 
     sql: str
-    values: tuple[str, ...] = ()
+    values: tuple[str | int, ...] = ()
 
     def within(self, before: str, after: str = ")") -> Condition:
         """Return the condition with more text around it."""

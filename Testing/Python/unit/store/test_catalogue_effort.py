@@ -15,7 +15,8 @@ from VisualDICOMBrowserLib.store.reader import CatalogueReader
 #: What looks through persons or studies one by one, on purpose: parts of texts have no index, and persons are few.
 _LOOKS_THROUGH = {
     "all_keys", "totals", "search modality", "search study description", "search beginning of a name",
-    "search middle of a name", "search rare name", "search nothing like it",
+    "search middle of a name", "search rare name", "search frequent part", "search nothing like it",
+    "search on this computer", "search on a server",
 }  # fmt: skip
 
 

@@ -189,6 +189,20 @@ def test_people_are_sorted_as_they_are_read_and_the_nameless_by_their_id(folder,
     assert "kx" in names
 
 
+def test_steps_over_the_persons_come_to_the_same_list(folder, reader):
+    fill(folder.root, Filling(patients=50, series=10, instances=1))
+    for query in (QueryFilter(), QueryFilter(text="an"), QueryFilter(modalities=("CT",))):
+        for among in (1, 7, 50, 51):
+            found, place = [], None
+            while True:
+                keys, place = reader.some_patient_rows(query, ANYWHERE, place, among)
+                assert len(keys) <= among
+                found += keys
+                if place is None:
+                    break
+            assert found == reader.patient_rows(query, ANYWHERE)
+
+
 # Places
 
 
