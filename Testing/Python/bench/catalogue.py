@@ -1,10 +1,10 @@
 """The catalogue of a large hospital: 20,000 patients with 2,000,000 instances, and twice as many. Medians.
 
 The folder is made in ``ctkDICOM.sql`` and its tag cache (10,000 instances), mirrored by the store, and some of the
-studies are on servers, too. There are no images: what is measured is looking things up. For each size, in ms unless the
-name says otherwise:
+studies are on servers, too. There are no images: what is measured is looking things up. A value for each size, in ms
+unless the name says otherwise:
 
-``first_mirror_seconds``, ``open_ms``, ``open_after_change_ms``
+``first_mirror_seconds``, ``open``, ``open_after_change``
     To open the store on the folder: for the first time; again; after another program added, changed, removed a study.
 ``first_page``, ``next_page``, ``all_keys``, ``search …``
     The window's list: the first 64 persons, by name, with all that is shown of them; the next 64; the order of all; the
@@ -29,7 +29,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,15 +57,23 @@ _STEP = 10  # instructions between two looks at the counter
 def measure(say: Say) -> dict[str, Any]:
     """Return the document; takes some minutes, and 3 GB of disk."""
     found = [_measured(size, say) for size in SIZES]
-    steps = [one["steps"] for one in found]
+    together = {name: [one[name] for one in found] for name in found[0] if name not in ("ms", "steps", "scans")}
+    steps = _side_by_side([one["steps"] for one in found])
     return {
-        "sizes": found,
-        "growth": {name: round(steps[-1][name] / max(1, steps[0][name]), 2) for name in steps[0]},
+        **together,
+        "ms": _side_by_side([one["ms"] for one in found]),
+        "steps": steps,
+        "growth": {name: round(values[-1] / max(1, values[0]), 2) for name, values in steps.items()},
+        "scans": sorted({scan for one in found for scan in one["scans"]}),
         "sqlite": sqlite3.sqlite_version,
         "python": platform.python_version(),
         "processors": os.cpu_count(),
         "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
     }
+
+
+def _side_by_side(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [one[name] for one in found] for name in found[0]}
 
 
 def _measured(size: Size, say: Say) -> dict[str, Any]:
@@ -77,7 +85,7 @@ def _measured(size: Size, say: Say) -> dict[str, Any]:
         first = _seconds(lambda: LocalStore.open(root).close())
         large_folder.add_servers(folder)
         say("Opening the folder, with and without changes by others ...")
-        times = {"open_ms": _median(_opened(root)), "open_after_change_ms": _median(_opened_changed(folder))}
+        times = {"open": _median(_opened(root)), "open_after_change": _median(_opened_changed(folder))}
         say("Looking things up ...")
         with closing(CatalogueReader(root)) as reader, _watched(reader) as machine:
             for name, look in looks(reader, size).items():
@@ -219,7 +227,8 @@ class Machine:
     def _scans(self, statement: str) -> Iterator[str]:
         for *_, plan in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall():
             if plan.startswith("SCAN ") and "CONSTANT ROW" not in plan and "SUBQUERY" not in plan:
-                yield f"{plan}: {re.sub(r'[0-9]{8,}', '…', statement)[:160]}"
+                said = re.sub("'[^']*'", "…", statement)  # what is looked for
+                yield f"{plan}: {said[:120]}"
 
 
 @contextmanager
