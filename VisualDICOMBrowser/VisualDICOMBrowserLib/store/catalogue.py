@@ -14,7 +14,7 @@ from typing import Any
 from ..domain.model import Instance, Level, Patient, Series, Study
 from . import catalogue_schema
 from .catalogue_mirror import CatalogueMirror
-from .catalogue_people import SHARED_IDS, find_patient, note_patient, owner_of, row_now, said_text, settle
+from .catalogue_people import SHARED_IDS, find_patient, note_patients, owner_of, row_now, said_text, settle
 from .catalogue_records import (
     LOCAL_TOTALS,
     SEPARATOR,
@@ -55,8 +55,7 @@ class Catalogue(CatalogueMirror):
         """Remember what a server has. Local knowledge is never changed by it, nor a count by one that is not told."""
         with self._writing() as db:
             _note_found(db, server, list(studies), list(series), list(instances))
-            for patient in patients:
-                note_patient(db, server, patient)
+            note_patients(db, server, patients)
 
     def note_studies_of(self, server: str, patient_row: int, studies: Iterable[Study]) -> None:
         """Note all studies that a server has of a person: what it said of others of that person is forgotten.
