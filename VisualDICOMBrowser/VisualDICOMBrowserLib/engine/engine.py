@@ -30,8 +30,9 @@ name                   subject              data
                                             removal, series that are here for the first time
 ``servers-changed``    ``servers``          ``{}``, when the configuration changed
 ``listener-changed``   ``listener``         ``{}``, when others can call from now on, or no more
-``association``        ``association N``    an association that somebody else asked for, when it begins and ends:
-                                            :class:`.CallRecord`
+``association``        ``association N``    an association that somebody else asked for, when it begins and ends, and
+                                            now and then meanwhile: :class:`.CallRecord`
+``caller-refused``     ``listener``         somebody did not get in: :class:`.CallRecord`
 ``index-wanted``       ``index``            ``{"files", "urgent"}``: files wait for rows: :meth:`.Engine.index_batch`
 ``removal-wanted``     ``removal``          ``{"series"}``: rows are in the way: :meth:`.Engine.series_to_remove`
 =====================  ===================  =========================================================================
@@ -243,6 +244,14 @@ class Engine(JobDesk):
         :raises UsageError: the configuration cannot be read.
         """
         return self._core.listening.status()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return what came of the calls of others, the newest first, as :meth:`.CallRecord.to_dict` writes it.
+
+        They are all associations that stand, and the last 20 calls that are over or were refused; who is refused again
+        and again for one reason is there once, counted.
+        """
+        return self._core.listening.calls()
 
     def set_listener(self, settings: ListenerSettings) -> None:
         """Keep and follow other settings. Associations that stand are ended.

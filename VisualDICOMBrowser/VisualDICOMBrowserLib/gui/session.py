@@ -71,6 +71,9 @@ class Session:
     ``series_changed``     Series Instance UID    instances of it were stored or removed, or its picture made
     ``catalogue_changed``  none                   a search, import or removal changed what there is
     ``servers_changed``    none                   the configuration changed
+    ``listener_changed``   none                   others can call from now on, or no more, or otherwise
+    ``association``        data of the event      somebody who called came in, sends or has left
+    ``caller_refused``     data of the event      somebody who called was refused
     ``index_wanted``       data of the event,     files wait for rows that this program keeps
                            or empty
     ``removal_wanted``     the same               rows that this program keeps are to be removed
@@ -87,10 +90,24 @@ class Session:
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
+        self.listener_changed = Signal()
+        self.association = Signal()
+        self.caller_refused = Signal()
         self.index_wanted = Signal()
         self.removal_wanted = Signal()
         self.said = Signal()
         self.package_missing = Signal()
+        self._plain = {
+            "catalogue-changed": self.catalogue_changed,
+            "servers-changed": self.servers_changed,
+            "listener-changed": self.listener_changed,
+        }
+        self._with_data = {
+            "association": self.association,
+            "caller-refused": self.caller_refused,
+            "index-wanted": self.index_wanted,
+            "removal-wanted": self.removal_wanted,
+        }
         self.ready = False
         self._make_client = make_client
         self._client = make_client()
@@ -219,16 +236,17 @@ class Session:
                 _log.error("An event of the engine cannot be read: %s", error)
         elif event.name == "series-changed":
             self.series_changed.emit(event.subject)
-        elif event.name == "catalogue-changed":
-            self.catalogue_changed.emit()
-        elif event.name == "servers-changed":
-            self.servers_changed.emit()
-        elif event.name == "index-wanted":
-            self.index_wanted.emit(event.data)
-        elif event.name == "removal-wanted":
-            self.removal_wanted.emit(event.data)
         elif event.name == "events-lost":
-            self.ask("jobs", done=self.jobs.replace)
-            self.index_wanted.emit({})
-            self.removal_wanted.emit({})
-            self.catalogue_changed.emit()
+            self._catch_up()
+        elif event.name in self._plain:
+            self._plain[event.name].emit()
+        elif event.name in self._with_data:
+            self._with_data[event.name].emit(event.data)
+
+    def _catch_up(self) -> None:
+        """Have everything read again that events may have told."""
+        self.ask("jobs", done=self.jobs.replace)
+        self.index_wanted.emit({})
+        self.removal_wanted.emit({})
+        self.catalogue_changed.emit()
+        self.listener_changed.emit()
