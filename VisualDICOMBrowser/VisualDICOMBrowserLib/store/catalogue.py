@@ -220,7 +220,7 @@ class Catalogue(CatalogueMirror):
             r" replace(group_concat(DISTINCT s.modality), ',', '\'), t.sop_classes,"
             " p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
             " FROM studies t JOIN patients p ON p.id = t.patient JOIN series s USING (study_uid)"
-            f" WHERE t.local > 0 AND s.local > 0 AND {condition.sql} GROUP BY t.study_uid",
+            f" WHERE t.local > 0 AND s.local > 0 AND {condition.sql} GROUP BY t.study_uid ORDER BY t.study_uid",
             condition.values,
         )
         yield from map(_study, rows)

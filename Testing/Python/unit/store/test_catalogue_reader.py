@@ -141,8 +141,8 @@ def test_of_the_local_studies_those_that_match_are_never_left_out(people, querie
             catalogue.add_local([LocalInstance(study, each, instance, "x")])
     every = list(catalogue.local_studies())
     for query in queries:
-        listed = [study for study in catalogue.local_studies(query) if query.matches_study(study)]
-        assert listed == [study for study in every if query.matches_study(study)]
+        listed = [study.study_uid for study in catalogue.local_studies(query) if query.matches_study(study)]
+        assert listed == [study.study_uid for study in every if query.matches_study(study)]
 
 
 @pytest.mark.parametrize(
