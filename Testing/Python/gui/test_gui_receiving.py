@@ -230,21 +230,14 @@ def strip(session, qtbot):
 
 
 def test_who_sends_is_shown_until_it_has_left(strip, session):
-    session.association.emit(call(stored=41))
+    session.calls.note(call(stored=41))
     assert strip.calls.text() == "CT is sending, 41 images"
     assert strip.calls.isVisible()
-    session.association.emit(call(stored=42, over=True))
+    session.calls.note(call(stored=42, over=True))
     assert not strip.calls.isVisible()
 
 
 def test_an_end_that_was_not_told_is_noticed_when_everything_is_read_again(strip, session):
-    session.association.emit(call(stored=41))
-    session.listener_changed.emit()
-    session.asked("calls")[-1].answer([call(stored=41, over=True)])
-    assert not strip.calls.isVisible()
-
-
-def test_with_the_engine_the_senders_are_gone(strip, session):
-    session.association.emit(call(stored=41))
-    session.ready_changed.emit(False, "")
+    session.calls.note(call(stored=41))
+    session.calls.replace([call(stored=41, over=True)])
     assert not strip.calls.isVisible()

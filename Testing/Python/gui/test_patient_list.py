@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import qt
 
@@ -53,6 +55,20 @@ def test_a_click_chooses_a_person(people, qtbot):
     click_row(qtbot, people, 2)
     assert people.told == [3]
     assert people.current().patient.name == "Carter^Cat"
+
+
+def test_what_else_becomes_known_of_the_chosen_person_is_told_once(people, session, qtbot):
+    renewed = []
+    people.renewed.connect(renewed.append)
+    people.select(3)
+    other = replace(person(3, "Carter^Cat"), shares_id=True)
+    session.reader.people[2] = other
+    people._model.refresh()
+    qtbot.wait_until(lambda: people.current() == other)
+    people._model.refresh()
+    qtbot.wait_until(lambda: people.current() is not None)
+    assert renewed == [other]
+    assert people.told == [3]
 
 
 def test_arrows_walk_and_the_first_row_leads_back_up(people, qtbot):

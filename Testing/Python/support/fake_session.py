@@ -10,6 +10,7 @@ from typing import Any
 from VisualDICOMBrowserLib.domain.errors import VisualDicomError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places, SeriesRow, StudyRow
+from VisualDICOMBrowserLib.gui.call_book import CallBook
 from VisualDICOMBrowserLib.gui.job_book import JobBook
 from VisualDICOMBrowserLib.gui.messages import Message, Tone
 from VisualDICOMBrowserLib.gui.parts.signals import Signal
@@ -100,12 +101,12 @@ class FakeSession:
     def __init__(self) -> None:
         self.reader = FakeReader()
         self.jobs = JobBook()
+        self.calls = CallBook()
         self.ready_changed = Signal()
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
         self.listener_changed = Signal()
-        self.association = Signal()
         self.caller_refused = Signal()
         self.index_wanted = Signal()
         self.removal_wanted = Signal()

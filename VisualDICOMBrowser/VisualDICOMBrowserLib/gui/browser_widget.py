@@ -259,6 +259,7 @@ class BrowserWidget(qt.QWidget):
 
     def _connect_patient(self) -> None:
         self._patients.chosen.connect(self._choose)
+        self._patients.renewed.connect(self._renew)
         self._patients.menu_asked.connect(self._show_patient_menu)
         page = self._page
         page.previewed.connect(self._show_detail)
@@ -279,6 +280,10 @@ class BrowserWidget(qt.QWidget):
         self._page.show_patient(patient)
         self.show_detail(self._wants_detail)
         self._show_detail(None)
+
+    def _renew(self, patient: PatientRow) -> None:
+        self._patient = patient
+        self._page.show_patient(patient)
 
     def _show_detail(self, row: SeriesRow | None) -> None:
         uid = row.uid if row is not None else ""

@@ -15,6 +15,7 @@ from ..domain.errors import BadData, Cancelled, PackageMissing, VisualDicomError
 from ..engine.client import EngineCall, EngineClient
 from ..engine.messages import Event
 from ..store.reader import CatalogueReader
+from .call_book import CallBook
 from .job_book import JobBook
 from .messages import Message, Remedy, Tone
 from .parts.signals import Signal
@@ -72,7 +73,6 @@ class Session:
     ``catalogue_changed``  none                   a search, import or removal changed what there is
     ``servers_changed``    none                   the configuration changed
     ``listener_changed``   none                   others can call from now on, or no more, or otherwise
-    ``association``        data of the event      somebody who called came in, sends or has left
     ``caller_refused``     data of the event      somebody who called was refused
     ``index_wanted``       data of the event,     files wait for rows that this program keeps
                            or empty
@@ -80,18 +80,19 @@ class Session:
     ``said``               :class:`.Message`      there is something to tell the user
     ``package_missing``    sentence, method       a call failed by it, or was answered with a placeholder
     ``jobs.changed``       job id or None         see :class:`.JobBook`
+    ``calls.changed``      none                   see :class:`.CallBook`
     =====================  =====================  =======================================================
     """
 
     def __init__(self, make_client: Callable[[], EngineClient], reader: CatalogueReader) -> None:
         self.reader = reader
         self.jobs = JobBook()
+        self.calls = CallBook()
         self.ready_changed = Signal()
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
         self.listener_changed = Signal()
-        self.association = Signal()
         self.caller_refused = Signal()
         self.index_wanted = Signal()
         self.removal_wanted = Signal()
@@ -103,7 +104,6 @@ class Session:
             "listener-changed": self.listener_changed,
         }
         self._with_data = {
-            "association": self.association,
             "caller-refused": self.caller_refused,
             "index-wanted": self.index_wanted,
             "removal-wanted": self.removal_wanted,
@@ -188,12 +188,17 @@ class Session:
         if self._again:
             self.catalogue_changed.emit()  # an engine puts the catalogue in order when it starts
         self._again = True
+        self._read_books()
+
+    def _read_books(self) -> None:
         self.ask("jobs", done=self.jobs.replace)
+        self.ask("calls", done=self.calls.replace)
 
     def _set_ready(self, ready: bool, sentence: str) -> None:
         self.ready, self._starting, self._end = ready, False, sentence
         if not ready:
             self.jobs.replace(())  # they ended with the engine
+            self.calls.replace(())
         self.ready_changed.emit(ready, sentence)
         early, self._early = self._early, []
         for call in early:
@@ -234,6 +239,8 @@ class Session:
                 self.jobs.note(event.data)
             except BadData as error:
                 _log.error("An event of the engine cannot be read: %s", error)
+        elif event.name == "association":
+            self.calls.note(event.data)
         elif event.name == "series-changed":
             self.series_changed.emit(event.subject)
         elif event.name == "events-lost":
@@ -245,7 +252,7 @@ class Session:
 
     def _catch_up(self) -> None:
         """Have everything read again that events may have told."""
-        self.ask("jobs", done=self.jobs.replace)
+        self._read_books()
         self.index_wanted.emit({})
         self.removal_wanted.emit({})
         self.catalogue_changed.emit()

@@ -42,7 +42,7 @@ class _KnownSeries:
 def make_engine(database: Path, config: Path, errands: Errands) -> HostedEngine:
     """Make an engine for this process, on a thread of its own; it has Slicer asked for rows."""
     engine: HostedEngine = Engine(
-        database, config, rows_by_host=True, rows=SlicerRows(database, errands), decode_here=True
+        database, config, rows_by_host=True, rows=SlicerRows(database, errands), decode_here=True, listen=True
     )
     return engine
 

@@ -10,7 +10,6 @@ from ..parts.glyphs import glyph_icon
 from ..parts.portable import value
 from ..parts.signals import Signal
 from ..parts.tints import palette_of
-from ..receiving.call_watch import CallWatch
 from ..receiving.receiving_words import sending_words
 from ..session import Session
 from .job_cells import bar_of
@@ -60,8 +59,8 @@ class JobsStrip(qt.QWidget):
         self._watch = JobWatch(session, self)
         self._watch.updated.connect(self._update_line)
         self._watch.look()
-        self._calls = CallWatch(session)
-        self._calls.changed.connect(self._show_calls)
+        self._calls = session.calls
+        self._end_calls = session.calls.changed.connect(self._show_calls)
         self._show_calls()
 
     def _build(self) -> None:
@@ -96,7 +95,7 @@ class JobsStrip(qt.QWidget):
     def cleanup(self) -> None:
         """Let go of the session."""
         self._watch.cleanup()
-        self._calls.close()
+        self._end_calls()
 
     def changeEvent(self, event: qt.QEvent) -> None:
         """Follow the colours."""

@@ -52,7 +52,7 @@ class ReceivingSettings(qt.QWidget):
                 signal.connect(lambda *_: self._reload_if_seen())
                 for signal in (session.listener_changed, session.servers_changed, session.ready_changed)
             ),
-            session.association.connect(lambda *_: self._calls_later()),
+            session.calls.changed.connect(lambda *_: self._calls_later()),
             session.caller_refused.connect(lambda *_: self._calls_later()),
         ]
         self._show()
