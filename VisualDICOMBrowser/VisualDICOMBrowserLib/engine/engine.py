@@ -56,6 +56,7 @@ from ..domain.results import (
     ExportResult,
     ImportResult,
     QueryResult,
+    RebuildResult,
     RemoveResult,
     RetrieveResult,
     SearchResult,
@@ -106,8 +107,9 @@ class Engine(JobDesk):
     :param decode_here: make pictures in this process, for where no other one can be started.
     :param listen: follow the configuration where it says that others can call all the time. What a server is asked
         to send here is received in any case.
+    :param rebuild: make damaged databases of local content anew from the files first: :attr:`rebuilt` tells.
     :raises SchemaMismatch: the folder holds a database of another version.
-    :raises StorageError: the folder cannot be used.
+    :raises StorageError: the folder cannot be used; if a database is damaged, the sentence says what to do.
     """
 
     def __init__(
@@ -121,11 +123,12 @@ class Engine(JobDesk):
         rows: LocalRows | None = None,
         decode_here: bool = False,
         listen: bool = False,
+        rebuild: bool = False,
     ) -> None:
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
-        self._store = LocalStore.open(Path(database), read_only=read_only, host=host)
+        self._store = LocalStore.open(Path(database), read_only=read_only, host=host, rebuild=rebuild)
         try:
             self._assemble(retry, decode_here=decode_here, listen=listen)
         except BaseException:
@@ -188,6 +191,11 @@ class Engine(JobDesk):
     def read_only(self) -> bool:
         """Whether nothing can be written in the folder."""
         return self._store.read_only
+
+    @property
+    def rebuilt(self) -> RebuildResult | None:
+        """What was made anew from the files when the engine began; None if that was not asked for."""
+        return self._store.rebuilt
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Have ``callback(name, subject, data)`` called with each event; return what ends that."""

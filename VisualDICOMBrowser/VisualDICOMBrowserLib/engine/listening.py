@@ -2,7 +2,7 @@
 
 The port is open while somebody expects something, or all the time if the settings say so. Whoever calls must be an
 allowed peer, a configured server, or the server of an :class:`Expectation`; what it may send is decided instance by
-instance. An instance is confirmed once the store's writer has settled it: its file is on the disk, and in the journal.
+instance. An instance is confirmed once it is safe (:mod:`..store.safekeeping`); its rows follow.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ class Listening:
             address = _seen_from(listener.address, expected.addresses)
             yield OpenListener(listener.aet, address, listener.port, listener.secured)
         finally:
+            self._store.safekeeping.settle()
             with self._expected_lock:
                 self._expected.remove(expected)
             with self._lock:
@@ -187,6 +188,7 @@ class Listening:
                 self._shut()
                 self._temporary = self._result = None
                 self._adapt()
+            self._store.safekeeping.settle()
         result.seconds = time.monotonic() - started
         return result
 

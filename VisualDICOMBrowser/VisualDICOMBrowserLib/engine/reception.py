@@ -14,10 +14,11 @@ from ..domain.errors import Unwanted, VisualDicomError
 from ..domain.listener import CallRecord
 from ..domain.protocol_log import ProtocolLog, current_log
 from ..domain.servers import Server
+from ..store.files import PartFile
 from ..store.headers import Header
 from ..store.local import LocalStore
 from ..store.receive import Receiver
-from ..store.writer import Batch
+from ..store.writer import Batch, Pending
 
 #: Seconds between two reports of how far an association is.
 _REPORT_S = 0.5
@@ -29,8 +30,8 @@ class Expectation:
 
     :ivar server: who was asked. They may come from any address of its host, or under its AE title.
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
-    :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
-    :ivar refused: called likewise, with the error too, for what came from the server and was not kept.
+    :ivar arrived: called with the SOP Instance UID of each that is here, its rows included; on any thread.
+    :ivar refused: called with that and the error, on the thread of the connection, for what came and was not kept.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
     :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
@@ -165,9 +166,10 @@ class Arrival:
             raise Unwanted("An instance came that nobody had asked for.")
         self._sop_uid, self._study_uid = incoming.sop_uid, ""
         self._length = 0
+        self._is_safe = False
         self._batch = Batch()
         store, title = visitor.store, visitor.caller.calling_aet
-        self._file = Receiver(store.folder, store.writer, self._batch, title, self._check).open(incoming)
+        self._file = Receiver(store.folder, store.writer, self._batch, title, self._check, self._keep).open(incoming)
 
     def write(self, data: memoryview) -> None:
         """See :class:`..dimse.storing.InstanceSink`."""
@@ -191,6 +193,12 @@ class Arrival:
             raise Unwanted("An instance came that nobody had asked for.")
         self._study_uid = header.study_uid
 
+    def _keep(self, pending: Pending, part: PartFile) -> bool:
+        """Have it safe, and its rows soon; what is here already is compared by the writer instead."""
+        then = self._tell_wishes if self._wished else None
+        self._is_safe = self._visitor.store.safekeeping.keep(pending, part, then)
+        return self._is_safe
+
     def finish(self) -> None:
         """Have it safe; see :class:`..dimse.storing.InstanceSink`."""
         try:
@@ -202,13 +210,18 @@ class Arrival:
             self._visitor.note(self._sop_uid, error, self._wished)
             raise
         self._count()
+        if not self._is_safe:
+            self._tell_wishes()
+
+    def _tell_wishes(self) -> None:
+        """Tell whoever asked for the instance that it is here."""
         for expectation in self._wished:
             expectation.note(self._sop_uid, self._length)
 
     def _count(self) -> None:
         record = self._visitor.record
         record.studies.add(self._study_uid)
-        record.stored += len(self._batch.stored)
+        record.stored += len(self._batch.stored) + self._is_safe
         record.duplicates += len(self._batch.duplicates)
         self._visitor.tell_progress()
 

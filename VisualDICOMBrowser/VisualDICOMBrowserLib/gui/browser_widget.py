@@ -119,7 +119,7 @@ class BrowserWidget(qt.QWidget):
         self._elements = MetadataView(session)
         self._strip = JobsStrip(session)
         self._jobs = JobsPanel(session)
-        self._settings = SettingsPage(session, read_servers=self._host.read_servers)
+        self._settings = SettingsPage(session, host=self._host)
         self._welcome = WelcomePage(session)
         self._parts = (
             self._search_bar,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..domain.filters import QueryFilter
 from ..domain.model import Instance, Level, Patient, Series, Study
-from . import catalogue_schema
+from . import damage
 from .catalogue_matching import studies_that_may_fit
 from .catalogue_mirror import CatalogueMirror
 from .catalogue_people import SHARED_IDS, find_patient, note_patients, owner_of, row_now, said_text, settle
@@ -156,7 +156,7 @@ class Catalogue(CatalogueMirror):
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
         if self._path is not None:
-            catalogue_schema.drop_set_aside(self._path)
+            damage.drop_set_aside(self._path)
 
     # Intents
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 
 from ..domain.errors import StorageError
-from .files import storage_error
+from . import damage
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
@@ -102,11 +101,10 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
     :raises StorageError: it is locked, or cannot be read or written.
     """
-    if _mark(path).exists():
-        if is_damaged(path):
-            set_aside(path)
-        with suppress(OSError):
-            _mark(path).unlink()
+    if damage.is_noted(path):
+        if damage.is_damaged(path):
+            return made_anew(path)
+        damage.forget_damage(path)
     try:
         connection = _connect(path)
         try:
@@ -117,9 +115,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             raise
         connection.close()
     except DamagedDatabase:
-        pass  # the same as another version: its contents can all be had again
-    set_aside(path)
-    return _with_tables(_connect(path))
+        pass  # the same as another version
+    return made_anew(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -214,55 +211,29 @@ def _version(connection: sqlite3.Connection) -> str | None:
         return str(rows[0][0]) if rows else ""
 
 
-def is_damaged(path: Path) -> bool:
-    """Look through a whole catalogue for damage; takes about a second for 100 MB.
+def made_anew(path: Path) -> sqlite3.Connection:
+    """Set a catalogue aside, and make another with the open work of the old one, as far as it can be read.
 
-    :raises StorageError: it is locked, or cannot be read.
+    All else can be had again: from the ctkDICOM database and from the servers. What was to be removed and still has
+    its rows is not removed any more: who knows how old a damaged list is.
     """
+    aside = damage.set_aside(path)
+    damage.forget_damage(path)
+    connection = _with_tables(_connect(path))
     try:
-        connection = connect(path)
-        try:
-            with storage_errors():
-                return connection.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]
-        finally:
-            connection.close()
-    except DamagedDatabase:
-        return True
+        with storage_errors(), transaction(connection):
+            _take_over(aside, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def note_damage(path: Path) -> None:
-    """Have the next start look through the catalogue: some damage is met only when it is used."""
-    with suppress(OSError):
-        _mark(path).touch()
-
-
-def _mark(path: Path) -> Path:
-    return path.with_name(f"{path.name}.damaged")
-
-
-def set_aside(path: Path) -> None:
-    """Keep a catalogue that cannot be used under another name, until the next removal."""
-    for file, aside in zip(_files(path), _files(_aside(path)), strict=True):
-        try:
-            aside.unlink(missing_ok=True)
-            if file.exists():
-                file.replace(aside)
-        except OSError as error:
-            raise storage_error(error, "set the catalogue aside") from error
-
-
-def drop_set_aside(path: Path) -> None:
-    """Delete what :func:`set_aside` kept: it may name patients."""
-    for file in _files(_aside(path)):
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(error, "delete the catalogue that was set aside") from error
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.unusable")
-
-
-def _files(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+def _take_over(aside: Path, connection: sqlite3.Connection) -> None:
+    kinds = {"receive": "receive", "remove": "unlink", "unlink": "unlink"}
+    for sop_uid, kind, *rest in damage.salvage(aside, "intents", "sop_uid, kind, file, source", "sop_uid"):
+        if kind in kinds and all(isinstance(value, str) for value in (sop_uid, *rest)):
+            connection.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (sop_uid, kinds[kind], *rest))
+    for row in damage.salvage(aside, "jobs", "job_id, state, created, record", "job_id"):
+        if [type(value) for value in row] == [str, str, float, str]:
+            connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", row)

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from ..domain.errors import StorageError
+from ..domain.errors import DiskFull, StorageError
 
 PART_SUFFIX = ".part"
+#: The end of the name of a file whose sender was told that it is here: see :mod:`.safekeeping`.
+SAFE_SUFFIX = f".safe{PART_SUFFIX}"
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -28,7 +30,7 @@ def storage_error(error: OSError, doing: str) -> StorageError:
     :param doing: what failed, as in ``"write the file"``.
     """
     if error.errno in _DISK_FULL:
-        return StorageError("The disk is full.")
+        return DiskFull()
     if error.errno in _FORBIDDEN:
         return StorageError(f"No permission to {doing}.")
     return StorageError(f"Could not {doing}: {error.strerror or type(error).__name__}.")

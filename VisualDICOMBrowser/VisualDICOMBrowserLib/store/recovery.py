@@ -12,7 +12,7 @@ from pathlib import Path
 from ..domain.errors import BadData, StorageError
 from .catalogue import Catalogue
 from .ctk_rows import StoredInstance
-from .files import PART_SUFFIX, PartFile, unlink_with_retry
+from .files import PART_SUFFIX, SAFE_SUFFIX, PartFile, unlink_with_retry
 from .layout import DatabaseFolder
 from .local_records import header_of
 from .rows import LocalRows, RowKeeper
@@ -33,12 +33,14 @@ def recover(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows, keepe
 def sweep(root: Path, suffix: str = PART_SUFFIX) -> int:
     """Delete the ``.part`` files below ``root`` that this process does not write; return how many.
 
-    What cannot be deleted stays for the next time.
+    Those that are promised stay, and so does until the next time what cannot be deleted.
 
     :param suffix: the end of the names, for those who want only some of them.
     """
     swept = 0
     for path in [path for path in files_below(root) if path.name.endswith(suffix)]:
+        if path.name.endswith(SAFE_SUFFIX):
+            continue
         with suppress(StorageError):
             swept += not PartFile.is_live(path) and unlink_with_retry(path)
     return swept

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,20 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     """Have a store receive instances, and wait until they are settled."""
     batch = batch or Batch()
     receiver = Receiver(store.folder, store.writer, batch, AET)
+    for item in items:
+        file = receiver.open(item)
+        file.write(memoryview(item.dataset))
+        file.finish()
+    batch.wait()
+    return batch
+
+
+def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:
+    """Have a store confirm instances before it writes their rows, as the listener does."""
+    batch = Batch()
+    receiver = Receiver(
+        store.folder, store.writer, batch, AET, keep=lambda pending, part: store.safekeeping.keep(pending, part, then)
+    )
     for item in items:
         file = receiver.open(item)
         file.write(memoryview(item.dataset))

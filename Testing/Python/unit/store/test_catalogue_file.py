@@ -13,7 +13,7 @@ from support.waiting import join_all
 from unit.store.store_kit import change, child, rows
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
-from VisualDICOMBrowserLib.store import catalogue_schema
+from VisualDICOMBrowserLib.store import catalogue_schema, damage
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 
 _READ_ALONG = """
@@ -240,9 +240,9 @@ def test_damage_in_the_middle_is_a_storage_error_and_known_as_damage(path):
     with pytest.raises(StorageError, match="damaged"):
         catalogue.local_totals()
     catalogue.close()
-    assert catalogue_schema.is_damaged(path)
+    assert damage.is_damaged(path)
     _fill(path.with_name("other"))
-    assert not catalogue_schema.is_damaged(path.with_name("other"))
+    assert not damage.is_damaged(path.with_name("other"))
 
 
 def test_read_only_a_missing_or_unusable_catalogue_is_an_empty_one_in_memory(path):

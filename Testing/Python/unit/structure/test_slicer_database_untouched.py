@@ -19,7 +19,7 @@ STORE = f"{LIB}.store"
 
 #: Of the store, what reads the catalogue, which is a file of our own; none of it knows CTK's tables.
 ALLOWED = {
-    *(STORE, f"{STORE}.reader", f"{STORE}.sqlite", f"{STORE}.layout", f"{STORE}.files"),
+    *(STORE, f"{STORE}.reader", f"{STORE}.sqlite", f"{STORE}.layout", f"{STORE}.files", f"{STORE}.damage"),
     *(
         f"{STORE}.catalogue_schema",
         f"{STORE}.catalogue_matching",
