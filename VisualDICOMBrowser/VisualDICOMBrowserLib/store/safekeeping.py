@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..domain.errors import BadData, StorageError, VisualDicomError
+from ..domain.errors import BadData, DiskFull, StorageError, VisualDicomError
 from ..domain.model import Level
+from ..domain.results import Conflict
 from .catalogue import Catalogue
 from .files import SAFE_SUFFIX, PartFile, fsync_folder, make_folder, replace_with_retry, unlink_with_retry
 from .headers import read_header
@@ -152,18 +153,28 @@ class Safekeeping:
                 continue
             final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
             file = SafeFile(path, final)
-            self._claimed.add(header.sop_uid)
+            with self._changed:
+                self._claimed.add(header.sop_uid)
             self._enqueue(_Owed(Pending(header, file, final, ""), file, None))
         self.settle()
 
-    def settle(self) -> None:
-        """Return when all that is safe by now has its rows, or another attempt at that has failed."""
+    @property
+    def problem(self) -> str:
+        """Why nothing is confirmed at the moment, as a sentence; empty if that is not so."""
+        problem = self._problem
+        return "" if problem is None else f"What came before cannot be entered in the database yet: {problem}"
+
+    def settle(self, seconds: float | None = None) -> None:
+        """Return when all that is safe by now has its rows, or another attempt at that has failed.
+
+        :param seconds: the longest to wait; None for as long as it takes.
+        """
         with self._changed:
             failures, claimed = self._failures, set(self._claimed)
             self._urged = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing
+                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing, seconds
             )
 
     def close(self) -> None:
@@ -180,11 +191,14 @@ class Safekeeping:
         """Reserve an instance; False if it was reserved, and has its rows since."""
         with self._changed:
             was_claimed = sop_uid in self._claimed
+            if was_claimed:
+                self._urged = True
+                self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_working or self._has_room_for(sop_uid))
             if self._closing:
                 raise StorageError("The database folder was closed meanwhile.")
             if self._problem is not None:
-                raise StorageError(f"What came before cannot be entered in the database yet: {self._problem}")
+                raise (DiskFull if isinstance(self._problem, DiskFull) else StorageError)(self.problem)
             if not was_claimed:
                 self._claimed.add(sop_uid)
             return not was_claimed
@@ -264,16 +278,33 @@ class Safekeeping:
             error = closed
         batch.wait()
         failed = dict(batch.failed)
-        done = [
-            owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in batch.stored)
-        ]
+        stored = {*batch.stored, *self._overrule(group, batch.conflicts)}
+        failed |= {c.sop_uid: StorageError(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
+        done = [owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in stored)]
         for owed in done:
-            if owed.sop_uid not in batch.stored:  # it came another way meanwhile, and the first is kept
+            if owed.sop_uid not in stored:  # it came another way meanwhile, and the first is kept
                 owed.file.drop()
         self._settled(done)
         left = [owed for owed in group if owed not in done]
         if left:
             self._failed(left, failed.get(left[0].sop_uid, error))
+
+    def _overrule(self, group: Sequence[_Owed], conflicts: Sequence[Conflict]) -> list[str]:
+        """Have promised files take the place of what somebody else stored after them, before they had their rows.
+
+        Return which are settled by that. Where nothing can be replaced, the promise cannot be kept.
+        """
+        owed = {one.sop_uid: one for one in group}
+        if conflicts and not self._writer.can_replace:
+            _log.error("%d received instances were stored with other content at the same moment", len(conflicts))
+            for conflict in conflicts:
+                owed[conflict.sop_uid].file.drop()
+            return [conflict.sop_uid for conflict in conflicts]
+        batch = Batch()
+        for conflict in conflicts:
+            self._writer.put(replace(owed[conflict.sop_uid].pending, replace=True), batch)
+        batch.wait()
+        return [*batch.replaced, *batch.stored]
 
     def _settled(self, group: Sequence[_Owed]) -> None:
         for then in (owed.then for owed in group if owed.then is not None):

@@ -94,12 +94,7 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     """Have a store receive instances, and wait until they are settled."""
     batch = batch or Batch()
     receiver = Receiver(store.folder, store.writer, batch, AET)
-    for item in items:
-        file = receiver.open(item)
-        file.write(memoryview(item.dataset))
-        file.finish()
-    batch.wait()
-    return batch
+    return _received(receiver, items, batch)
 
 
 def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:
@@ -108,6 +103,10 @@ def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], Non
     receiver = Receiver(
         store.folder, store.writer, batch, AET, keep=lambda pending, part: store.safekeeping.keep(pending, part, then)
     )
+    return _received(receiver, items, batch)
+
+
+def _received(receiver: Receiver, items: Iterable[Sample], batch: Batch) -> Batch:
     for item in items:
         file = receiver.open(item)
         file.write(memoryview(item.dataset))
@@ -116,8 +115,8 @@ def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], Non
     return batch
 
 
-def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False) -> ImportResult:
-    return Importer(store, link=link, token=CancelToken()).run(paths)
+def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False, replace: bool = False) -> ImportResult:
+    return Importer(store, link=link, replace=replace, token=CancelToken()).run(paths)
 
 
 def local_uids(store: LocalStore) -> set[str]:
@@ -164,7 +163,7 @@ def assert_at_rest(folder: DatabaseFolder) -> set[str]:
         assert store.verify().to_dict()["ok"], store.verify()
         local = local_uids(store)
         assert store.readable(local) == local
-        for kind in ("receive", "remove", "unlink"):
+        for kind in ("receive", "remove", "unlink", "replace"):
             assert store.catalogue.intents(kind) == []
     assert part_files(folder) == []
     assert_databases_agree(folder, local)
