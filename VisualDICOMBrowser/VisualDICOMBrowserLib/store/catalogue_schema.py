@@ -10,7 +10,7 @@ from . import damage
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
-VERSION = "3"
+VERSION = "4"
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
