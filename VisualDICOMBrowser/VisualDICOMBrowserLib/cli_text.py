@@ -72,8 +72,10 @@ def _retrieved(document: Mapping[str, Any]) -> str:
     speed = f"{megabytes:.1f} MB in {seconds:.1f} s ({megabytes / max(seconds, 0.001):.1f} MB/s)"
     lines = [f"{here} (counted by {document['counted_by']}).", f"{document['received']} came now: {speed}."]
     reasons = {failure["sop_uid"]: failure["reason"] for failure in document["failed"]}
+    if document["replaced"]:
+        lines.append(f"{document['replaced']} of them took the place of what was here.")
     lines += [f"  missing: {uid}  {reasons.get(uid, '')}".rstrip() for uid in document["missing"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(_conflict, document["conflicts"])])
 
 
 def _imported(document: Mapping[str, Any]) -> str:
@@ -81,7 +83,14 @@ def _imported(document: Mapping[str, Any]) -> str:
         f"{document['imported']} of {document['files']} files imported, {document['duplicates']} were here already,"
         f" {len(document['rejected'])} rejected, in {document['seconds']:.1f} s."
     )
-    return "\n".join([summary, *(f"  {item['path']}: {item['reason']}" for item in document["rejected"])])
+    lines = [summary, *([f"{document['replaced']} took the place of what was here."] if document["replaced"] else [])]
+    lines += [f"  {item['path']}: {item['reason']}" for item in document["rejected"]]
+    return "\n".join([*lines, *map(_conflict, document["conflicts"])])
+
+
+def _conflict(conflict: Mapping[str, Any]) -> str:
+    tags = f" Different: {', '.join(conflict['tags'])}." if conflict["tags"] else ""
+    return f"  {conflict['sop_uid']} from {conflict['source']}: {conflict['reason']}{tags}"
 
 
 def _exported(document: Mapping[str, Any]) -> str:

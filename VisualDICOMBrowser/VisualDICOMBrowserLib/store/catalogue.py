@@ -7,7 +7,7 @@ here alone and never goes there. One connection, guarded by a lock; statements a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +124,26 @@ class Catalogue(CatalogueMirror):
             rows = fetch_in(self._connection, SHARED_IDS, (uid for uid in map(str.strip, patient_ids) if uid))
         return {row[0] for row in rows}
 
-    def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None, *, settled: bool = True) -> None:
+    def add_local(
+        self,
+        items: Sequence[LocalInstance],
+        stamp: str | None = None,
+        *,
+        settled: bool = True,
+        renewed: Collection[str] = (),
+    ) -> None:
         """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``.
 
         :param settled: False if their rows are still to come: then the intents stay.
+        :param renewed: SOP Instance UIDs of those that were local with other files: what the new ones say of series,
+            study and patient takes the place of what was known.
         """
         sop_uids = [item.instance.sop_uid for item in items]
         series_uids = {item.series.series_uid for item in items}
-        with self._writing() as db:
-            with settling(db, series=series_uids, instances=sop_uids):
-                add_local(db, items)
+        with self._writing(scrub=bool(renewed)) as db:
+            note_unmirrored(db, renewed)
+            with settling(db, series=series_uids, instances=sop_uids, dropping=bool(renewed)):
+                add_local(db, items, renewed)
             note_unmirrored(db, sop_uids)
             if settled:
                 clear_intents(db, sop_uids, "receive")
@@ -163,7 +173,8 @@ class Catalogue(CatalogueMirror):
         """Write down work on files before it begins: (SOP Instance UID, stored name, detail).
 
         The kinds: ``receive``, with where the file comes from; ``remove``, with the stored name of its thumbnail;
-        ``unlink``, what is left of that when the rows are gone. They are on the disk when this returns. What is
+        ``unlink``, what is left of that when the rows are gone; ``replace``, an old file that has to go once the row
+        names another, with the stored name of its thumbnail. They are on the disk when this returns. What is
         about to be received is not to be removed any more.
         """
         rows = list(rows)

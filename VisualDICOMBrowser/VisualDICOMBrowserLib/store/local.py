@@ -17,6 +17,7 @@ from . import ctk_damage, damage, mirror, recovery
 from . import rebuild as rebuilding
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
+from .duplicates import Duplicates
 from .files import PART_SUFFIX
 from .host_link import HostLink, HostPlan
 from .host_removal import Cleared, HostRemoval
@@ -33,7 +34,7 @@ from .writer import StoreWriter
 
 _log = logging.getLogger(__name__)
 
-_INTENTS = ("receive", "remove", "unlink")
+_INTENTS = ("receive", "remove", "unlink", "replace")
 _SECOND_LOOKS = 2
 _NO_ROOM = "The disk is full: this can be looked at, and changed when there is room and the program is started again."
 # Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
@@ -45,6 +46,7 @@ class LocalStore:
 
     :ivar read_only: True if another engine holds the folder, the disk is full, or the caller wanted it so.
     :ivar held_by: a sentence on who holds it, empty if nobody else does.
+    :ivar duplicates: compares what comes and is here already.
     """
 
     def __init__(
@@ -70,8 +72,11 @@ class LocalStore:
         self._undoing = threading.Lock()
         self._outdated: list[Catalogue] = []
         self._keeper = keeper
+        self.duplicates = Duplicates(folder, catalogue)
         self._writer = (
-            StoreWriter(folder, catalogue, rows, keeper, self._tell, self._change) if keeper is not None else None
+            StoreWriter(folder, catalogue, rows, keeper, self.duplicates, self._tell, self._change)
+            if keeper is not None
+            else None
         )
         self._safekeeping = Safekeeping(folder, catalogue, self._writer) if self._writer is not None else None
         self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
@@ -230,6 +235,17 @@ class LocalStore:
         """Return those instances that are really here: with a row, and a file that is whole and says the same."""
         files = self.catalogue.local_files(Level.IMAGE, sop_uids)
         return {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
+
+    def require_replacing(self) -> None:
+        """Return quietly if instances can be given other files.
+
+        :raises UsageError: another program keeps the rows.
+        """
+        if self._keeper is not None and not self._keeper.can_replace:
+            raise UsageError(
+                "Slicer keeps the rows of this database, and does not notice when a file is replaced: remove what is"
+                " here first, then import or fetch it again."
+            )
 
     def unseen(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that are here, but whose rows another program has still to write."""

@@ -27,6 +27,7 @@ def recover(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows, keepe
     :raises StorageError: the disk is in the way; open intents stay open.
     """
     finish_receiving(folder, catalogue, keeper)
+    finish_replacing(folder, catalogue, rows)
     finish_removing(folder, catalogue, rows, keeper)
 
 
@@ -78,6 +79,24 @@ def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, keeper: RowKe
     if undone:
         keeper.forget(undone)
         catalogue.clear_intents("receive", undone)
+
+
+def finish_replacing(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows) -> None:
+    """Delete the old files of instances whose rows name other files now, and their pictures.
+
+    :raises StorageError: it failed, and is tried again at the next start.
+    """
+    replaced = catalogue.intents("replace")
+    if not replaced:
+        return
+    now = {image.sop_uid: image.filename for image in rows.images(sop_uids=[uid for uid, _, _ in replaced])}
+    for sop_uid, file, thumbnail in replaced:
+        current = now.get(sop_uid, file)
+        if current != file and header_of(folder, sop_uid, current) is not None:
+            _delete(folder, file)
+            if thumbnail:
+                _delete(folder, thumbnail)
+        catalogue.clear_intents("replace", [sop_uid])
 
 
 def finish_removing(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..domain.errors import BadData, StorageError, VisualDicomError
 from ..domain.model import Level
+from ..domain.results import Conflict
 from .catalogue import Catalogue
 from .files import SAFE_SUFFIX, PartFile, fsync_folder, make_folder, replace_with_retry, unlink_with_retry
 from .headers import read_header
@@ -264,13 +265,33 @@ class Safekeeping:
             error = closed
         batch.wait()
         failed = dict(batch.failed)
-        settled = set(batch.stored).union(batch.duplicates)
-        for sop_uid in batch.duplicates:
-            next(owed.file for owed in group if owed.sop_uid == sop_uid).drop()
-        left = [owed for owed in group if owed.sop_uid not in settled]
-        self._settled([owed for owed in group if owed.sop_uid in settled])
+        stored = {*batch.stored, *self._overrule(group, batch.conflicts)}
+        failed |= {c.sop_uid: StorageError(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
+        done = [owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in stored)]
+        for owed in done:
+            if owed.sop_uid not in stored:  # it came another way meanwhile, and the first is kept
+                owed.file.drop()
+        self._settled(done)
+        left = [owed for owed in group if owed not in done]
         if left:
             self._failed(left, failed.get(left[0].sop_uid, error))
+
+    def _overrule(self, group: Sequence[_Owed], conflicts: Sequence[Conflict]) -> list[str]:
+        """Have promised files take the place of what somebody else stored after them, before they had their rows.
+
+        Return which are settled by that. Where nothing can be replaced, the promise cannot be kept.
+        """
+        owed = {one.sop_uid: one for one in group}
+        if conflicts and not self._writer.can_replace:
+            _log.error("%d received instances were stored with other content at the same moment", len(conflicts))
+            for conflict in conflicts:
+                owed[conflict.sop_uid].file.drop()
+            return [conflict.sop_uid for conflict in conflicts]
+        batch = Batch()
+        for conflict in conflicts:
+            self._writer.put(replace(owed[conflict.sop_uid].pending, replace=True), batch)
+        batch.wait()
+        return [*batch.replaced, *batch.stored]
 
     def _settled(self, group: Sequence[_Owed]) -> None:
         for then in (owed.then for owed in group if owed.then is not None):

@@ -116,8 +116,8 @@ def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], Non
     return batch
 
 
-def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False) -> ImportResult:
-    return Importer(store, link=link, token=CancelToken()).run(paths)
+def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False, replace: bool = False) -> ImportResult:
+    return Importer(store, link=link, replace=replace, token=CancelToken()).run(paths)
 
 
 def local_uids(store: LocalStore) -> set[str]:
@@ -164,7 +164,7 @@ def assert_at_rest(folder: DatabaseFolder) -> set[str]:
         assert store.verify().to_dict()["ok"], store.verify()
         local = local_uids(store)
         assert store.readable(local) == local
-        for kind in ("receive", "remove", "unlink"):
+        for kind in ("receive", "remove", "unlink", "replace"):
             assert store.catalogue.intents(kind) == []
     assert part_files(folder) == []
     assert_databases_agree(folder, local)
