@@ -87,6 +87,7 @@ class Host:
     :ivar install: asks the user to install Python packages that the engine named as missing, and does it; tells
         whether they are there now.
     :ivar install_from: does the same from a folder of wheels, for computers without internet.
+    :ivar replaces: whether images that are here can give way to others under the same UIDs.
     :ivar show_log: opens the engine's log file for the user to read.
     """
 
@@ -96,3 +97,4 @@ class Host:
     install: Callable[[], bool] | None = None
     install_from: Callable[[Path], bool] | None = None
     show_log: Callable[[], None] | None = None
+    replaces: bool = True

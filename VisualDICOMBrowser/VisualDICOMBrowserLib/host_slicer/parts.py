@@ -79,6 +79,7 @@ def slicer_parts() -> Parts:
         make_browser=BrowserWidget,
         create_database=create_default_database,
         show_log=show_log,
+        replaces=False,  # Slicer keeps the rows of its database
     )
 
 
@@ -96,4 +97,5 @@ def _make_host(session: Session) -> Host:
         install=ensure_packages,
         install_from=install_from_folder,
         show_log=show_log,
+        replaces=False,  # Slicer keeps the rows of its database
     )
