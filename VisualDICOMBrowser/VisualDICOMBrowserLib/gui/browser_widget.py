@@ -425,7 +425,7 @@ class BrowserWidget(qt.QWidget):
             self._show_browser()
 
     def _has_patients(self) -> bool:
-        return bool(self._session.reader.patient_rows(QueryFilter(), Places()))
+        return bool(self._session.reader.some_patient_rows(QueryFilter(), Places(), among=1)[0])
 
     def _show_browser(self) -> None:
         self._stack.setCurrentWidget(self._columns)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..domain.errors import BadData, StorageError, VisualDicomError
+from ..domain.errors import BadData, DiskFull, StorageError, VisualDicomError
 from ..domain.model import Level
 from ..domain.results import Conflict
 from .catalogue import Catalogue
@@ -153,18 +153,28 @@ class Safekeeping:
                 continue
             final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
             file = SafeFile(path, final)
-            self._claimed.add(header.sop_uid)
+            with self._changed:
+                self._claimed.add(header.sop_uid)
             self._enqueue(_Owed(Pending(header, file, final, ""), file, None))
         self.settle()
 
-    def settle(self) -> None:
-        """Return when all that is safe by now has its rows, or another attempt at that has failed."""
+    @property
+    def problem(self) -> str:
+        """Why nothing is confirmed at the moment, as a sentence; empty if that is not so."""
+        problem = self._problem
+        return "" if problem is None else f"What came before cannot be entered in the database yet: {problem}"
+
+    def settle(self, seconds: float | None = None) -> None:
+        """Return when all that is safe by now has its rows, or another attempt at that has failed.
+
+        :param seconds: the longest to wait; None for as long as it takes.
+        """
         with self._changed:
             failures, claimed = self._failures, set(self._claimed)
             self._urged = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing
+                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing, seconds
             )
 
     def close(self) -> None:
@@ -181,11 +191,14 @@ class Safekeeping:
         """Reserve an instance; False if it was reserved, and has its rows since."""
         with self._changed:
             was_claimed = sop_uid in self._claimed
+            if was_claimed:
+                self._urged = True
+                self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_working or self._has_room_for(sop_uid))
             if self._closing:
                 raise StorageError("The database folder was closed meanwhile.")
             if self._problem is not None:
-                raise StorageError(f"What came before cannot be entered in the database yet: {self._problem}")
+                raise (DiskFull if isinstance(self._problem, DiskFull) else StorageError)(self.problem)
             if not was_claimed:
                 self._claimed.add(sop_uid)
             return not was_claimed

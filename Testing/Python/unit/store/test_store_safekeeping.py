@@ -26,7 +26,7 @@ from unit.store.store_kit import (
     receive,
     samples,
 )
-from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
+from VisualDICOMBrowserLib.domain.errors import BadData, DiskFull, StorageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store import safekeeping as store_safekeeping
 from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
@@ -107,6 +107,14 @@ def test_the_same_once_more_waits_until_it_can_be_compared(store: LocalStore):
     assert part_files(store.folder) == []
 
 
+def test_waiting_for_rows_can_be_bounded(store: LocalStore):
+    with store._change, at_most(1.0):
+        keep_safe(store, [ONE])
+        store.safekeeping.settle(0.05)
+    store.safekeeping.settle()
+    assert local_uids(store) == {ONE.sop_uid}
+
+
 def test_what_came_another_way_meanwhile_is_kept_once(store: LocalStore):
     with store._change:
         keep_safe(store, [ONE])
@@ -132,6 +140,15 @@ def test_while_rows_cannot_be_written_the_files_stay_and_nothing_more_is_confirm
     assert keep_safe(store, [Sample(number=2)]).failed == []
     assert store.verify().rows == 2
     assert part_files(store.folder) == []
+
+
+@pytest.mark.expects_log("wait for their rows")
+def test_that_the_disk_is_full_is_told_as_that(store: LocalStore, in_the_way: Rows):
+    in_the_way.error = DiskFull()
+    keep_safe(store, [ONE])
+    store.safekeeping.settle()
+    with pytest.raises(DiskFull, match="cannot be entered in the database yet: The disk is full"):
+        keep_safe(store, [Sample(number=2)])
 
 
 @pytest.mark.expects_log("wait for their rows")

@@ -20,7 +20,8 @@ def state_words(status: Mapping[str, Any], port_user: PortUser = lambda _: "") -
     :param status: as :meth:`.ListenerStatus.to_dict` writes it.
     """
     if status["problem"]:
-        return f"{status['problem']} {port_user(status['settings']['port'])}".rstrip()
+        hint = "" if status["open"] else port_user(status["settings"]["port"])
+        return f"{status['problem']} {hint}".rstrip()
     if not status["open"]:
         return "Closed. It opens by itself while a server sends what is fetched by C-MOVE."
     where = "all addresses of this computer" if _is_everywhere(status["address"]) else status["address"]
