@@ -119,12 +119,19 @@ def test_an_import_tells_what_is_new_what_was_here_and_what_was_refused(session,
     actions.import_paths(["/a", "/b"])
     (ask,) = session.asked("import_paths")
     assert ask.params == {"paths": ["/a", "/b"], "link": False}
-    ask.answer({"imported": 1, "duplicates": 2, "rejected": [{"path": "/a/x.txt", "reason": "It is no DICOM."}]})
+    ask.answer(
+        {
+            "imported": 1,
+            "duplicates": 2,
+            "rejected": [{"path": "/a/x.txt", "reason": "It is no DICOM."}],
+            "conflicts": [],
+        }
+    )
     assert session.messages[-1].text == "Imported 1 image; 2 were here already. 1 file had to be left out."
     assert session.messages[-1].details == ("x.txt: It is no DICOM.",)
 
 
 def test_all_files_here_already_is_no_failure(session, actions):
     actions.import_paths(["/a"])
-    session.asked("import_paths")[0].answer({"imported": 0, "duplicates": 5, "rejected": []})
+    session.asked("import_paths")[0].answer({"imported": 0, "duplicates": 5, "rejected": [], "conflicts": []})
     assert session.messages[-1].tone is Tone.NOTE

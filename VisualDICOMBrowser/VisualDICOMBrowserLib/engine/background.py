@@ -47,7 +47,10 @@ class BackgroundFetching:
         retrieval = Retrieval(sources[0], target, self._core.store, associate=associate, force=force, renewed=renewed)
         task = partial(self._fetch, retrieval, sources[1:])
         params = {**job_params(self._core.store.catalogue, target), "force": force}
-        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].server.name, params=params).job_id
+        job_id = self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].server.name, params=params).job_id
+        if force:
+            self._core.remember_renewed(job_id, renewed)
+        return job_id
 
     def _fetch(
         self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], context: JobContext

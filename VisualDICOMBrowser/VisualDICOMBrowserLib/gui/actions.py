@@ -121,8 +121,9 @@ class Actions:
     def _imported(self, result: dict[str, Any]) -> None:
         text = f"Imported {counted(result['imported'], 'image')}"
         text += f"; {result['duplicates']} were here already." if result["duplicates"] else "."
-        rejected = [f"{Path(item['path']).name}: {item['reason']}" for item in result["rejected"]]
-        self._tell("import", text, rejected)
+        left_out = [f"{Path(item['path']).name}: {item['reason']}" for item in result["rejected"]]
+        left_out += [f"{Path(item['source']).name}: {item['reason']}" for item in result["conflicts"]]
+        self._tell("import", text, left_out)
 
     def _tell(self, about: str, text: str, left_out: Sequence[str]) -> None:
         if left_out:

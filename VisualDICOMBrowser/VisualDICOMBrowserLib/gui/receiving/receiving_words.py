@@ -75,7 +75,8 @@ def call_words(call: Mapping[str, Any]) -> str:
     if not call["admitted"]:
         times = f" ({call['times']:,} times)" if call["times"] > 1 else ""
         return f"Refused{times}: {call['reason']}"
-    counts = ((call[name], words) for name, words in _COUNTS.items())
+    counts = [(call[name], words) for name, words in _COUNTS.items()]
+    counts.append((len(call["conflicts"]), "here already with other content, which was kept"))
     parts = [f"{number:,} {words}" for number, words in counts if number]
     came = ", ".join([counted(call["stored"], "image"), *parts]) if call["stored"] or parts else "no images"
     if not call["over"]:
