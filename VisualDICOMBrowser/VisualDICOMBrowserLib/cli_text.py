@@ -187,9 +187,17 @@ def _demonstrated(document: Mapping[str, Any]) -> str:
     )
 
 
+def _figures(name: str, value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name}:", *(f"  {line}" for key, inner in value.items() for line in _figures(key, inner))]
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [f"{name}:", *(f"  {text}" for text in value)]
+    return [f"{name}: {value}"]
+
+
 def _measured(document: Any) -> str:
     if isinstance(document, dict):
-        return "\n".join(f"{name}: {value}" for name, value in document.items())
+        return "\n".join(line for name, value in document.items() for line in _figures(name, value))
     return "\n".join(
         f"{row['case']} {row.get('way', 'from')} {row['peer']}: ours {row['ours']:.2f} {row['unit']},"
         f" theirs {row['theirs']:.2f} {row['unit']}, ratio {row['ratio']:.2f}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.send import size_words
 from support.listen_process import ListenProcess
 from support.peers import find
 from support.storescp import Storescp
@@ -39,8 +40,7 @@ class _Case:
 
     @property
     def name(self) -> str:
-        size = f"{self.size / 1e6:g} MB" if self.size >= 100_000 else f"{self.size / 1e3:g} KB"
-        return f"{self.count} x {size} by {self.senders} at once"
+        return f"{self.count} x {size_words(self.size)} by {self.senders} at once"
 
 
 _CASES = [_Case(count, size, senders) for count, size in ((400, 500_000), (1000, 8_000)) for senders in (1, 4)]

@@ -70,5 +70,6 @@ def test_the_page_adds_it_to_the_engines_sentence(slicer, port_user):
     said = state_words(status, port_user)
     assert said.startswith(f"{problem} Slicer's own storage listener uses this port.")
     assert state_words(status) == problem
-    open_there = ListenerStatus(ListenerSettings(port=PORT), True, "127.0.0.1", PORT).to_dict()
-    assert "Slicer" not in state_words(open_there, port_user)
+    for trouble in ("", "The disk is full."):
+        open_there = ListenerStatus(ListenerSettings(port=PORT), True, "127.0.0.1", PORT, problem=trouble).to_dict()
+        assert "Slicer" not in state_words(open_there, port_user)

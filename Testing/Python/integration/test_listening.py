@@ -27,7 +27,7 @@ from support.sender import data_set_bytes, send_files
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
-from VisualDICOMBrowserLib.domain.errors import FolderInUse, UsageError
+from VisualDICOMBrowserLib.domain.errors import FolderInUse, StorageError, UsageError
 from VisualDICOMBrowserLib.domain.listener import AllowedPeer, ListenerSettings
 from VisualDICOMBrowserLib.domain.model import Level
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -226,6 +226,28 @@ def test_a_full_disk_is_told_and_nothing_that_was_confirmed_is_lost(
             assert set(one_by_one(listened.port, files)) == {0}
         assert all_here(engine, files)
         assert engine.verify().ok
+
+
+@pytest.mark.expects_log("wait for their rows")
+def test_while_the_rows_of_another_cannot_be_written_senders_are_turned_away(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = make_ct_series(tmp_path / "files", 3, 5_000)
+
+    def fail(_: object) -> None:
+        raise StorageError("The database is locked by another program.")
+
+    with listening(engine) as listened:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._store._keeper, "take_in", fail)
+            assert one_by_one(listened.port, files[:1]) == [0]
+            wait_until(lambda: "The database is locked" in engine.listener().problem, what="the problem")
+            assert one_by_one(listened.port, files[1:]) == [0xA700, 0xA700]
+        engine._store.safekeeping.settle()
+        assert engine.listener().problem == ""
+        assert one_by_one(listened.port, files) == [0, 0, 0]
+    assert (listened.end().stored, listened.end().duplicates, listened.end().failed) == (3, 1, 2)
+    assert engine.verify().rows == 3
 
 
 def test_idle_strangers_do_not_keep_a_sender_out(engine: Engine, tmp_path: Path):

@@ -137,7 +137,7 @@ class ListenerStatus:
     :ivar open: whether it listens.
     :ivar address: where, as bound; empty if it does not.
     :ivar secured: whether it listens, and to TLS only.
-    :ivar problem: why it does not though it should, or empty.
+    :ivar problem: why it does not though it should, or why it takes nothing at the moment; or empty.
     :ivar reachable_at: addresses of this computer under which others reach it, as far as they can be known here.
     """
 

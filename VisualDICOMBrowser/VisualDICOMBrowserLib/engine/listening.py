@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ _RESOLVE_S = 2.0
 _SLICE_S = 0.2
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+#: How long to wait for the rows of what came where something failed, or was cancelled, in seconds.
+_BRIEFLY_S = 0.5
 
 Emit = Callable[[str, str, object], None]
 
@@ -100,9 +102,15 @@ class Listening:
             found = tuple(_own_addresses(settings.bind))
             if listener is None:
                 return ListenerStatus(settings, False, problem=self._problem, reachable_at=found)
-            return ListenerStatus(
-                settings, True, listener.address, listener.port, listener.secured, self._problem, found
-            )
+            problem = self._store.safekeeping.problem
+            return ListenerStatus(settings, True, listener.address, listener.port, listener.secured, problem, found)
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether the port is open to whoever may call, and not only for what is expected."""
+        with self._lock, suppress(UsageError):  # of a configuration that cannot be read
+            return self._listener is not None and self._is_wanted_by_settings()
+        return False
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls that run and the last that are over, the newest first; see :class:`.CallLog`."""
@@ -146,13 +154,15 @@ class Listening:
         _require_reachable(self.settings(), server, expected.addresses)
         with self._expected_lock:
             self._expected.append(expected)
+        patience: float | None = _BRIEFLY_S
         try:
             with self._lock:
                 listener = self._open()
             address = _seen_from(listener.address, expected.addresses)
             yield OpenListener(listener.aet, address, listener.port, listener.secured)
+            patience = None
         finally:
-            self._store.safekeeping.settle()
+            self._store.safekeeping.settle(patience)
             with self._expected_lock:
                 self._expected.remove(expected)
             with self._lock:
@@ -228,9 +238,10 @@ class Listening:
         with self._expected_lock:
             if self._expected:
                 return True
-        if self._temporary is not None:
-            return True
-        return self._permanent and self.settings().enabled
+        return self._is_wanted_by_settings()
+
+    def _is_wanted_by_settings(self) -> bool:
+        return self._temporary is not None or (self._permanent and self.settings().enabled)
 
     # For the connections
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..domain.filters import QueryFilter
 from ..domain.model import Instance, Level, Patient, Series, Study
 from . import damage
+from .catalogue_matching import studies_that_may_fit
 from .catalogue_mirror import CatalogueMirror
-from .catalogue_people import SHARED_IDS, find_patient, note_patient, row_now, said_text, settle
+from .catalogue_people import SHARED_IDS, find_patient, note_patients, owner_of, row_now, said_text, settle
 from .catalogue_records import (
     LOCAL_TOTALS,
     SEPARATOR,
@@ -55,8 +57,7 @@ class Catalogue(CatalogueMirror):
         """Remember what a server has. Local knowledge is never changed by it, nor a count by one that is not told."""
         with self._writing() as db:
             _note_found(db, server, list(studies), list(series), list(instances))
-            for patient in patients:
-                note_patient(db, server, patient)
+            note_patients(db, server, patients)
 
     def note_studies_of(self, server: str, patient_row: int, studies: Iterable[Study]) -> None:
         """Note all studies that a server has of a person: what it said of others of that person is forgotten.
@@ -219,14 +220,19 @@ class Catalogue(CatalogueMirror):
         with self._using():
             return {r[0]: r[1] for r in fetch_in(self._connection, statement, series_uids)}
 
-    def local_studies(self) -> Iterator[Study]:
-        """Return the studies with anything local, each with its patient and the modalities that are here."""
+    def local_studies(self, query: QueryFilter = QueryFilter()) -> Iterator[Study]:  # noqa: B008 - frozen
+        """Return the studies with anything local, each with its patient and the modalities that are here.
+
+        :param query: leaves out most of those that it does not match.
+        """
+        condition = studies_that_may_fit(query)
         rows = self._rows(
-            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id,"
+            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id,"  # noqa: S608
             r" replace(group_concat(DISTINCT s.modality), ',', '\'), t.sop_classes,"
             " p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
             " FROM studies t JOIN patients p ON p.id = t.patient JOIN series s USING (study_uid)"
-            " WHERE t.local > 0 AND s.local > 0 GROUP BY t.study_uid"
+            f" WHERE t.local > 0 AND s.local > 0 AND {condition.sql} GROUP BY t.study_uid ORDER BY t.study_uid",
+            condition.values,
         )
         yield from map(_study, rows)
 
@@ -310,6 +316,7 @@ class Catalogue(CatalogueMirror):
         with self._writing() as db:
             for table in ("patient_servers", "study_servers", "series_servers"):
                 db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
+            db.execute("UPDATE OR IGNORE records SET alone = ? WHERE alone = ?", (owner_of(new), owner_of(old)))
             settle(db, [row[0] for row in db.execute(_DISPUTED).fetchall()])
 
     # Jobs

@@ -94,12 +94,7 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     """Have a store receive instances, and wait until they are settled."""
     batch = batch or Batch()
     receiver = Receiver(store.folder, store.writer, batch, AET)
-    for item in items:
-        file = receiver.open(item)
-        file.write(memoryview(item.dataset))
-        file.finish()
-    batch.wait()
-    return batch
+    return _received(receiver, items, batch)
 
 
 def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:
@@ -108,6 +103,10 @@ def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], Non
     receiver = Receiver(
         store.folder, store.writer, batch, AET, keep=lambda pending, part: store.safekeeping.keep(pending, part, then)
     )
+    return _received(receiver, items, batch)
+
+
+def _received(receiver: Receiver, items: Iterable[Sample], batch: Batch) -> Batch:
     for item in items:
         file = receiver.open(item)
         file.write(memoryview(item.dataset))

@@ -26,7 +26,7 @@ from unit.store.store_kit import (
     receive,
     samples,
 )
-from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
+from VisualDICOMBrowserLib.domain.errors import BadData, DiskFull, StorageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store import safekeeping as store_safekeeping
 from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
@@ -41,13 +41,14 @@ class Rows:
     """Stands in the way of the rows of a store.
 
     :ivar error: raised instead of writing them; None lets them be written.
-    :ivar poison: the instance that cannot be written at all.
+    :ivar poison: the instance that cannot be written at all, because of ``harm``.
     :ivar groups: how many instances came together, each time.
     """
 
     def __init__(self, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: Exception | None = None
         self.poison = ""
+        self.harm: Exception = BadData("A text of no kind.")
         self.groups: list[int] = []
         self._take_in: Callable[[Sequence[StoredInstance]], None] = store._keeper.take_in
         monkeypatch.setattr(store._keeper, "take_in", self.take_in)
@@ -58,7 +59,7 @@ class Rows:
         if self.error is not None:
             raise self.error
         if self.poison in {item.header.sop_uid for item in items}:
-            raise BadData("A text of no kind.")
+            raise self.harm
         self._take_in(items)
 
 
@@ -107,6 +108,14 @@ def test_the_same_once_more_waits_until_it_can_be_compared(store: LocalStore):
     assert part_files(store.folder) == []
 
 
+def test_waiting_for_rows_can_be_bounded(store: LocalStore):
+    with store._change, at_most(1.0):
+        keep_safe(store, [ONE])
+        store.safekeeping.settle(0.05)
+    store.safekeeping.settle()
+    assert local_uids(store) == {ONE.sop_uid}
+
+
 def test_what_came_another_way_meanwhile_is_kept_once(store: LocalStore):
     with store._change:
         keep_safe(store, [ONE])
@@ -135,6 +144,15 @@ def test_while_rows_cannot_be_written_the_files_stay_and_nothing_more_is_confirm
 
 
 @pytest.mark.expects_log("wait for their rows")
+def test_that_the_disk_is_full_is_told_as_that(store: LocalStore, in_the_way: Rows):
+    in_the_way.error = DiskFull()
+    keep_safe(store, [ONE])
+    store.safekeeping.settle()
+    with pytest.raises(DiskFull, match="cannot be entered in the database yet: The disk is full"):
+        keep_safe(store, [Sample(number=2)])
+
+
+@pytest.mark.expects_log("wait for their rows")
 def test_it_is_tried_again_by_itself(store: LocalStore, in_the_way: Rows, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store.safekeeping, "_retry_delays", (0.02, 0.04))
     in_the_way.error = StorageError("The disk is full.")
@@ -150,7 +168,8 @@ def test_what_has_no_rows_at_the_end_has_them_at_the_next_start(
 ):
     with LocalStore.open(folder.root) as store:
         Rows(store, monkeypatch).error = StorageError("The disk is full.")
-        keep_safe(store, samples(3))
+        with store._change:
+            keep_safe(store, samples(3))
         store.safekeeping.settle()
         with at_most(2.0):
             store.close()
@@ -177,9 +196,42 @@ def test_a_file_that_cannot_be_taken_back_is_found_where_it_lies(
     assert local_uids(store) == {ONE.sop_uid}
 
 
-@pytest.mark.expects_log("cannot get its rows")
-def test_what_no_database_takes_holds_nobody_up(store: LocalStore, in_the_way: Rows):
-    in_the_way.poison = Sample(number=3).sop_uid
+@pytest.mark.expects_log("wait for their rows")
+def test_rows_that_turn_out_to_be_there_end_the_waiting(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise StorageError("The database is locked by another program.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.catalogue, "add_local", fail)
+        keep_safe(store, [ONE])
+        store.safekeeping.settle()
+        assert names(store.folder) == []
+        assert store.safekeeping.problem
+    store.refresh()
+    store.safekeeping.settle()
+    assert store.safekeeping.problem == ""
+    assert keep_safe(store, [ONE, Sample(number=2)]).duplicates == [ONE.sop_uid]
+    assert store.verify().ok
+    assert local_uids(store) == {ONE.sop_uid, Sample(number=2).sop_uid}
+
+
+@pytest.mark.expects_log("Received files wait for their rows: can't start new thread")
+def test_a_system_without_threads_costs_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        keep_safe(store, [ONE])
+    keep_safe(store, [Sample(number=2)])
+    store.safekeeping.settle()
+    assert local_uids(store) == {ONE.sop_uid, Sample(number=2).sop_uid}
+
+
+@pytest.mark.expects_log("cannot get its rows", "The store writer failed: KeyError")
+@pytest.mark.parametrize("harm", [BadData("A text of no kind."), KeyError("a bug")], ids=["bad data", "a bug"])
+def test_what_no_database_takes_holds_nobody_up(store: LocalStore, in_the_way: Rows, harm: Exception):
+    in_the_way.poison, in_the_way.harm = Sample(number=3).sop_uid, harm
     with store._change:
         keep_safe(store, samples(5))
     store.safekeeping.settle()

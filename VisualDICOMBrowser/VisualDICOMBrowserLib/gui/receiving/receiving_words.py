@@ -20,7 +20,8 @@ def state_words(status: Mapping[str, Any], port_user: PortUser = lambda _: "") -
     :param status: as :meth:`.ListenerStatus.to_dict` writes it.
     """
     if status["problem"]:
-        return f"{status['problem']} {port_user(status['settings']['port'])}".rstrip()
+        hint = "" if status["open"] else port_user(status["settings"]["port"])
+        return f"{status['problem']} {hint}".rstrip()
     if not status["open"]:
         return "Closed. It opens by itself while a server sends what is fetched by C-MOVE."
     where = "all addresses of this computer" if _is_everywhere(status["address"]) else status["address"]
@@ -75,9 +76,9 @@ def call_words(call: Mapping[str, Any]) -> str:
     if not call["admitted"]:
         times = f" ({call['times']:,} times)" if call["times"] > 1 else ""
         return f"Refused{times}: {call['reason']}"
-    counts = [(call[name], words) for name, words in _COUNTS.items()]
-    counts.append((len(call["conflicts"]), "here already with other content, which was kept"))
+    counts = ((call[name], words) for name, words in _COUNTS.items())
     parts = [f"{number:,} {words}" for number, words in counts if number]
+    parts += [f"{len(call['conflicts']):,} with another content than what is here"] if call["conflicts"] else []
     came = ", ".join([counted(call["stored"], "image"), *parts]) if call["stored"] or parts else "no images"
     if not call["over"]:
         return f"{came} so far"
