@@ -71,7 +71,9 @@ def test_a_server_that_stays_too_busy_is_given_up_and_says_why(archive: Archive,
 
     assert (result.complete, archive.gets) == (False, 4)
     assert result.warnings[0].startswith("PACS: The server did not send it: out of resources")
-    assert states(engine) == [JobState.FAILED]
+    (job,) = engine.jobs()
+    assert job.state is JobState.INCOMPLETE
+    assert "out of resources" in job.reason
 
 
 class CutOff(CountingServer):
