@@ -24,14 +24,17 @@ from support.stock import quiet_libraries
 from support.synthetic import make_ct_series
 from support.tls_front import server_context
 from support.tls_storescp import TlsStorescp
+from VisualDICOMBrowserLib.dimse.association import Association
 from VisualDICOMBrowserLib.dimse.contexts import Proposal
 from VisualDICOMBrowserLib.dimse.echo import VERIFICATION, echo
+from VisualDICOMBrowserLib.dimse.store import Outgoing, context_as_it_is, store, store_batches
 from VisualDICOMBrowserLib.dimse.tls import listener_context, wrap_accepted
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import ConnectionLost, PeerError, PeerStalled, TlsFailed
 from VisualDICOMBrowserLib.domain.model import Level
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.domain.tls import TlsSettings
+from VisualDICOMBrowserLib.store.outgoing import opened_data_set, read_outgoing
 
 HOST = "127.0.0.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -76,6 +79,22 @@ def strict(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsSt
 
 def test_storescp_answers_whom_it_knows(kit: Kit, strict: TlsStorescp):
     assert echo(secured(strict.address, kit.known_as(kit.ours)), CancelToken()) is None  # else it raises
+
+
+def test_storescp_takes_what_it_is_sent(kit: Kit, strict: TlsStorescp, tmp_path: Path):
+    (file,) = make_ct_series(tmp_path, 1, 300_000)
+    outgoing = read_outgoing(file.path)
+    kind = (outgoing.sop_class, outgoing.transfer_syntax)
+    instance = Outgoing(outgoing.sop_class, outgoing.sop_uid, outgoing.transfer_syntax, outgoing.size)
+    server = secured(strict.address, kit.known_as(kit.ours))
+    with (
+        Association.request(server, next(store_batches([kind])), CancelToken()) as association,
+        opened_data_set(outgoing) as reader,
+    ):
+        context = context_as_it_is(association, instance)
+        assert context is not None
+        assert store(association, context, instance, reader.read).status == 0
+    assert len(list((strict.folder / "storage").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
