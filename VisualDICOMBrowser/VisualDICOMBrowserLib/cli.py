@@ -106,7 +106,7 @@ class _CannotOpen(VisualDicomError):
 class _Session:
     """An engine for the length of a command; Ctrl-C raises its token."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, **more: Any) -> None:
         from .domain.errors import StorageError  # noqa: PLC0415
         from .engine.configuration import default_database_folder  # noqa: PLC0415
         from .engine.engine import Engine  # noqa: PLC0415
@@ -114,7 +114,7 @@ class _Session:
         self.token = CancelToken()
         database = options.database or default_database_folder()
         try:
-            self.engine = Engine(database, options.config)
+            self.engine = Engine(database, options.config, **more)
         except StorageError as error:
             raise _CannotOpen(f"The database folder {database} cannot be used: {error}") from error
 
@@ -229,6 +229,9 @@ def _import(options: argparse.Namespace) -> _Result:
         unsubscribe = session.engine.subscribe(_Progress("files"))
         result = session.engine.import_paths(options.paths, options.link, token=session.token)
         unsubscribe()
+    if result.not_kept:
+        _say(f"Error: {result.shortfall} The same command takes in the rest.")
+        return EXIT_FAILED, result.to_dict()
     if not result.imported and not result.duplicates:
         _say("Error: None of the files is a DICOM object that could be imported.")
         return EXIT_FAILED, result.to_dict()
@@ -277,9 +280,15 @@ def _remove(options: argparse.Namespace) -> _Result:
 
 
 def _verify(options: argparse.Namespace) -> _Result:
-    with _Session(options) as session:
-        result = session.engine.verify(token=session.token)
-    return (EXIT_DONE if result.ok else EXIT_FAILED), result.to_dict()
+    with _Session(options, rebuild=options.rebuild) as session:
+        result, rebuilt = session.engine.verify(token=session.token), session.engine.rebuilt
+    if rebuilt is None:
+        return (EXIT_DONE if result.ok else EXIT_FAILED), result.to_dict()
+    for one in rebuilt.aside:
+        _say(
+            f"{one.name} was made anew: {one.how}. What is left of it is in {one.kept_as}, until something is removed."
+        )
+    return (EXIT_DONE if result.ok else EXIT_FAILED), {**result.to_dict(), "rebuilt": rebuilt.to_dict()}
 
 
 def _listen(options: argparse.Namespace) -> _Result:
@@ -518,7 +527,7 @@ def _parser() -> Parser:
     grammar.add_send(command("send", _send, "send to a server"))
     grammar.add_target(command("remove", _remove, "remove from this computer, never from a server"))
     _add_jobs(commands.add_parser("jobs", help="what is queued, and what could not be done", parents=[common]), common)
-    command("verify", _verify, "check rows against files")
+    grammar.add_verify(command("verify", _verify, "check rows against files"))
     grammar.add_thumbnail(command("thumbnail", _thumbnail, "make a picture of a series"))
     grammar.add_metadata(command("metadata", _metadata, "show all elements of an instance or a file"))
     grammar.add_screenshots(command("screenshots", _screenshots, "make the pictures of the README"))

@@ -258,6 +258,12 @@ def add_thumbnail(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--output", type=Path, metavar="FILE", help="where a copy of the picture goes")
 
 
+def add_verify(sub: argparse.ArgumentParser) -> None:
+    """Add what a check takes."""
+    text = "make damaged databases anew from the files, and give rows to files without"
+    sub.add_argument("--rebuild", action="store_true", help=text)
+
+
 def add_metadata(sub: argparse.ArgumentParser) -> None:
     """Add what a listing of elements takes."""
     sub.add_argument("subject", metavar="UID|FILE", help="a SOP instance or series on this computer, or a file")
@@ -273,7 +279,7 @@ def add_screenshots(sub: argparse.ArgumentParser) -> None:
 
 def add_bench(sub: argparse.ArgumentParser) -> None:
     """Add what a measurement takes."""
-    sub.add_argument("case", choices=["get", "gui", "send"], help="what to measure")
+    sub.add_argument("case", choices=["catalogue", "get", "gui", "send"], help="what to measure")
 
 
 def filter_of(options: argparse.Namespace) -> QueryFilter:

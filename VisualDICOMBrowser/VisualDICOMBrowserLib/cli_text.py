@@ -41,6 +41,7 @@ def _patient(patient: Mapping[str, Any]) -> list[str]:
         f"ID {patient['patient_id']}" if patient["patient_id"] else "",
         readable_date(patient["birth_date"]),
         patient["sex"],
+        "(not the only person with this ID)" if patient["shares_id"] else "",
     ]
     lines = ["  ".join(part for part in (display_name(patient["name"]) or "(no name)", *facts) if part)]
     for study in patient.get("studies", ()):

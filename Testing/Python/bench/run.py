@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bench import get, gui, send
+from bench import catalogue, get, gui, send
 
 Say = Callable[[str], None]
 
-CASES = {"get": get.measure, "gui": gui.measure, "send": send.measure}
+CASES = {"catalogue": catalogue.measure, "get": get.measure, "gui": gui.measure, "send": send.measure}
 
 
 def run_bench(case: str, say: Say) -> list[dict[str, Any]] | dict[str, Any]:

@@ -105,7 +105,7 @@ class Stage:
     def show_server(self, name: str) -> None:
         """Show the settings of a server."""
         self.browser.show_settings()
-        settings = self.browser._settings
+        settings = self.browser._settings.servers
         settings.show_server(name)
         self.window.wait(lambda: settings._current is not None and settings._current.saved_name == name, name)
 

@@ -48,7 +48,7 @@ def test_without_servers_and_patients_the_first_page_leads_on(browser, session):
     tell_servers(session, [])
     assert shown_page(browser) == "WelcomePage"
     browser.add_server()
-    assert shown_page(browser) == "ServerSettings"
+    assert shown_page(browser) == "SettingsPage"
 
 
 def test_with_a_server_the_browser_is_shown(browser, session):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QModelIndex, QObject, QPoint, Qt
+from PySide6.QtWidgets import QApplication
 
 from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
@@ -259,3 +260,60 @@ def test_a_job_about_one_series_has_its_name(panel, session):
     assert panel.model.data(panel.model.index(0, WHAT)) == "1 series"
     panel.choose("job-1")
     assert panel.title.text() == "Fetch  ·  MR T1 MPRAGE  ·  PACS  ·  Running"
+
+
+# what happened to a job
+
+
+LOG = {"lines": [{"at": 5.0, "text": "Association requested."}], "dropped": 0}
+
+
+def open_log(panel, session, qtbot, *jobs: dict[str, Any]) -> None:
+    note(session, panel, *jobs)
+    panel.choose(jobs[0]["job"]["job_id"])
+    panel.view.setFocus()
+    qtbot.keyClick(panel.view, Qt.Key_Return)
+
+
+def test_enter_opens_what_happened_to_a_job_and_escape_closes_it(panel, session, qtbot):
+    open_log(panel, session, qtbot, job(1, "failed", reason="PACS hung up."))
+    (ask,) = session.asked("job_log")
+    assert ask.params == {"job_id": "job-1"}
+    ask.answer(LOG)
+    text = panel.log.text.toPlainText()
+    assert "PACS hung up." in text
+    assert text.endswith("Association requested.")
+    qtbot.keyClick(panel.view, Qt.Key_Escape)
+    assert not panel.log.isVisible()
+
+
+def test_what_happened_is_copied(panel, session, qtbot):
+    open_log(panel, session, qtbot, job(1, "failed"))
+    session.asked("job_log")[0].answer(LOG)
+    qtbot.mouseClick(panel.log._copy, Qt.LeftButton)
+    assert QApplication.clipboard().text() == panel.log.text.toPlainText()
+
+
+def test_the_log_is_read_again_while_the_job_goes_on_and_not_once_it_stands_still(panel, session, qtbot):
+    open_log(panel, session, qtbot, job(1, done=1, total=3))
+    note(session, panel, job(1, done=2, total=3))
+    qtbot.waitUntil(lambda: len(session.asked("job_log")) == 2, timeout=3000)
+    panel._watch.look()
+    panel.log._ask_later.cancel()
+    panel._watch.look()
+    assert len(session.asked("job_log")) == 2
+
+
+def test_a_late_log_of_another_job_is_not_shown(panel, session, qtbot):
+    open_log(panel, session, qtbot, job(1, "failed"), job(2, "failed"))
+    panel.choose("job-2")
+    first, second = session.asked("job_log")
+    second.answer(LOG)
+    first.answer({"lines": [{"at": 5.0, "text": "Of another job."}], "dropped": 0})
+    assert "Of another job." not in panel.log.text.toPlainText()
+
+
+def test_without_a_job_there_is_a_hint(panel, session, qtbot):
+    qtbot.mouseClick(panel.log_button, Qt.LeftButton)
+    assert panel.log.text.toPlainText() == "Choose a job to see what happened to it."
+    assert session.asked("job_log") == []

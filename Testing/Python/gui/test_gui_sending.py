@@ -101,6 +101,13 @@ def test_what_is_only_on_servers_can_be_fetched_first_and_counts_once_it_is_here
     assert not panel._fetch_button.isVisible()
 
 
+def test_a_series_that_is_removed_meanwhile_is_not_counted_any_more(panel, session, qtbot):
+    open_panel(panel, session, [HERE, PARTLY])
+    session.reader.series_of = {"1": [PARTLY]}
+    session.series_changed.emit("1.1")
+    qtbot.waitUntil(lambda: panel._title.text() == "Send 1 image of 1 series")
+
+
 def test_a_choice_stays_when_the_servers_are_read_again(panel, session, qtbot):
     open_panel(panel, session, [HERE])
     panel._servers.setFocus()

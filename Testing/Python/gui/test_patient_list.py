@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import qt
 
@@ -53,6 +55,20 @@ def test_a_click_chooses_a_person(people, qtbot):
     click_row(qtbot, people, 2)
     assert people.told == [3]
     assert people.current().patient.name == "Carter^Cat"
+
+
+def test_what_else_becomes_known_of_the_chosen_person_is_told_once(people, session, qtbot):
+    renewed = []
+    people.renewed.connect(renewed.append)
+    people.select(3)
+    other = replace(person(3, "Carter^Cat"), shares_id=True)
+    session.reader.people[2] = other
+    people._model.refresh()
+    qtbot.wait_until(lambda: people.current() == other)
+    people._model.refresh()
+    qtbot.wait_until(lambda: people.current() is not None)
+    assert renewed == [other]
+    assert people.told == [3]
 
 
 def test_arrows_walk_and_the_first_row_leads_back_up(people, qtbot):
@@ -122,6 +138,16 @@ def test_the_choice_stays_on_its_person_when_others_come_in_before_it(people, se
     assert people.current().row == 5
     assert people._view.currentIndex().row() == 5
     assert people._view.selectionModel().isSelected(people._model.index(5, 0))
+
+
+def test_the_choice_follows_a_person_who_turns_out_to_be_another(people, session, qtbot):
+    people.select(5)
+    session.reader.people = [row for row in session.reader.people if row.row != 5]
+    session.reader.moved[5] = 3
+    people._model.refresh()
+    assert people.told == [5, 3]
+    assert people.current().row == 3
+    assert people._view.selectionModel().isSelected(people._model.index(2, 0))
 
 
 def test_the_place_stays_when_others_come_in_before_it(people, session, qtbot):

@@ -114,6 +114,14 @@ def test_what_servers_said_is_told_and_can_be_tried_again(page, session, qtbot):
     assert not page._trouble.isVisible()
 
 
+def test_an_id_that_another_person_has_too_is_marked_beside_the_name(page):
+    show(page, samples.person())
+    assert not page._header._namesake.isVisible()
+    show(page, replace(samples.person(), shares_id=True))
+    assert page._header._namesake.isVisible()
+    assert page._header._namesake.toolTip() == "Another person has the same ID."
+
+
 def test_without_an_engine_the_servers_are_asked_when_it_is_there(page, session):
     session.ready = False
     show(page, samples.person())

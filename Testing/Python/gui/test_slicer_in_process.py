@@ -12,13 +12,17 @@ import pytest
 import qt
 
 from support.gil import idle_in_qt, needs_libc
+from support.listened import AET, ANYBODY, sent, storescu
+from support.processes import HOST, free_port
 from support.synthetic import make_ct_series
 from support.waiting import join_all
 from VisualDICOMBrowserLib.domain.errors import Cancelled, FolderInUse, InternalError, LocalError, StorageError
+from VisualDICOMBrowserLib.domain.listener import ListenerSettings
 from VisualDICOMBrowserLib.engine.client import EngineClient
 from VisualDICOMBrowserLib.engine.configuration import Configuration
 from VisualDICOMBrowserLib.engine.engine import Engine
 from VisualDICOMBrowserLib.engine.methods import METHODS, Method, number, text
+from VisualDICOMBrowserLib.gui.call_book import CallBook
 from VisualDICOMBrowserLib.gui.job_book import JobBook
 from VisualDICOMBrowserLib.host_slicer.errands import Errands
 from VisualDICOMBrowserLib.host_slicer.in_process import BUSY_MS, IDLE_MS, InProcessTransport
@@ -97,7 +101,7 @@ class Bench:
     def __init__(self, folder, qtbot):
         self.log = folder / "engine.log"
         self.errands = Errands()
-        self.jobs = JobBook()
+        self.jobs, self.calls = JobBook(), CallBook()
         self.engine = None
         self.client = None
         self._qtbot = qtbot
@@ -106,9 +110,12 @@ class Bench:
         self.engine = SmallEngine(self.errands)
         return self.engine
 
+    def _is_at_work(self):
+        return self.jobs.any_open or self.calls.any_open
+
     def connect(self, make=None, methods=SMALL_METHODS):
         self.transport = InProcessTransport(
-            make or self.make, self.errands, lambda: self.jobs.any_open, self.log, database="a folder", methods=methods
+            make or self.make, self.errands, self._is_at_work, self.log, database="a folder", methods=methods
         )
         self.client = EngineClient(self.transport)
         return self.client
@@ -298,3 +305,26 @@ def test_a_search_and_an_import_get_on_while_the_main_thread_keeps_the_lock(benc
     assert retrieved.result(0)["verified"] == retrieved.result(0)["requested"] > 0
     (job,) = [record for record in bench.jobs.records() if record.description.kind is JobKind.RETRIEVE]
     idle(lambda: bench.jobs.get(job.job_id).state.terminal)
+
+
+@needs_libc
+def test_others_can_send_here_while_the_main_thread_keeps_the_lock(bench, tmp_path):
+    config = Configuration(tmp_path / "config.json")
+    port = free_port()
+    config.set_listener(ListenerSettings(AET, port, HOST, ANYBODY, unsolicited=True, enabled=True))
+    files = make_ct_series(tmp_path / "disc", 40, 50_000)
+    client = bench.connect(lambda: Engine(tmp_path / "database", config.path, listen=True), METHODS)
+    client.on_event(lambda event: bench.calls.note(event.data) if event.name == "association" else None)
+    ready = client.start()
+
+    def idle(until):
+        idle_in_qt(bench.transport._tick, lambda: bench.transport._interval, until, timeout=60)
+
+    idle(ready.done)
+    sender = storescu(port, files)
+    idle(lambda: sender.poll() is not None)
+    assert sent(sender) == [0]
+    found = client.call_async("calls")
+    idle(found.done)
+    assert [call["stored"] for call in found.result(0)] == [len(files)]
+    idle(lambda: not bench.calls.any_open)

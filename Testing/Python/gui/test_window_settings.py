@@ -48,7 +48,7 @@ def test_a_server_is_added_tested_and_then_searched(hands, archive):
     assert server_names(hands) == []  # nothing is saved by a test
     hands.press("Save", hands.settings)
     hands.wait(lambda: server_names(hands) == ["Archive"], "the server")
-    hands.press("Back to the images (Escape)", hands.settings)
+    hands.press("Back to the images (Escape)")
     hands.search("Window")
     assert hands.names() == ["Window, Wanda"]
 

@@ -18,6 +18,7 @@ import pytest
 
 from support.processes import PeerProcess
 from support.processes import free_port as find_free_port
+from support.small_disk import SmallDisk
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.cli import main
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -142,15 +143,8 @@ def engine(bench: Bench) -> Iterator[Engine]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
     """Give a folder on a disk of 8 MB, and what makes that disk larger or smaller, in MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(disk)]
-    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(mounting, check=False).returncode:
-        pytest.skip("A small disk cannot be mounted here.")
-    try:
-        yield disk, lambda size: subprocess.run(["mount", "-o", f"remount,size={size}m", str(disk)], check=True)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    with SmallDisk(tmp_path / "disk", 8) as disk:
+        yield disk.path, disk.resize
 
 
 @pytest.fixture

@@ -169,6 +169,7 @@ def test_query_prints_the_tree_that_scripts_rely_on(bench, pacs):
     assert (document["complete"], document["warnings"]) == (True, [])
     assert {k: v for k, v in patient.items() if k != "studies"} == {
         "patient_id": "P1", "name": "Synthetic^One", "birth_date": "19700101", "sex": "O",
+        "shares_id": False,
     }  # fmt: skip
     assert {k: v for k, v in study.items() if k not in ("series", "study_uid")} == {
         "date": "20240101", "time": "120000", "description": "Study 1", "accession_number": "A1",

@@ -81,3 +81,24 @@ def test_a_removal_of_the_command_line_is_final(bench, filled):
     assert run.code == 0
     assert set(run.document) == {"patients", "studies", "series", "instances", "files"}
     assert not (bench.database / ".trash").exists()
+
+
+def test_damaged_databases_are_made_anew_from_the_files_on_request(bench, filled):
+    database = bench.database / "ctkDICOM.sql"
+    database.write_bytes(database.read_bytes()[:4096])
+    for words in (("list",), ("verify",), ("import", filled[0].path)):
+        refused = bench.run(*words)
+        assert (refused.code, "verify --rebuild" in refused.document["error"]) == (2, True)
+    run = bench.run("verify", "--rebuild")
+
+    assert run.code == 0
+    assert run.document["ok"]
+    assert run.document["rows"] == 3
+    assert run.document["rebuilt"] == {
+        "databases": [{"name": "ctkDICOM.sql", "how": "it was damaged", "kept_as": "ctkDICOM.sql.unusable"}],
+        "rows": 3,
+        "failed": [],
+    }
+    assert "ctkDICOM.sql was made anew" in run.err
+    assert bench.run("remove", "--patient-id", "CLI").code == 0
+    assert not list(bench.database.glob("*.unusable"))

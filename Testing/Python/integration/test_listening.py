@@ -264,6 +264,37 @@ def test_a_port_that_is_taken_and_a_folder_that_is_held_are_named(bench: Any, be
             second._core.listening.expecting(expected(1)).__enter__()
 
 
+def test_calls_are_remembered_with_what_came_and_why_others_were_refused(engine: Engine, tmp_path: Path):
+    files = make_ct_series(tmp_path / "files", 2, 20_000)
+    only = ListenerSettings(AET, 0, HOST, (AllowedPeer("STORESCU", "*"),), unsolicited=True)
+    heard: list[Any] = []
+    engine.subscribe(lambda name, _, data: heard.append(data) if name == "caller-refused" else None)
+    with listening(engine, only) as listened:
+        assert sent(storescu(listened.port, files)) == [0]
+        for title in ("STRANGER", "STRANGER"):
+            with calling(listened.port) as peer:
+                assert ask(peer, called=AET, title=title) == kit.AssociateReject(1, 1, 3)
+        stranger, sender = engine.calls()
+        assert (sender["aet"], sender["admitted"], sender["over"], sender["stored"]) == ("STORESCU", True, True, 2)
+        assert (stranger["aet"], stranger["admitted"], stranger["times"]) == ("STRANGER", False, 2)
+        assert stranger["reason"] == "Nobody of this AE title at this address is allowed to call."
+    assert heard[-1] == stranger
+
+
+def test_while_somebody_sends_it_is_told_how_far_that_is(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = make_ct_series(tmp_path / "files", 3, 20_000)
+    monkeypatch.setattr("VisualDICOMBrowserLib.engine.reception._REPORT_S", 0.0)
+    told: list[tuple[int, bool]] = []
+    engine.subscribe(
+        lambda name, _, data: told.append((data["stored"], data["over"])) if name == "association" else None
+    )
+    with listening(engine) as listened:
+        assert sent(storescu(listened.port, files)) == [0]
+    assert told == [(0, False), (1, False), (2, False), (3, False), (3, True)]
+
+
 def test_the_settings_are_kept_and_followed(bench: Any):
     port = free_port()
     settings = ListenerSettings(AET, port, HOST, (AllowedPeer("A B", "host.example"),), True, enabled=True)
@@ -273,6 +304,7 @@ def test_the_settings_are_kept_and_followed(bench: Any):
         engine.set_listener(settings)
         status = engine.listener()
         assert (status.open, status.address, status.port, status.problem) == (True, HOST, port, "")
+        assert status.reachable_at == (HOST,)
     with Engine(bench.database, bench.config) as engine:
         assert engine.listener().settings == settings
         assert not engine.listener().open  # for a command, nobody shall be able to call

@@ -39,12 +39,18 @@ class MemoryReception:
     """Lets in whoever calls itself by an allowed title, or everybody.
 
     :ivar guests: what became of each association.
+    :ivar turned: who was turned away, and why.
     """
 
     allowed: Iterable[str] | None = None
     template: MemoryGuest = field(default_factory=MemoryGuest)
     callers: list[Caller] = field(default_factory=list)
     guests: list[MemoryGuest] = field(default_factory=list)
+    turned: list[tuple[Caller, str]] = field(default_factory=list)
+
+    def turned_away(self, caller: Caller, reason: str) -> None:
+        """Note it."""
+        self.turned.append((caller, reason))
 
     def admit(self, caller: Caller) -> MemoryGuest | None:
         """Decide."""

@@ -10,6 +10,7 @@ from typing import Any
 from VisualDICOMBrowserLib.domain.errors import VisualDicomError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places, SeriesRow, StudyRow
+from VisualDICOMBrowserLib.gui.call_book import CallBook
 from VisualDICOMBrowserLib.gui.job_book import JobBook
 from VisualDICOMBrowserLib.gui.messages import Message, Tone
 from VisualDICOMBrowserLib.gui.parts.signals import Signal
@@ -52,6 +53,10 @@ class FakeReader:
     series_of: dict[str, list[SeriesRow]] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
     paths_of: dict[str, list[Path]] = field(default_factory=dict)
+    moved: dict[int, int] = field(default_factory=dict)
+
+    def row_now(self, row: int) -> int:
+        return self.moved.get(row, row)
 
     def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
         self.asked.append(("patient_rows", filter))
@@ -85,10 +90,13 @@ class FakeSession:
     def __init__(self) -> None:
         self.reader = FakeReader()
         self.jobs = JobBook()
+        self.calls = CallBook()
         self.ready_changed = Signal()
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
+        self.listener_changed = Signal()
+        self.caller_refused = Signal()
         self.index_wanted = Signal()
         self.removal_wanted = Signal()
         self.said = Signal()

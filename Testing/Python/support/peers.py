@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -23,9 +24,13 @@ def require(binary: str) -> str:
     cannot pass by lacking the peers.
     """
     path = find(binary)
-    if path is not None:
-        return path
-    message = f"The peer {binary} is not installed."
+    if path is None:
+        do_without(f"The peer {binary} is not installed.")
+    return path
+
+
+def do_without(message: str) -> NoReturn:
+    """Skip the test for want of something, or fail it where ``CI=true`` is set."""
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)

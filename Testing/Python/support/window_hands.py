@@ -39,7 +39,7 @@ class Hands:
         self.canvas = self.sheet.canvas
         self.preview = self.browser._preview
         self.elements = self.browser._elements
-        self.settings = self.browser._settings
+        self.settings = self.browser._settings.servers
         self.browser.activateWindow()
         self.wait(self.browser.isActiveWindow, "the active window")
 

@@ -13,7 +13,7 @@ from VisualDICOMBrowserLib.cli_text import as_text, printable
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.engine.configuration import Configuration
 
-PATIENT = {"patient_id": "1", "name": "Doe^\x1b[2J\x9b", "birth_date": "", "sex": ""}
+PATIENT = {"patient_id": "1", "name": "Doe^\x1b[2J\x9b", "birth_date": "", "sex": "", "shares_id": False}
 ELEMENT = {"depth": 0, "tag": "(0010,0010)", "vr": "PN", "name": "Patient's Name", "value": "Doe\n(0010,0020)"}
 
 
@@ -33,6 +33,11 @@ def test_what_moves_a_cursor_or_is_no_character_is_escaped(text, shown):
 
 def test_a_name_from_a_server_cannot_steer_the_terminal():
     assert printable(as_text("query", {"patients": [PATIENT]})) == r"Doe, \x1b[2J\x9b  ID 1"
+
+
+def test_a_person_who_shares_an_id_is_marked():
+    patient = {**PATIENT, "name": "Doe^Jane", "shares_id": True}
+    assert as_text("list", {"patients": [patient]}) == "Doe, Jane  ID 1  (not the only person with this ID)"
 
 
 def test_a_value_of_several_lines_stands_on_one():

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Protocol
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import UsageError, VisualDicomError
+from ..domain.errors import PeerError, UsageError, VisualDicomError
 from .acceptor import AcceptedAssociation
 from .admission import AssociationRequest, Refusal
 from .service import serve
@@ -70,6 +70,9 @@ class Reception(Protocol):
 
     def admit(self, caller: Caller) -> Guest | None:
         """Return who takes what the caller sends, or None to refuse it."""
+
+    def turned_away(self, caller: Caller, reason: str) -> None:
+        """Note that somebody did not get in, and why."""
 
 
 class Listener:
@@ -208,17 +211,27 @@ class Listener:
         """Shake hands, if TLS is spoken; on the connection's own thread, since a peer may be mute."""
         if self._tls is None:
             return visit.socket
-        return wrap_accepted(visit.socket, self._tls, self._limits.first, self._token)
+        try:
+            return wrap_accepted(visit.socket, self._tls, self._limits.first, self._token)
+        except PeerError as error:
+            self._reception.turned_away(Caller(visit.address, "", "", self.secured), str(error))
+            raise
 
     def _decide(self, visit: Visit, guests: list[Guest], request: AssociationRequest) -> Refusal | None:
-        if request.called_aet != self.aet:
-            return Refusal.CALLED_AET
         caller = Caller(visit.address, request.calling_aet, request.called_aet, self.secured)
+        if request.called_aet != self.aet:
+            self._reception.turned_away(caller, f"It called {_printable(request.called_aet)}, and we are {self.aet}.")
+            return Refusal.CALLED_AET
         guest = self._reception.admit(caller)
         if guest is None:
+            self._reception.turned_away(caller, "Nobody of this AE title at this address is allowed to call.")
             return Refusal.CALLING_AET
         guests.append(guest)
         return None if self._visits.settle(visit) else Refusal.LIMIT
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _bound(address: str, port: int) -> socket.socket:

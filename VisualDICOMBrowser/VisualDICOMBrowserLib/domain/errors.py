@@ -16,7 +16,8 @@
     │   ├── UsageError          wrong words, wrong configuration (exit code 2)
     │   ├── FolderInUse         another engine holds the folder (exit code 2)
     │   ├── SchemaMismatch      a database of another version (exit code 2)
-    │   ├── StorageError        disk full, folder not readable
+    │   ├── StorageError        folder not readable, a file not writable
+    │   │   └── DiskFull        no room left
     │   └── PackageMissing      a Python package is not installed (exit code 2)
     ├── BadData                 a file or data set that is not what it says
     │   └── DataSetMismatch     another instance than its message announced
@@ -110,6 +111,13 @@ class SchemaMismatch(LocalError):
 
 class StorageError(LocalError):
     """Reading or writing files failed: disk full, no permission, folder gone."""
+
+
+class DiskFull(StorageError):
+    """Something could not be written because there is no room left."""
+
+    def __init__(self, message: str = "The disk is full.") -> None:
+        super().__init__(message)
 
 
 class PackageMissing(LocalError):

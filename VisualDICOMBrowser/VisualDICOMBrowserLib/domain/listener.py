@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +136,7 @@ class ListenerStatus:
     :ivar address: where, as bound; empty if it does not.
     :ivar secured: whether it listens, and to TLS only.
     :ivar problem: why it does not though it should, or empty.
+    :ivar reachable_at: addresses of this computer under which others reach it, as far as they can be known here.
     """
 
     settings: ListenerSettings
@@ -143,19 +145,24 @@ class ListenerStatus:
     port: int = 0
     secured: bool = False
     problem: str = ""
+    reachable_at: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as plain values."""
-        return {**dataclasses.asdict(self), "settings": self.settings.to_dict()}
+        values = dataclasses.asdict(self)
+        return {**values, "settings": self.settings.to_dict(), "reachable_at": list(self.reachable_at)}
 
 
 @dataclass
 class CallRecord:
-    """What an association brought that somebody else asked for.
+    """What an association brought that somebody else asked for, or that somebody was refused one.
 
-    :ivar number: counts the associations of this engine.
+    :ivar number: counts the calls of this engine.
+    :ivar at: when it began, or was refused last, in seconds since the Unix epoch.
     :ivar secured: whether it was encrypted (TLS).
-    :ivar reason: why it broke off; empty if it ended in order, or runs.
+    :ivar admitted: whether there was an association.
+    :ivar reason: why there was none, or why it broke off; empty if it ended in order, or runs.
+    :ivar times: how often the same caller was refused for the same reason.
     :ivar refused: instances that nobody had asked for.
     :ivar failed: instances that could not be kept.
     """
@@ -172,6 +179,9 @@ class CallRecord:
     failed: int = 0
     bytes: int = 0
     studies: set[str] = dataclasses.field(default_factory=set)
+    at: float = dataclasses.field(default_factory=time.time)
+    admitted: bool = True
+    times: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values, the studies counted."""

@@ -27,6 +27,7 @@ class PatientRow:
     :ivar studies: how many studies are known.
     :ivar local: whether anything of the person is on this computer.
     :ivar servers: the servers known to have something.
+    :ivar shares_id: whether another person with the same patient ID is known: the ID alone does not tell who is meant.
     """
 
     row: int
@@ -34,6 +35,7 @@ class PatientRow:
     studies: int = 0
     local: bool = False
     servers: tuple[str, ...] = ()
+    shares_id: bool = False
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ class ImportResult:
     :ivar files: files looked at.
     :ivar imported: instances that are new in the database.
     :ivar duplicates: files whose instance was already there.
-    :ivar rejected: files that are not (whole) DICOM objects, or could not be read.
+    :ivar rejected: files that are not (whole) DICOM objects, or could not be read or kept.
+    :ivar not_kept: those of the rejected that are right, and could not be kept: there is no room, for example.
     """
 
     files: int
@@ -90,6 +91,13 @@ class ImportResult:
     duplicates: int
     rejected: tuple[Failure, ...]
     seconds: float
+    not_kept: tuple[Failure, ...] = ()
+
+    @property
+    def shortfall(self) -> str:
+        """A sentence on what could not be kept, empty if there is nothing of that."""
+        reasons = " ".join(dict.fromkeys(failure.reason for failure in self.not_kept))
+        return f"{len(self.not_kept)} of {self.files} files could not be kept: {reasons}" if reasons else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of ``import --json``."""
@@ -99,6 +107,41 @@ class ImportResult:
             "duplicates": self.duplicates,
             "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected],
             "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A database that could not be used any more.
+
+    :ivar how: what was wrong with it, a clause.
+    :ivar kept_as: its name in the database folder now.
+    """
+
+    name: str
+    how: str
+    kept_as: str
+
+
+@dataclass(frozen=True)
+class RebuildResult:
+    """What was made anew from the files.
+
+    :ivar aside: the databases that were damaged.
+    :ivar rows: instances that had no row, and have one now.
+    :ivar failed: files that got none, with the reason.
+    """
+
+    aside: tuple[SetAside, ...]
+    rows: int
+    failed: tuple[Failure, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``verify --rebuild`` adds to its document."""
+        return {
+            "databases": [dataclasses.asdict(one) for one in self.aside],
+            "rows": self.rows,
+            "failed": [{"path": failure.subject, "reason": failure.reason} for failure in self.failed],
         }
 
 

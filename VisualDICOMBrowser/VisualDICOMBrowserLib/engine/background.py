@@ -49,21 +49,22 @@ class BackgroundFetching:
     def _fetch(
         self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], context: JobContext
     ) -> Outcome | Unfinished:
-        problem = ""
+        problem: PeerError | None = None
         try:
             retrieval.attempt(context.token, context.progress)
         except (PeerError, StorageError) as error:
             if not others or isinstance(error, StorageError):
                 return broken_off(retrieval, error)
-            problem = str(error)
+            error.retryable = False  # not with this server
+            problem = error
         return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, problem))
 
-    def _end(self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], problem: str) -> Outcome:
+    def _end(self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], problem: PeerError | None) -> Outcome:
         """Return what a try came to, and have the next server asked for the rest.
 
-        :param problem: why it broke off, or empty.
+        :param problem: why it broke off.
         """
-        outcome = _broken(retrieval, problem) if problem else outcome_of(retrieval)
+        outcome = outcome_of(retrieval) if problem is None else _broken(retrieval, problem)
         if outcome.state is JobState.COMPLETED:
             self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
@@ -79,5 +80,5 @@ class BackgroundFetching:
             self._core.store.catalogue.note_found(retrieval.server.name, series=[series])
 
 
-def _broken(retrieval: Retrieval, problem: str) -> Outcome:
-    return Outcome(None, JobState.INCOMPLETE, problem, missing=retrieval.missing())
+def _broken(retrieval: Retrieval, problem: PeerError) -> Outcome:
+    return Outcome(None, JobState.INCOMPLETE, str(problem), problem, retrieval.missing())

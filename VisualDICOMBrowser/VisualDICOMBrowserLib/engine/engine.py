@@ -30,8 +30,9 @@ name                   subject              data
                                             removal, series that are here for the first time
 ``servers-changed``    ``servers``          ``{}``, when the configuration changed
 ``listener-changed``   ``listener``         ``{}``, when others can call from now on, or no more
-``association``        ``association N``    an association that somebody else asked for, when it begins and ends:
-                                            :class:`.CallRecord`
+``association``        ``association N``    an association that somebody else asked for, when it begins and ends, and
+                                            now and then meanwhile: :class:`.CallRecord`
+``caller-refused``     ``listener``         somebody did not get in: :class:`.CallRecord`
 ``index-wanted``       ``index``            ``{"files", "urgent"}``: files wait for rows: :meth:`.Engine.index_batch`
 ``removal-wanted``     ``removal``          ``{"series"}``: rows are in the way: :meth:`.Engine.series_to_remove`
 =====================  ===================  =========================================================================
@@ -55,6 +56,7 @@ from ..domain.results import (
     ExportResult,
     ImportResult,
     QueryResult,
+    RebuildResult,
     RemoveResult,
     RetrieveResult,
     SearchResult,
@@ -105,8 +107,9 @@ class Engine(JobDesk):
     :param decode_here: make pictures in this process, for where no other one can be started.
     :param listen: follow the configuration where it says that others can call all the time. What a server is asked
         to send here is received in any case.
+    :param rebuild: make damaged databases of local content anew from the files first: :attr:`rebuilt` tells.
     :raises SchemaMismatch: the folder holds a database of another version.
-    :raises StorageError: the folder cannot be used.
+    :raises StorageError: the folder cannot be used; if a database is damaged, the sentence says what to do.
     """
 
     def __init__(
@@ -120,11 +123,12 @@ class Engine(JobDesk):
         rows: LocalRows | None = None,
         decode_here: bool = False,
         listen: bool = False,
+        rebuild: bool = False,
     ) -> None:
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
-        self._store = LocalStore.open(Path(database), read_only=read_only, host=host)
+        self._store = LocalStore.open(Path(database), read_only=read_only, host=host, rebuild=rebuild)
         try:
             self._assemble(retry, decode_here=decode_here, listen=listen)
         except BaseException:
@@ -188,6 +192,11 @@ class Engine(JobDesk):
         """Whether nothing can be written in the folder."""
         return self._store.read_only
 
+    @property
+    def rebuilt(self) -> RebuildResult | None:
+        """What was made anew from the files when the engine began; None if that was not asked for."""
+        return self._store.rebuilt
+
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Have ``callback(name, subject, data)`` called with each event; return what ends that."""
         return self._events.subscribe(callback)
@@ -243,6 +252,14 @@ class Engine(JobDesk):
         :raises UsageError: the configuration cannot be read.
         """
         return self._core.listening.status()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return what came of the calls of others, the newest first, as :meth:`.CallRecord.to_dict` writes it.
+
+        They are all associations that stand, and the last 20 calls that are over or were refused; who is refused again
+        and again for one reason is there once, counted.
+        """
+        return self._core.listening.calls()
 
     def set_listener(self, settings: ListenerSettings) -> None:
         """Keep and follow other settings. Associations that stand are ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..domain.errors import InternalError, PeerError, StorageError, UsageError, 
 from ..domain.model import Level, Target
 from ..domain.protocol_log import note
 from ..domain.results import RetrieveResult, ThumbnailResult
+from ..domain.servers import Server
 from ..jobs.description import JobDescription, JobKind, Missing
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
@@ -62,7 +64,7 @@ class Fetching:
         servers = self._core.configuration.servers()
         if not servers:
             raise UsageError("There is no server to retrieve from; add one with: servers add.")
-        return strategies_for(self._core, servers)
+        return strategies_for(self._core, reachable_first(self._core, servers))
 
     def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
         """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
@@ -143,7 +145,13 @@ def sources_of_series(core: Core, series_uid: str) -> list[RetrieveStrategy]:
     :raises UsageError: there are some, and none can be retrieved from.
     """
     holders = core.store.catalogue.servers_of_series(series_uid)
-    return strategies_for(core, [s for s in core.configuration.servers() if s.name in holders] if holders else [])
+    servers = [s for s in core.configuration.servers() if s.name in holders] if holders else []
+    return strategies_for(core, reachable_first(core, servers))
+
+
+def reachable_first(core: Core, servers: Sequence[Server]) -> list[Server]:
+    """Return servers in their order, but those at the end that do not answer now: work for them waits."""
+    return sorted(servers, key=lambda server: core.jobs.is_out_of_reach(server.name))
 
 
 def attempt(retrieval: Retrieval, context: JobContext) -> Outcome | Unfinished:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, UsageError
@@ -56,7 +56,7 @@ class Finding:
         local = self._add_local(tree, query, level)
         warnings += shortcomings(local, "This computer", query.limit)
         return QueryResult(
-            patients=tuple(tree.to_list(level)),
+            patients=self._patients_of(tree, level),
             complete=not warnings and not errors,
             warnings=(*errors, *warnings),
             servers_asked=len(chosen),
@@ -151,7 +151,10 @@ class Finding:
         tree = PatientTree()
         found = self._add_local(tree, query, level)
         warnings = shortcomings(found, "This computer", query.limit)
-        return QueryResult(tuple(tree.to_list(level)), complete=not warnings, warnings=tuple(warnings))
+        return QueryResult(self._patients_of(tree, level), complete=not warnings, warnings=tuple(warnings))
+
+    def _patients_of(self, tree: PatientTree, level: Level) -> tuple[dict[str, Any], ...]:
+        return tuple(tree.to_list(level, self._core.store.catalogue.shared_ids(tree.patient_ids)))
 
     def _with_parents(self, query: QueryFilter) -> QueryFilter:
         """Narrow the search for a series to its study, where that is known."""

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from ..domain.errors import BadData
+from ..domain.errors import BadData, DiskFull
 from ..jobs.description import JobRecord
 from ..store.catalogue import Catalogue
 
+_log = logging.getLogger(__name__)
+
 
 class CatalogueJobQueue:
-    """Keeps jobs in the catalogue; see :class:`~..jobs.queue.JobQueueStore`."""
+    """Keeps jobs in the catalogue; see :class:`~..jobs.queue.JobQueueStore`.
+
+    What cannot be written because the disk is full is written with the next change. If the program ends before,
+    a job that has ended may be offered again, and finds nothing to do.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+        self._late: dict[str, Callable[[], None]] = {}
+        self._lock = threading.Lock()
 
     def save(self, record: JobRecord, log: Mapping[str, Any] | None = None) -> None:
         """Insert or replace the record."""
         # In ASCII: the names of files need not be text, and the database keeps nothing else.
         text = json.dumps({**record.to_dict(), "log": log})
-        self._catalogue.save_job(record.job_id, record.state.value, record.created.wall, text)
+        row = (record.job_id, record.state.value, record.created.wall, text)
+        self._write(record.job_id, partial(self._catalogue.save_job, *row))
 
     def records(self) -> list[JobRecord]:
         """Return what can be read, oldest first."""
@@ -42,7 +54,17 @@ class CatalogueJobQueue:
 
     def delete(self, job_id: str) -> None:
         """Remove a record."""
-        self._catalogue.delete_job(job_id)
+        self._write(job_id, partial(self._catalogue.delete_job, job_id))
+
+    def _write(self, job_id: str, change: Callable[[], None]) -> None:
+        with self._lock:
+            self._late[job_id] = change
+            try:
+                for waiting in list(self._late):
+                    self._late[waiting]()
+                    del self._late[waiting]
+            except DiskFull:
+                _log.info("The disk is full: the queue of jobs is written later.")
 
     def delete_ended(self) -> None:
         """Remove the records of what has ended, in this process or an earlier one."""

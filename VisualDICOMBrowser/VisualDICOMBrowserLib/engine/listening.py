@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..dimse.listener import Caller, Listener
 from ..dimse.tls import listener_context
@@ -23,6 +24,7 @@ from ..domain.errors import LocalError, UsageError
 from ..domain.listener import ANY, AllowedPeer, CallRecord, ListenerSettings, ListenerStatus, ListenResult
 from ..domain.servers import Server
 from ..store.local import LocalStore
+from .call_log import CallLog, Refused
 from .configuration import Configuration
 from .reception import Expectation, Reception
 
@@ -30,6 +32,8 @@ from .reception import Expectation, Reception
 _RESOLVE_S = 2.0
 #: How often whoever listens looks whether it shall go on, in seconds: not every system wakes it.
 _SLICE_S = 0.2
+
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 Emit = Callable[[str, str, object], None]
 
@@ -60,7 +64,7 @@ class _Expected:
 class Listening:
     """See the module. Safe to use from several threads.
 
-    :param emit: tells of events: ``listener-changed``, and ``association`` when one begins and ends.
+    :param emit: tells of events: ``listener-changed``, ``association``, ``caller-refused``; see :class:`.Engine`.
     """
 
     def __init__(self, configuration: Configuration, store: LocalStore, emit: Emit) -> None:
@@ -77,6 +81,7 @@ class Listening:
         self._expected_lock = threading.Lock()
         self._expected: list[_Expected] = []
         self._numbers = itertools.count(1)
+        self._log = CallLog()
 
     def settings(self) -> ListenerSettings:
         """Return what is in force.
@@ -91,12 +96,17 @@ class Listening:
         :raises UsageError: the configuration cannot be read.
         """
         with self._lock:
-            if self._listener is None:
-                return ListenerStatus(self.settings(), False, problem=self._problem)
-            listener = self._listener
+            settings, listener = self.settings(), self._listener
+            found = tuple(_own_addresses(settings.bind))
+            if listener is None:
+                return ListenerStatus(settings, False, problem=self._problem, reachable_at=found)
             return ListenerStatus(
-                self.settings(), True, listener.address, listener.port, listener.secured, self._problem
+                settings, True, listener.address, listener.port, listener.secured, self._problem, found
             )
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return the calls that run and the last that are over, the newest first; see :class:`.CallLog`."""
+        return self._log.records()
 
     def begin(self) -> None:
         """Listen all the time from now on, if the settings say so and whenever they will; see :meth:`status`."""
@@ -248,12 +258,18 @@ class Listening:
         return next(self._numbers)
 
     def tell(self, record: CallRecord) -> None:
-        """Tell that an association began or ended."""
+        """Tell that an association began, how far it is, or that it ended."""
         if record.over:
             with self._expected_lock:
                 if self._result is not None:
                     self._result.add(record)
-        self._emit("association", f"association {record.number}", record.to_dict())
+        self._emit("association", f"association {record.number}", self._log.note(record))
+
+    def tell_refusal(self, caller: Caller, reason: str) -> None:
+        """Tell that somebody did not get in. However many there are, the newest is the one that is told."""
+        refused = Refused(caller.calling_aet, caller.address, reason)
+        record = self._log.note_refusal(refused, self.next_number(), secured=caller.secured)
+        self._emit("caller-refused", "listener", record)
 
 
 def _require_reachable(settings: ListenerSettings, server: Server, addresses: frozenset[str]) -> None:
@@ -280,7 +296,7 @@ def _is_here(address: str) -> bool:
 
 def _seen_from(bound: str, addresses: frozenset[str]) -> str:
     """Return the address under which whoever has one of ``addresses`` can reach us; nothing is sent for that."""
-    if bound not in ("0.0.0.0", "::"):  # noqa: S104
+    if bound not in _EVERYWHERE:
         return bound
     for address in sorted(addresses):
         try:
@@ -290,6 +306,17 @@ def _seen_from(bound: str, addresses: frozenset[str]) -> str:
         except OSError:
             continue
     return bound
+
+
+def _own_addresses(bound: str) -> Iterator[str]:
+    """Yield addresses under which others reach whoever is bound there: those that lead out of this computer."""
+    if bound not in _EVERYWHERE:
+        yield bound
+        return
+    for abroad in ("192.0.2.1", "2001:db8::1") if bound == "::" else ("192.0.2.1",):  # for documentation only: RFC 5737
+        seen = _seen_from(bound, frozenset({abroad}))
+        if seen != bound:
+            yield seen
 
 
 def _family(address: str) -> socket.AddressFamily:

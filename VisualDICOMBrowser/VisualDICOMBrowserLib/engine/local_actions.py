@@ -120,7 +120,12 @@ class LocalActions:
 
 
 def _imported(result: ImportResult) -> Outcome:
-    """Say how an import ended: what is no DICOM is left out, but nothing at all is no success."""
+    """Say how an import ended: what is no DICOM is left out, but nothing at all is no success.
+
+    What could not be kept is wanted still, and a retry takes it in.
+    """
+    if result.not_kept:
+        return Outcome(result, JobState.INCOMPLETE, result.shortfall, missing=Missing(len(result.not_kept)))
     if result.imported or result.duplicates:
         return Outcome(result)
     reason = "None of the files is a DICOM object that could be imported."

@@ -153,6 +153,7 @@ METHODS: Mapping[str, Method] = {
     "test_server": Method("test_server", {"server": server}, cancellable=True),
     "listener": Method("listener"),
     "set_listener": Method("set_listener", {"settings": listener_settings}),
+    "calls": Method("calls"),
     "jobs": Method("jobs"),
     "job_log": Method("job_log", {"job_id": text}),
     "cancel_job": Method("cancel_job", {"job_id": text}),

@@ -133,8 +133,8 @@ class Outbox:
         if names is None:
             names = self._subjects[event.subject] = OrderedDict()
             heapq.heappush(self._due, (self._clock.monotonic(), next(self._numbers), event.subject))
-        before = names.get(event.name)
-        names[event.name] = line
+        before = names.pop(event.name, None)
+        names[event.name] = line  # behind what came before it: a job's progress must not overtake its end
         self._event_bytes += len(line) - len(before) if before is not None else len(line) + _OVERHEAD
 
     def _drop_oldest(self) -> None:

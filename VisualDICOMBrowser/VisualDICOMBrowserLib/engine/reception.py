@@ -19,6 +19,9 @@ from ..store.local import LocalStore
 from ..store.receive import Receiver
 from ..store.writer import Batch
 
+#: Seconds between two reports of how far an association is.
+_REPORT_S = 0.5
+
 
 @dataclass(eq=False)
 class Expectation:
@@ -73,7 +76,10 @@ class Desk(Protocol):
         """Return a number for an association."""
 
     def tell(self, record: CallRecord) -> None:
-        """Tell that an association began or ended."""
+        """Tell that an association began, how far it is, or that it ended."""
+
+    def tell_refusal(self, caller: Caller, reason: str) -> None:
+        """Tell that somebody did not get in."""
 
 
 class Reception:
@@ -94,6 +100,10 @@ class Reception:
             return None
         return Visitor(self._desk, self._store, caller, may_push=allowed and self._unsolicited)
 
+    def turned_away(self, caller: Caller, reason: str) -> None:
+        """See :class:`..dimse.listener.Reception`."""
+        self._desk.tell_refusal(caller, reason)
+
 
 class Visitor:
     """A :class:`..dimse.listener.Guest`: keeps what it may leave, and the account of it."""
@@ -104,6 +114,7 @@ class Visitor:
         self.caller = caller
         self.may_push = may_push
         self.record = CallRecord(desk.next_number(), caller.calling_aet, caller.address, caller.secured)
+        self._told_at = time.monotonic()
         desk.tell(self.record)
         self._tell_askers("has called us")
 
@@ -111,6 +122,13 @@ class Visitor:
         for expectation in self.desk.expected_from(self.caller):
             if expectation.log is not None:
                 expectation.log.note(f"{self.caller.calling_aet} at {self.caller.address} {what}.")
+
+    def tell_progress(self) -> None:
+        """Tell how far it is, now and then."""
+        now = time.monotonic()
+        if now - self._told_at >= _REPORT_S:
+            self._told_at = now
+            self.desk.tell(self.record)
 
     def open(self, incoming: Incoming) -> Arrival:
         """See :class:`..dimse.storing.StoreHandler`."""
@@ -192,6 +210,7 @@ class Arrival:
         record.studies.add(self._study_uid)
         record.stored += len(self._batch.stored)
         record.duplicates += len(self._batch.duplicates)
+        self._visitor.tell_progress()
 
     def discard(self) -> None:
         """See :class:`..dimse.storing.InstanceSink`."""

@@ -151,8 +151,13 @@ class JobRunner:
             return False  # the history overflowed meanwhile
 
     def set_limits(self, limits: Limits) -> None:
-        """Let so many jobs run at once; what runs already is left alone."""
+        """Let so many jobs run at once, and try all servers anew; what runs already is left alone."""
         self._scheduler.set_limits(limits)
+        self._scheduler.trust_servers()
+
+    def is_out_of_reach(self, server: str) -> bool:
+        """Tell whether a server has not answered for a while: see :mod:`..jobs.reach`."""
+        return self._scheduler.is_out_of_reach(server)
 
     def stop(self, unwanted: Callable[[JobDescription], bool]) -> None:
         """Cancel the unfinished jobs that are unwanted, and wait until they have stopped."""

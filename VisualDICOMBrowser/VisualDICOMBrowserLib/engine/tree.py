@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..domain.filters import fold
 from ..domain.model import Instance, Level, Patient, Series, Study
-from ..domain.people import same_person
+from ..domain.people import completed, grouped, put_together
 
 
 @dataclass
@@ -33,39 +34,36 @@ class _StudyNode:
     study: Study
     servers: list[str] = field(default_factory=list)
     series: dict[str, _SeriesNode] = field(default_factory=dict)
+    said: dict[str | None, Patient] = field(default_factory=dict)  # of its patient, by servers and this computer
 
 
 @dataclass
 class _PatientNode:
     patient: Patient
-    studies: dict[str, _StudyNode] = field(default_factory=dict)
+    studies: list[_StudyNode]
 
 
 class PatientTree:
-    """Merges records: persons by :func:`~..domain.people.same_person`, all else by UID.
+    """Merges records: persons by the rule of :mod:`..domain.people`, all else by UID.
 
     ``server`` is a server's name, or None for what is on this computer.
     """
 
     def __init__(self) -> None:
-        self._patients: dict[str, list[_PatientNode]] = {}
+        self._patients: list[Patient] = []
         self._studies: dict[str, _StudyNode] = {}
         self._series: dict[str, _SeriesNode] = {}
 
     def add_patient(self, patient: Patient) -> None:
-        """Add a person, or complete a known one."""
-        self._patient_node(patient)
+        """Add what somebody says of a person."""
+        self._patients.append(patient)
 
     def add_study(self, study: Study, server: str | None) -> None:
-        """Add a study below its patient; a known study stays with the patient it was first found with."""
-        node = self._studies.get(study.study_uid)
-        if node is None:
-            node = _StudyNode(study)
-            self._studies[study.study_uid] = node
-            self._patient_node(study.patient).studies[study.study_uid] = node
-        else:
-            modalities = tuple(dict.fromkeys((*node.study.modalities, *study.modalities)))
-            node.study = replace(_completed(node.study, study), modalities=modalities, patient=node.study.patient)
+        """Add a study, or complete it."""
+        node = self._studies.setdefault(study.study_uid, _StudyNode(study))
+        modalities = tuple(dict.fromkeys((*node.study.modalities, *study.modalities)))
+        node.study = replace(_completed(node.study, study), modalities=modalities)
+        node.said[server] = study.patient
         _note_server(node.servers, server)
 
     def add_series(self, series: Series, server: str | None) -> None:
@@ -108,23 +106,35 @@ class PatientTree:
         for series_uid, count in counts.items():
             self._series[series_uid].local = count
 
-    def to_list(self, level: Level) -> list[dict[str, Any]]:
+    @property
+    def patient_ids(self) -> set[str]:
+        """The IDs of all patients."""
+        return {node.patient.patient_id for node in self._persons()}
+
+    def to_list(self, level: Level, shared_ids: Collection[str] = ()) -> list[dict[str, Any]]:
         """Return the tree down to a level as plain values, as ``query --json`` prints it.
 
         Patients are sorted by name, studies from the newest on, series and instances by number.
-        """
-        nodes = [node for bucket in self._patients.values() for node in bucket]
-        nodes.sort(key=lambda n: (fold(n.patient.name), n.patient.patient_id))
-        return [_patient_dict(node, level) for node in nodes]
 
-    def _patient_node(self, patient: Patient) -> _PatientNode:
-        bucket = self._patients.setdefault(patient.patient_id.strip(), [])
-        for node in bucket:
-            if same_person(node.patient, patient):
-                node.patient = _completed(node.patient, patient)
-                return node
-        bucket.append(_PatientNode(patient))
-        return bucket[-1]
+        :param shared_ids: patient IDs that are known to be those of several persons, beside those of the tree.
+        """
+        nodes = sorted(self._persons(), key=lambda n: (fold(n.patient.name), n.patient.patient_id))
+        times = Counter(node.patient.patient_id for node in nodes)
+        shared = {*shared_ids, *(uid for uid, count in times.items() if uid and count > 1)}
+        return [_patient_dict(node, level, node.patient.patient_id in shared) for node in nodes]
+
+    def _persons(self) -> Iterator[_PatientNode]:
+        studies = list(self._studies.values())
+        records = [*map(_whose, studies), *self._patients]
+        records = [replace(record, patient_id=record.patient_id.strip()) for record in records]
+        for places in grouped(records):
+            first, *others = (records[place] for place in places)
+            yield _PatientNode(completed(first, others), [studies[at] for at in places if at < len(studies)])
+
+
+def _whose(node: _StudyNode) -> Patient:
+    said: Mapping[str, Patient] = {server: patient for server, patient in node.said.items() if server is not None}
+    return put_together(node.said.get(None), said) or node.study.patient
 
 
 def _note_server(servers: list[str], server: str | None) -> None:
@@ -142,16 +152,17 @@ def _completed(known: Any, other: Any) -> Any:
     return replace(known, **missing) if missing else known
 
 
-def _patient_dict(node: _PatientNode, level: Level) -> dict[str, Any]:
+def _patient_dict(node: _PatientNode, level: Level, shares_id: bool) -> dict[str, Any]:
     patient = node.patient
     values: dict[str, Any] = {
         "patient_id": patient.patient_id,
         "name": patient.name,
         "birth_date": patient.birth_date,
         "sex": patient.sex,
+        "shares_id": shares_id,
     }
     if level >= Level.STUDY:
-        studies = sorted(node.studies.values(), key=lambda n: (n.study.date, n.study.time), reverse=True)
+        studies = sorted(node.studies, key=lambda n: (n.study.date, n.study.time), reverse=True)
         values["studies"] = [_study_dict(study, level) for study in studies]
     return values
 

@@ -30,8 +30,8 @@ from .search.search_bar import SearchBar
 from .search.search_run import SearchRun
 from .sending.send_panel import SendPanel
 from .sending.sender import Sender
-from .servers.server_settings import ServerSettings
 from .session import Session
+from .settings_page import SettingsPage
 from .studies.patient_page import PatientPage
 from .studies.sheet_look import ThumbnailSize
 from .unfinished import Unfinished
@@ -119,7 +119,7 @@ class BrowserWidget(qt.QWidget):
         self._elements = MetadataView(session)
         self._strip = JobsStrip(session)
         self._jobs = JobsPanel(session)
-        self._settings = ServerSettings(session, read_servers=self._host.read_servers)
+        self._settings = SettingsPage(session, read_servers=self._host.read_servers)
         self._welcome = WelcomePage(session)
         self._parts = (
             self._search_bar,
@@ -259,6 +259,7 @@ class BrowserWidget(qt.QWidget):
 
     def _connect_patient(self) -> None:
         self._patients.chosen.connect(self._choose)
+        self._patients.renewed.connect(self._renew)
         self._patients.menu_asked.connect(self._show_patient_menu)
         page = self._page
         page.previewed.connect(self._show_detail)
@@ -279,6 +280,10 @@ class BrowserWidget(qt.QWidget):
         self._page.show_patient(patient)
         self.show_detail(self._wants_detail)
         self._show_detail(None)
+
+    def _renew(self, patient: PatientRow) -> None:
+        self._patient = patient
+        self._page.show_patient(patient)
 
     def _show_detail(self, row: SeriesRow | None) -> None:
         uid = row.uid if row is not None else ""
@@ -421,9 +426,8 @@ class BrowserWidget(qt.QWidget):
 
     def show_settings(self) -> None:
         """Show the servers."""
-        self._settings.reload()
         self._stack.setCurrentWidget(self._settings)
-        self._settings.list.setFocus()
+        self._settings.show_servers()
 
     def _leave_settings(self) -> None:
         self._show_browser()
@@ -432,7 +436,7 @@ class BrowserWidget(qt.QWidget):
     def add_server(self) -> None:
         """Show the servers with an empty form for a new one."""
         self.show_settings()
-        self._settings.add_server()
+        self._settings.servers.add_server()
 
     def import_folder(self) -> None:
         """Ask for a folder to import."""

@@ -15,6 +15,7 @@ from ..domain.errors import BadData, Cancelled, PackageMissing, VisualDicomError
 from ..engine.client import EngineCall, EngineClient
 from ..engine.messages import Event
 from ..store.reader import CatalogueReader
+from .call_book import CallBook
 from .job_book import JobBook
 from .messages import Message, Remedy, Tone
 from .parts.signals import Signal
@@ -71,26 +72,42 @@ class Session:
     ``series_changed``     Series Instance UID    instances of it were stored or removed, or its picture made
     ``catalogue_changed``  none                   a search, import or removal changed what there is
     ``servers_changed``    none                   the configuration changed
+    ``listener_changed``   none                   others can call from now on, or no more, or otherwise
+    ``caller_refused``     data of the event      somebody who called was refused
     ``index_wanted``       data of the event,     files wait for rows that this program keeps
                            or empty
     ``removal_wanted``     the same               rows that this program keeps are to be removed
     ``said``               :class:`.Message`      there is something to tell the user
     ``package_missing``    sentence, method       a call failed by it, or was answered with a placeholder
     ``jobs.changed``       job id or None         see :class:`.JobBook`
+    ``calls.changed``      none                   see :class:`.CallBook`
     =====================  =====================  =======================================================
     """
 
     def __init__(self, make_client: Callable[[], EngineClient], reader: CatalogueReader) -> None:
         self.reader = reader
         self.jobs = JobBook()
+        self.calls = CallBook()
         self.ready_changed = Signal()
         self.series_changed = Signal()
         self.catalogue_changed = Signal()
         self.servers_changed = Signal()
+        self.listener_changed = Signal()
+        self.caller_refused = Signal()
         self.index_wanted = Signal()
         self.removal_wanted = Signal()
         self.said = Signal()
         self.package_missing = Signal()
+        self._plain = {
+            "catalogue-changed": self.catalogue_changed,
+            "servers-changed": self.servers_changed,
+            "listener-changed": self.listener_changed,
+        }
+        self._with_data = {
+            "caller-refused": self.caller_refused,
+            "index-wanted": self.index_wanted,
+            "removal-wanted": self.removal_wanted,
+        }
         self.ready = False
         self._make_client = make_client
         self._client = make_client()
@@ -171,12 +188,17 @@ class Session:
         if self._again:
             self.catalogue_changed.emit()  # an engine puts the catalogue in order when it starts
         self._again = True
+        self._read_books()
+
+    def _read_books(self) -> None:
         self.ask("jobs", done=self.jobs.replace)
+        self.ask("calls", done=self.calls.replace)
 
     def _set_ready(self, ready: bool, sentence: str) -> None:
         self.ready, self._starting, self._end = ready, False, sentence
         if not ready:
             self.jobs.replace(())  # they ended with the engine
+            self.calls.replace(())
         self.ready_changed.emit(ready, sentence)
         early, self._early = self._early, []
         for call in early:
@@ -217,18 +239,21 @@ class Session:
                 self.jobs.note(event.data)
             except BadData as error:
                 _log.error("An event of the engine cannot be read: %s", error)
+        elif event.name == "association":
+            self.calls.note(event.data)
         elif event.name == "series-changed":
             self.series_changed.emit(event.subject)
-        elif event.name == "catalogue-changed":
-            self.catalogue_changed.emit()
-        elif event.name == "servers-changed":
-            self.servers_changed.emit()
-        elif event.name == "index-wanted":
-            self.index_wanted.emit(event.data)
-        elif event.name == "removal-wanted":
-            self.removal_wanted.emit(event.data)
         elif event.name == "events-lost":
-            self.ask("jobs", done=self.jobs.replace)
-            self.index_wanted.emit({})
-            self.removal_wanted.emit({})
-            self.catalogue_changed.emit()
+            self._catch_up()
+        elif event.name in self._plain:
+            self._plain[event.name].emit()
+        elif event.name in self._with_data:
+            self._with_data[event.name].emit(event.data)
+
+    def _catch_up(self) -> None:
+        """Have everything read again that events may have told."""
+        self._read_books()
+        self.index_wanted.emit({})
+        self.removal_wanted.emit({})
+        self.catalogue_changed.emit()
+        self.listener_changed.emit()

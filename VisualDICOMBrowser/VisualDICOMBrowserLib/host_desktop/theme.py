@@ -70,6 +70,7 @@ QPushButton {
 QPushButton:hover { background: <midlight>; }
 QPushButton:pressed, QPushButton:checked { background: <button>; }
 QPushButton:default { border-color: <highlight>; }
+QPushButton:checked { border-color: <highlight>; }
 QPushButton:focus { border-color: <highlight>; }
 QPushButton:disabled { color: <disabled-text>; border-color: <midlight>; }
 QLineEdit { padding: 3px 6px; border: 1px solid <mid>; border-radius: 5px; background: <base>; }

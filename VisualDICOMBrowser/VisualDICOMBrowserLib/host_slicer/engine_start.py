@@ -54,7 +54,10 @@ def make_session(database: Path, config: Path | None = None) -> Session:
 
             return make_engine(database, config, errands)
 
-        return InProcessTransport(make, errands, lambda: session.jobs.any_open, log, database=str(database))
+        def is_busy() -> bool:
+            return session.jobs.any_open or session.calls.any_open
+
+        return InProcessTransport(make, errands, is_busy, log, database=str(database))
 
     def tell_once() -> None:
         if not told:

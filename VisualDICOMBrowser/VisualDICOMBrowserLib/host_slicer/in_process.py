@@ -40,7 +40,7 @@ class InProcessTransport:
 
     :param make_engine: makes the engine, on a thread of its own.
     :param errands: what that engine wants done here.
-    :param has_jobs: whether jobs are under way: work of the engine that nobody waits for.
+    :param is_at_work: whether jobs or calls of others are under way: work of the engine that nobody here waits for.
     :param log: where the engine's log messages go.
     :param database: told to the client.
     """
@@ -49,7 +49,7 @@ class InProcessTransport:
         self,
         make_engine: Callable[[], HostedEngine],
         errands: Errands,
-        has_jobs: Callable[[], bool],
+        is_at_work: Callable[[], bool],
         log: Path,
         *,
         database: str = "",
@@ -57,7 +57,7 @@ class InProcessTransport:
     ) -> None:
         self._make_engine = make_engine
         self._errands = errands
-        self._has_jobs = has_jobs
+        self._is_at_work = is_at_work
         self._log = log
         self._database = database
         self._methods = methods
@@ -172,7 +172,7 @@ class InProcessTransport:
             or bool(self._lines)
             or self._errands.are_waiting
             or self._service.is_asked
-            or self._has_jobs()
+            or self._is_at_work()
         )
 
     def _set_pace(self, interval: int) -> None:

@@ -18,6 +18,7 @@ from ..domain.uids import is_uid
 from ..engine.engine import Engine
 from ..engine.service import HostedEngine
 from ..store.ctk_content import CtkContent, CtkImage, CtkPatient, CtkSeries, CtkStudy
+from ..store.ctk_parts import content_among, parts_of
 from ..store.ctk_rows import dicom_date, tag_text
 from ..store.files import storage_error
 from .database import slicer_database
@@ -41,7 +42,7 @@ class _KnownSeries:
 def make_engine(database: Path, config: Path, errands: Errands) -> HostedEngine:
     """Make an engine for this process, on a thread of its own; it has Slicer asked for rows."""
     engine: HostedEngine = Engine(
-        database, config, rows_by_host=True, rows=SlicerRows(database, errands), decode_here=True
+        database, config, rows_by_host=True, rows=SlicerRows(database, errands), decode_here=True, listen=True
     )
     return engine
 
@@ -59,6 +60,7 @@ class SlicerRows:
         self._folder = folder.resolve()
         self._errands = errands
         self._database = database or slicer_database
+        self._read = CtkContent((), (), (), ())
         self._known: dict[str, _KnownSeries] = {}
         self._file: Path | None = None
         self._checked = ""  # the last name of the folder that was seen to be the right one
@@ -66,6 +68,19 @@ class SlicerRows:
     def snapshot(self) -> CtkContent:
         """Read all that is local: two queries for each series that is as it was, and one for each image of others."""
         return self._errands.do(self._content)
+
+    def parts(self) -> dict[str, str]:
+        """Return digests of all studies; what was read for them is kept for :meth:`content_of`."""
+        self._read = self.snapshot()
+        return parts_of(self._read)
+
+    def studies_in(self, parts: Iterable[str]) -> dict[str, list[str]]:
+        """Return the UIDs of the studies of parts: each study is one."""
+        return {part: [part] for part in parts}
+
+    def content_of(self, study_uids: Iterable[str]) -> CtkContent:
+        """Return what was local of studies when :meth:`parts` was called last."""
+        return content_among(self._read, study_uids)
 
     def is_local(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that have a row with a file."""

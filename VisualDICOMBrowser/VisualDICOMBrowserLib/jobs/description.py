@@ -42,6 +42,11 @@ class JobKind(Enum):
         return self not in _ANSWERS
 
     @property
+    def awaited(self) -> bool:
+        """Whether somebody looks at a screen for what it brings, and rather hears that it cannot be had now."""
+        return self in _AWAITED
+
+    @property
     def durable(self) -> bool:
         """Whether the work is worth taking up again after a crash or a restart."""
         return self in _DURABLE
@@ -50,6 +55,7 @@ class JobKind(Enum):
 _BULK = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.VERIFY, JobKind.EXPORT, JobKind.SEND})
 _FETCHES = frozenset({JobKind.RETRIEVE, JobKind.THUMBNAIL})
 _ANSWERS = frozenset({JobKind.ECHO, JobKind.FIND})
+_AWAITED = frozenset({JobKind.FIND, JobKind.THUMBNAIL})
 _DURABLE = frozenset({JobKind.RETRIEVE, JobKind.IMPORT, JobKind.SEND, JobKind.EXPORT})
 
 

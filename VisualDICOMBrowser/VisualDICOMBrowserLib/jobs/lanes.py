@@ -2,7 +2,8 @@
 
 Each pair of server and kind has a lane of its own, so a lane that may not move holds up no other. Among the
 lanes that may, the most urgent job goes first; at equal urgency the server that was served the longest
-ago; within a server, first come, first served.
+ago; within a server, first come, first served. Servers that did not answer last time have half of all places
+among them, so that those that do are not kept waiting.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from ..domain.errors import UsageError
 from ..domain.servers import DEFAULT_MAX_ASSOCIATIONS
 from .description import JobDescription, JobKind, Priority
+from .reach import Reach
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,14 @@ class _Lane:
 
 
 class Lanes:
-    """The queue. Not thread-safe: the scheduler's lock guards it."""
+    """The queue. Not thread-safe: the scheduler's lock guards it.
 
-    def __init__(self, limits: Limits) -> None:
+    :param reach: which servers do not answer.
+    """
+
+    def __init__(self, limits: Limits, reach: Reach) -> None:
         self.limits = limits
+        self._reach = reach
         self._numbers = itertools.count()
         self._queued: dict[str, JobDescription] = {}
         self._lanes: dict[tuple[str | None, JobKind], _Lane] = {}
@@ -141,10 +147,22 @@ class Lanes:
 
     def _candidate(self, key: tuple[str | None, JobKind]) -> tuple[Priority, int, int, str] | None:
         head = self._lanes[key].head()
-        if head is None or not self.limits.has_room(self._queued[head[2]], self._running.values()):
+        if head is None or not self._may_run(self._queued[head[2]]):
             return None
         priority, number, job_id = head
         return priority, self._served.get(key[0], -1), number, job_id
+
+    def _may_run(self, job: JobDescription) -> bool:
+        running = self._running.values()
+        if not self._reach.lets(job) or not self.limits.has_room(job, running):
+            return False
+        if not self._reach.is_doubtful(job.server):
+            return True
+        return sum(self._reach.is_doubtful(other.server) for other in running) < max(1, self.limits.total // 2)
+
+    def queued_for(self, server: str) -> list[str]:
+        """Return the ids of what is queued for a server."""
+        return [job_id for job_id, job in self._queued.items() if job.server == server]
 
     def _remove(self, job: JobDescription) -> None:
         key = (job.server, job.kind)

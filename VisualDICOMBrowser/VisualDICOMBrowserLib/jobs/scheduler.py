@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import InternalError, LocalError, UsageError
+from ..domain.errors import InternalError, LocalError, UsageError, VisualDicomError
 from ..domain.protocol_log import ProtocolLog
 from .attempt import Worker, attempt, where
 from .clock import Clock, SystemClock
@@ -27,6 +27,7 @@ from .job import Job, JobContext, JobHandle, JobTransition, Outcome
 from .lanes import Lanes, Limits
 from .mailbox import Mailbox
 from .queue import InMemoryJobQueueStore, JobQueueStore
+from .reach import Reach
 from .retry import RetryStrategy
 from .states import JobEvent, JobState, transition
 from .timers import Timers
@@ -84,7 +85,8 @@ class Scheduler:
         self._lock = threading.Lock()
         self._work_ready = threading.Condition(self._lock)
         self._job_ended = threading.Condition(self._lock)
-        self._lanes = Lanes(limits or Limits())
+        self._reach = Reach(self._clock)
+        self._lanes = Lanes(limits or Limits(), self._reach)
         self._jobs: dict[str, Job] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._threads: list[threading.Thread] = []
@@ -109,8 +111,11 @@ class Scheduler:
         """
         with self._lock:
             job = self._admit(description, JobState.QUEUED)
-            self._announce(job, None, "")
+            job.reason = self._reach.sentence(description.server or "")
+            self._announce(job, None, job.reason)
             self._enqueue(job)
+            if description.priority <= Priority.USER:
+                self._hurry(description.server)
         self._mailbox.drain()
         return JobHandle(self, job)
 
@@ -170,8 +175,9 @@ class Scheduler:
             transition(job.state, JobEvent.RETRY)
             job.renew()
             self._ended.pop(job_id, None)
-            self._step(job, JobEvent.RETRY)
+            self._step(job, JobEvent.RETRY, self._reach.sentence(job.description.server or ""))
             self._enqueue(job)
+            self._hurry(job.description.server)
         self._mailbox.drain()
 
     def set_priority(self, job_id: str, priority: Priority) -> None:
@@ -198,6 +204,17 @@ class Scheduler:
         """Change how many jobs may run at once. What runs goes on, even where fewer are allowed now."""
         with self._lock:
             self._lanes.limits = limits
+            self._tend()
+
+    def is_out_of_reach(self, server: str) -> bool:
+        """Tell whether a server has not answered for a while: see :mod:`.reach`."""
+        with self._lock:
+            return self._reach.is_lost(server)
+
+    def trust_servers(self) -> None:
+        """Let all servers be tried anew, since their settings changed."""
+        with self._lock:
+            self._reach.forgive()
             self._tend()
 
     def wait_ended(self, job_id: str, timeout: float | None = None) -> bool:
@@ -383,12 +400,15 @@ class Scheduler:
     def _work(self) -> None:
         taken = self._next()
         while taken is not None:
-            place, job, context = taken
-            worker = self._workers[job.description.kind]
-            self._conclude(place, job, context, attempt(worker, job.description, context))
+            place, job, context, refusal = taken
+            if refusal is None:
+                outcome = attempt(self._workers[job.description.kind], job.description, context)
+            else:
+                outcome = Outcome(state=JobState.FAILED, reason=str(refusal), error=refusal)
+            self._conclude(place, job, context, outcome, tried=refusal is None)
             taken = self._next()
 
-    def _next(self) -> tuple[int, Job, JobContext] | None:
+    def _next(self) -> tuple[int, Job, JobContext, VisualDicomError | None] | None:
         with self._lock:
             while not self._closed:
                 taken = self._lanes.take()
@@ -403,17 +423,20 @@ class Scheduler:
         self._mailbox.drain()
         return started
 
-    def _start(self, job: Job) -> tuple[Job, JobContext]:
+    def _start(self, job: Job) -> tuple[Job, JobContext, VisualDicomError | None]:
         job.tries += 1
         job.started = job.started or self._now()
         job.context = JobContext(partial(self._progress, job), job.log)
+        refusal = self._reach.begin(job.description)
         self._step(job, JobEvent.START)
         self._tend()
-        return job, job.context
+        return job, job.context, refusal
 
-    def _conclude(self, place: int, job: Job, context: JobContext, outcome: Outcome) -> None:
+    def _conclude(self, place: int, job: Job, context: JobContext, outcome: Outcome, *, tried: bool) -> None:
         with self._lock:
             self._lanes.release(place)
+            if tried:
+                self._note_answer(job.description, outcome)
             if job.context is context:
                 job.context = None
                 self._settle(job, outcome, cancelled=context.token.cancelled)
@@ -426,7 +449,7 @@ class Scheduler:
         elif outcome.error is not None and job.description.kind.retried:
             decision = self._retry.decide(outcome.error, job.tries)
             if decision.delay is not None:
-                self._postpone(job, decision.delay, decision.reason)
+                self._postpone(job, *self._after_silence(job, decision.delay, decision.reason))
                 return
         job.outcome = outcome
         self._step(job, _END_EVENTS[outcome.state], outcome.reason)
@@ -438,15 +461,56 @@ class Scheduler:
         self._step(job, JobEvent.POSTPONE, reason)
         self._timers.call_at(retry_at.monotonic, partial(self._wake, job, retry_at))
 
+    # Servers that do not answer
+
+    def _after_silence(self, job: Job, delay: float, reason: str) -> tuple[float, str]:
+        """Return when and why a job is tried again: not before its server is."""
+        server = job.description.server or ""
+        if not self._reach.is_lost(server):
+            return delay, reason
+        wait = self._reach.next_try(server) - self._clock.monotonic()
+        return max(delay, wait), self._reach.sentence(server)
+
+    def _note_answer(self, job: JobDescription, outcome: Outcome) -> None:
+        alone = len(self._lanes.limits.places_of(job)) == 1
+        if self._reach.end(job, outcome, alone=alone):
+            self._note_reach(job.server or "")
+
+    def _note_reach(self, server: str) -> None:
+        """Say of queued jobs why they wait, or that they do not, and see to it that the server is tried in time."""
+        reason = self._reach.sentence(server)
+        for job_id in self._lanes.queued_for(server):
+            job = self._jobs[job_id]
+            job.reason = reason
+            self._post_report(job)
+        if reason:
+            self._timers.call_at(self._reach.next_try(server), self._look_again)
+            return
+        for job in list(self._jobs.values()):
+            if job.state is JobState.WAITING and job.description.server == server:
+                self._step(job, JobEvent.WAKE)
+                self._enqueue(job)
+
+    def _hurry(self, server: str | None) -> None:
+        if self._reach.hurry(server) and self._reach.is_lost(server):
+            self._note_reach(server or "")
+
+    def _look_again(self) -> None:
+        with self._lock:
+            self._tend()
+
     def _progress(self, job: Job, context: JobContext, done: int, total: int | None, moved: int) -> None:
         with self._lock:
             if job.context is not context:
                 return
             job.done, job.total, job.moved = done, total, moved
-            if not job.report_posted:
-                job.report_posted = True
-                self._mailbox.post(partial(self._report, job))
+            self._post_report(job)
         self._mailbox.drain()
+
+    def _post_report(self, job: Job) -> None:
+        if not job.report_posted:
+            job.report_posted = True
+            self._mailbox.post(partial(self._report, job))
 
     # On the timer thread, or whichever drains the mailbox
 
@@ -454,7 +518,7 @@ class Scheduler:
         with self._lock:
             if job.retry_at is not retry_at or self._closed:
                 return
-            self._step(job, JobEvent.WAKE)
+            self._step(job, JobEvent.WAKE, self._reach.sentence(job.description.server or ""))
             self._enqueue(job)
         self._mailbox.drain()
 

@@ -8,42 +8,33 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..domain.model import Instance, Level, Patient, Series, Study
-from . import catalogue_schema
-from .catalogue_connection import CatalogueConnection
+from . import damage
+from .catalogue_mirror import CatalogueMirror
+from .catalogue_people import SHARED_IDS, find_patient, note_patient, row_now, said_text, settle
 from .catalogue_records import (
+    LOCAL_TOTALS,
     SEPARATOR,
+    LocalFile,
     LocalInstance,
     add_found_instances,
     add_local,
     add_series,
     add_study,
     clear_intents,
-    drop_unknown,
-    find_patient,
-    note_patient,
-    recount,
-    recounting,
+    note_unmirrored,
     set_meta,
+    settling,
 )
 from .sqlite import LIST, fetch_in
 
 __all__ = ["Catalogue", "LocalFile", "LocalInstance"]
 
 
-@dataclass(frozen=True)
-class LocalFile:
-    """Where the file of a local instance lies."""
-
-    instance: Instance
-    file: str
-
-
-class Catalogue(CatalogueConnection):
+class Catalogue(CatalogueMirror):
     """Reads and writes the catalogue; made by :meth:`open`.
 
     :ivar writable: False if another engine writes it.
@@ -74,13 +65,14 @@ class Catalogue(CatalogueConnection):
         """
         found = list(studies)
         with self._writing() as db:
-            _note_found(db, server, found, [], [])
-            marked = db.execute(_MARKED_STUDIES, (patient_row, server)).fetchall()
+            row = row_now(db, patient_row)
+            # Of the studies that were this person's when the server was asked: what is said now may add some.
+            marked = db.execute(_MARKED_STUDIES, (row, server)).fetchall()
             gone = _others(marked, (study.study_uid for study in found))
-            if not found:
-                db.execute("DELETE FROM patient_servers WHERE patient = ? AND server = ?", (patient_row, server))
-            if gone or not found:
-                self._unmark_studies(db, server, gone)
+            records = [] if found else [r[0] for r in db.execute(_MARKED_RECORDS, (row, server)).fetchall()]
+            _note_found(db, server, found, [], [])
+            if gone or records:
+                self._unmark(db, server, gone, fetch_in(db, _SERIES_OF, gone), records)
 
     def note_series_of(self, server: str, study_uid: str, series: Iterable[Series]) -> None:
         """Note all series that a server has of a study: what it said of others of that study is forgotten.
@@ -93,37 +85,44 @@ class Catalogue(CatalogueConnection):
             marked = db.execute(_MARKED_SERIES, (study_uid, server)).fetchall()
             gone = _others(marked, (one.series_uid for one in found))
             if gone:
-                self._unmark_series(db, server, gone)
+                self._unmark(db, server, [], [(uid,) for uid in gone], [])
 
     def forget_server(self, name: str) -> None:
         """Forget all that a server said, and who and what was known from it alone."""
         with self._writing(scrub=True) as db:
-            for table in ("patient_servers", "study_servers", "series_servers"):
-                db.execute(f"DELETE FROM {table} WHERE server = ?", (name,))  # noqa: S608 - our own names
-            drop_unknown(db)
-            recount(db)
+            marked = [db.execute(f"SELECT {of} WHERE server = ?", (name,)).fetchall() for of in _MARKED]
+            studies, series, records = marked
+            self._unmark(db, name, [row[0] for row in studies], series, [row[0] for row in records])
 
-    def _unmark_studies(self, db: sqlite3.Connection, server: str, study_uids: Sequence[str]) -> None:
-        of_studies = f"SELECT series_uid FROM series WHERE study_uid IN {LIST}"  # noqa: S608 - a constant
-        series_uids = [row[0] for row in fetch_in(db, of_studies, study_uids)]
-        db.executemany(
-            "DELETE FROM study_servers WHERE study_uid = ? AND server = ?", [(uid, server) for uid in study_uids]
-        )
-        self._unmark_series(db, server, series_uids)
-
-    def _unmark_series(self, db: sqlite3.Connection, server: str, series_uids: Sequence[str]) -> None:
-        with recounting(db, series=series_uids):
-            db.executemany(
-                "DELETE FROM series_servers WHERE series_uid = ? AND server = ?",
-                [(uid, server) for uid in series_uids],
-            )
-            drop_unknown(db)
+    def _unmark(
+        self,
+        db: sqlite3.Connection,
+        server: str,
+        study_uids: Sequence[str],
+        series: Sequence[Sequence[str]],
+        records: Sequence[int],
+    ) -> None:
+        series_uids = [row[0] for row in series]
+        with settling(db, studies=study_uids, series=series_uids, records=records, dropping=True):
+            for table, column, keys in (
+                ("study_servers", "study_uid", study_uids),
+                ("series_servers", "series_uid", series_uids),
+                ("patient_servers", "record", records),
+            ):
+                statement = f"DELETE FROM {table} WHERE {column} = ? AND server = ?"  # noqa: S608 - our own names
+                db.executemany(statement, [(key, server) for key in keys])
         self._unscrubbed = True
 
     def person(self, row: int) -> Patient | None:
-        """Return a person by the catalogue's key, None if it is gone."""
+        """Return a person by the catalogue's key, or one that it had before; None if it is gone."""
         with self._using():
-            return find_patient(self._connection, row)
+            return find_patient(self._connection, row_now(self._connection, row))
+
+    def shared_ids(self, patient_ids: Iterable[str]) -> set[str]:
+        """Return those of the patient IDs that several persons have."""
+        with self._using():
+            rows = fetch_in(self._connection, SHARED_IDS, (uid for uid in map(str.strip, patient_ids) if uid))
+        return {row[0] for row in rows}
 
     def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None, *, settled: bool = True) -> None:
         """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``.
@@ -133,24 +132,13 @@ class Catalogue(CatalogueConnection):
         sop_uids = [item.instance.sop_uid for item in items]
         series_uids = {item.series.series_uid for item in items}
         with self._writing() as db:
-            with recounting(db, series=series_uids, instances=sop_uids):
+            with settling(db, series=series_uids, instances=sop_uids):
                 add_local(db, items)
+            note_unmirrored(db, sop_uids)
             if settled:
                 clear_intents(db, sop_uids, "receive")
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
-
-    def replace_local(self, items: Sequence[LocalInstance], stamp: str) -> None:
-        """Mirror the local content anew: what is not in ``items`` is not local, unless its row is still to come."""
-        with self._writing(scrub=True) as db:
-            db.execute(
-                "UPDATE instances SET file = NULL WHERE file IS NOT NULL"
-                " AND sop_uid NOT IN (SELECT sop_uid FROM intents WHERE kind = 'receive')"
-            )
-            add_local(db, items)
-            drop_unknown(db)
-            recount(db)
-            set_meta(db, "ctk_stamp", stamp)
 
     def remove_local(self, sop_uids: Sequence[str], stamp: str | None = None) -> None:
         """Forget that instances are local, and whatever nobody else has.
@@ -159,20 +147,15 @@ class Catalogue(CatalogueConnection):
         :meth:`add_local`.
         """
         with self._writing(scrub=True) as db:
-            with recounting(db, instances=sop_uids):
+            note_unmirrored(db, sop_uids)
+            with settling(db, instances=sop_uids, dropping=True):
                 fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", sop_uids)  # noqa: S608
-                drop_unknown(db)
             clear_intents(db, sop_uids, "unlink")
             fetch_in(db, f"UPDATE intents SET kind = 'unlink' WHERE kind = 'remove' AND sop_uid IN {LIST}", sop_uids)  # noqa: S608
             if stamp is not None:
                 set_meta(db, "ctk_stamp", stamp)
         if self._path is not None:
-            catalogue_schema.drop_set_aside(self._path)
-
-    @property
-    def ctk_stamp(self) -> str:
-        """The state of ``ctkDICOM.sql`` that was mirrored last."""
-        return self._meta("ctk_stamp")
+            damage.drop_set_aside(self._path)
 
     # Intents
 
@@ -221,10 +204,7 @@ class Catalogue(CatalogueConnection):
 
     def local_counts(self, series_uids: Iterable[str]) -> dict[str, int]:
         """Return how many instances of each series are local; series without any are left out."""
-        statement = (
-            f"SELECT series_uid, count(*) FROM instances WHERE series_uid IN {LIST} AND file IS NOT NULL"  # noqa: S608
-            " GROUP BY series_uid"
-        )
+        statement = f"SELECT series_uid, local FROM series WHERE series_uid IN {LIST} AND local > 0"  # noqa: S608
         with self._using():
             return {r[0]: r[1] for r in fetch_in(self._connection, statement, series_uids)}
 
@@ -235,29 +215,22 @@ class Catalogue(CatalogueConnection):
             r" replace(group_concat(DISTINCT s.modality), ',', '\'), t.sop_classes,"
             " p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
             " FROM studies t JOIN patients p ON p.id = t.patient JOIN series s USING (study_uid)"
-            " WHERE EXISTS (SELECT 1 FROM instances i WHERE i.series_uid = s.series_uid AND i.file IS NOT NULL)"
-            " GROUP BY t.study_uid"
+            " WHERE t.local > 0 AND s.local > 0 GROUP BY t.study_uid"
         )
         yield from map(_study, rows)
 
     def local_series(self, study_uids: Iterable[str]) -> list[Series]:
         """Return the series of studies that have anything local; ``instance_count`` is what is local."""
         statement = (
-            "SELECT s.series_uid, s.study_uid, s.number, s.modality, s.description, s.body_part, count(*)"  # noqa: S608
-            " FROM series s JOIN instances i USING (series_uid)"
-            f" WHERE s.study_uid IN {LIST} AND i.file IS NOT NULL GROUP BY s.series_uid"
+            "SELECT series_uid, study_uid, number, modality, description, body_part, local FROM series"  # noqa: S608
+            f" WHERE study_uid IN {LIST} AND local > 0 ORDER BY series_uid"
         )
         with self._using():
             return [Series(*row) for row in fetch_in(self._connection, statement, study_uids)]
 
     def local_totals(self) -> tuple[int, int, int, int]:
         """Return how many patients, studies, series and instances are local."""
-        rows = self._rows(
-            "SELECT count(DISTINCT t.patient), count(DISTINCT t.study_uid), count(DISTINCT s.series_uid), count(*)"
-            " FROM instances i JOIN series s USING (series_uid) JOIN studies t USING (study_uid)"
-            " WHERE i.file IS NOT NULL"
-        )
-        patients, studies, series, instances = rows[0]
+        patients, studies, series, instances = self._rows(LOCAL_TOTALS)[0]
         return patients, studies, series, instances
 
     def parents(self, level: Level, uid: str) -> tuple[str, str] | None:
@@ -317,13 +290,16 @@ class Catalogue(CatalogueConnection):
 
     def study_uids_of_patient(self, row: int) -> list[str]:
         """Return the UIDs of all studies that are known of a person, by the row of the person."""
-        return [r[0] for r in self._rows("SELECT study_uid FROM studies WHERE patient = ?", (row,))]
+        with self._using():
+            row = row_now(self._connection, row)
+            return [r[0] for r in self._rows("SELECT study_uid FROM studies WHERE patient = ?", (row,))]
 
     def rename_server(self, old: str, new: str) -> None:
         """Keep what a server said under its new name."""
         with self._writing() as db:
             for table in ("patient_servers", "study_servers", "series_servers"):
                 db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
+            settle(db, [row[0] for row in db.execute(_DISPUTED).fetchall()])
 
     # Jobs
 
@@ -389,32 +365,37 @@ _MARKED_STUDIES = "SELECT study_uid FROM studies JOIN study_servers USING (study
 _MARKED_SERIES = (
     "SELECT series_uid FROM series JOIN series_servers USING (series_uid) WHERE study_uid = ? AND server = ?"
 )
+_MARKED_RECORDS = "SELECT record FROM patient_servers WHERE patient = ? AND server = ?"
+_MARKED = ("study_uid FROM study_servers", "series_uid FROM series_servers", "record FROM patient_servers")
+_SERIES_OF = f"SELECT series_uid FROM series WHERE study_uid IN {LIST}"  # noqa: S608 - a constant
+# Whose such a study is may depend on the names of the servers.
+_DISPUTED = "SELECT study_uid FROM study_servers GROUP BY study_uid HAVING count(DISTINCT said) > 1"
 
 
 def _note_found(
     db: sqlite3.Connection, server: str, studies: list[Study], series: list[Series], instances: list[Instance]
 ) -> None:
     series_uids = {found.series_uid for found in series} | {instance.series_uid for instance in instances}
-    with recounting(db, studies=[study.study_uid for study in studies], series=series_uids):
+    with settling(db, studies=[study.study_uid for study in studies], series=series_uids):
         for study in studies:
             add_study(db, study, local=False)
         for found in series:
             add_series(db, found, local=False)
         add_found_instances(db, instances)
-    db.executemany(
-        "INSERT INTO study_servers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-        " series_count = coalesce(excluded.series_count, series_count),"
-        " instance_count = coalesce(excluded.instance_count, instance_count)",
-        [(study.study_uid, server, study.series_count, study.instance_count) for study in studies],
-    )
+        db.executemany(
+            "INSERT INTO study_servers VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " series_count = coalesce(excluded.series_count, series_count),"
+            " instance_count = coalesce(excluded.instance_count, instance_count), said = excluded.said",
+            [(s.study_uid, server, s.series_count, s.instance_count, said_text(s.patient)) for s in studies],
+        )
     db.executemany(
         "INSERT INTO series_servers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
         " instance_count = coalesce(excluded.instance_count, instance_count)",
         [(found.series_uid, server, found.instance_count) for found in series],
     )
     db.executemany(  # who has a series of a study has the study
-        "INSERT OR IGNORE INTO study_servers SELECT study_uid, ?, NULL, NULL FROM studies JOIN series USING (study_uid)"
-        " WHERE series_uid = ?",
+        "INSERT OR IGNORE INTO study_servers (study_uid, server)"
+        " SELECT study_uid, ? FROM studies JOIN series USING (study_uid) WHERE series_uid = ?",
         [(server, found.series_uid) for found in series],
     )
 

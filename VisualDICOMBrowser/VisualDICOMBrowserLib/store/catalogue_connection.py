@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import catalogue_schema
+from . import catalogue_schema, damage
 from .sqlite import BUSY_TIMEOUT_S, DamagedDatabase, storage_errors, transaction
 
 _Self = TypeVar("_Self", bound="CatalogueConnection")
@@ -45,8 +45,7 @@ class CatalogueConnection:
     @classmethod
     def open_anew(cls: type[_Self], path: Path) -> _Self:
         """Set the catalogue aside, which turned out to be damaged, and make an empty one."""
-        catalogue_schema.set_aside(path)
-        return cls.open(path)
+        return cls(catalogue_schema.made_anew(path), path=path)
 
     def detached(self: _Self) -> _Self:
         """Return a copy in memory, which can follow the mirror though nobody writes the file."""
@@ -72,7 +71,7 @@ class CatalogueConnection:
                 yield
         except DamagedDatabase:
             if self._path is not None:
-                catalogue_schema.note_damage(self._path)
+                damage.note_damage(self._path)
             raise
 
     @contextmanager

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ..domain.filters import DateRange, QueryFilter, as_part, has_wildcards, matches_name
 from ..domain.overview import Places
-from .catalogue_records import SEPARATOR, search_key
+from .catalogue_people import search_key
+from .catalogue_records import SEPARATOR
 
 # SQLite takes LIKE patterns of at most 50,000 bytes; no value of an image is as long.
 _LONGEST_PATTERN = 10_000
@@ -46,10 +47,7 @@ def patients_that_fit(query: QueryFilter, places: Places) -> Condition:
     What is asked of studies has to hold for one and the same study, which is in one of the places.
     """
     studies = _studies_that_fit(query, places)
-    if query.needs_study_level:
-        there = _patients_of(studies)
-    else:
-        there = ALWAYS if _everywhere(places) else _any([_patients_of(studies), _patient_at(places)])
+    there = _patients_of(studies) if query.needs_study_level else _patients_at(places)
     if query.text:
         accession = _all([studies, _key("t.accession_key", query.text)])
         there = _any([_all([_text(query), there]), _patients_of(accession)])
@@ -129,8 +127,17 @@ def _study_at(places: Places) -> Condition:
     return _any([marked, Condition("t.local > 0")]) if places.here else marked
 
 
-def _patient_at(places: Places) -> Condition:
-    return _server(places).within("p.id IN (SELECT x.patient FROM patient_servers x WHERE ")
+def _patients_at(places: Places) -> Condition:
+    """Return the condition that a person has something there; many have, so looking from person to person ends soon."""
+    if _everywhere(places):
+        return ALWAYS
+    here = [Condition("EXISTS (SELECT 1 FROM studies t WHERE t.patient = p.id AND t.local > 0)")] if places.here else []
+    server = _server(places)
+    if server is NEVER:
+        return _any(here)
+    studies = "EXISTS (SELECT 1 FROM studies t JOIN study_servers x USING (study_uid) WHERE t.patient = p.id AND "
+    alone = "EXISTS (SELECT 1 FROM patient_servers x WHERE x.patient = p.id AND "
+    return _any([*here, server.within(studies), server.within(alone)])
 
 
 def _server(places: Places) -> Condition:

@@ -6,10 +6,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ..domain.filters import fold, plain_day
+from ..domain.filters import plain_day
 from ..domain.model import Instance, Patient, Series, Study
-from ..domain.people import display_name, same_person
+from ..domain.people import completed, name_group, same_person
+from .catalogue_people import said_of, said_text, search_key, settle
 from .sqlite import LIST, fetch_in
 
 #: Between the values of a list in one column, as DICOM has it.
@@ -29,10 +31,19 @@ class LocalInstance:
     file: str
 
 
-def search_key(text: str) -> str:
-    """Return a text as it is compared: folded. SQLite's LIKE stops at a NUL, so there is none."""
-    return fold(text).replace("\0", "\ufffd")
+@dataclass(frozen=True)
+class LocalFile:
+    """Where the file of a local instance lies; ``file`` is its stored name."""
 
+    instance: Instance
+    file: str
+
+
+#: How many patients, studies, series and instances are local.
+LOCAL_TOTALS = (
+    "SELECT (SELECT count(DISTINCT patient) FROM studies WHERE local > 0), count(*),"
+    " (SELECT count(*) FROM series WHERE local > 0), coalesce(sum(local), 0) FROM studies WHERE local > 0"
+)
 
 #: Columns that follow others.
 _DERIVED = {"day": "date", "description_key": "description", "accession_key": "accession_number"}
@@ -62,12 +73,12 @@ def _upsert(table: str, key: str, columns: str, *, local: bool, overwritten: str
 
 
 _STUDY_COLUMNS = (
-    "patient date time description accession_number study_id modalities sop_classes day description_key accession_key"
+    "date time description accession_number study_id modalities sop_classes day description_key accession_key"
 )
 _STUDY = ("studies", "study_uid", _STUDY_COLUMNS)
 _SERIES = ("series", "series_uid", "study_uid number modality description body_part description_key")
 _INSTANCE = ("instances", "sop_uid", "series_uid number sop_class file")
-_ADD_STUDY = {local: _upsert(*_STUDY, local=local, overwritten="patient") for local in (True, False)}
+_ADD_STUDY = {local: _upsert(*_STUDY, local=local) for local in (True, False)}
 _ADD_SERIES = {local: _upsert(*_SERIES, local=local, overwritten="study_uid") for local in (True, False)}
 _ADD_LOCAL_INSTANCE = _upsert(*_INSTANCE, local=True)
 _ADD_FOUND_INSTANCE = _upsert(*_INSTANCE, local=False, overwritten="series_uid file")
@@ -79,23 +90,45 @@ def add_local(db: sqlite3.Connection, items: Sequence[LocalInstance]) -> None:
         add_study(db, study, local=True)
     for series in {item.series.series_uid: item.series for item in items}.values():
         add_series(db, series, local=True)
-    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_values(item.instance, item.file) for item in items])
+    add_images(db, items)
 
 
-def add_study(db: sqlite3.Connection, study: Study, *, local: bool) -> None:
-    """Add a study and its patient, or complete them; a local file decides whose study it is."""
-    known = db.execute("SELECT patient FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchall()
-    if known and not local:
-        patient = known[0][0]
-        _complete_patient(db, patient, study.patient)
-    else:
-        patient = add_patient(db, study.patient, local=local)
+def add_images(db: sqlite3.Connection, images: Iterable[LocalInstance | LocalFile]) -> None:
+    """Add instances whose files are here, or complete them."""
+    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_values(image.instance, image.file) for image in images])
+
+
+def add_study(db: sqlite3.Connection, study: Study, *, local: bool, from_rows: bool = False) -> None:
+    """Add a study, or complete it; what a file says of the patient is noted, and what a server says is not.
+
+    :param from_rows: it is not the file that says it, but a row of the ctkDICOM database.
+    """
     values = (study.date, study.time, study.description, study.accession_number, study.study_id)
     lists = (SEPARATOR.join(study.modalities), SEPARATOR.join(study.sop_classes))
     keys = (plain_day(study.date), search_key(study.description), search_key(study.accession_number))
-    db.execute(_ADD_STUDY[local], (study.study_uid, patient, *values, *lists, *keys))
-    if known and known[0][0] != patient:
-        _drop_patients(db, "id = ?", known[0])
+    db.execute(_ADD_STUDY[local], (study.study_uid, *values, *lists, *keys))
+    if local:
+        ((known,),) = db.execute("SELECT said FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchall()
+        said = _by_row(known, study.patient) if from_rows else _by_file(known, study.patient)
+        if said != known:
+            db.execute("UPDATE studies SET said = ? WHERE study_uid = ?", (said, study.study_uid))
+
+
+def _by_file(known: str, patient: Patient) -> str:
+    """Return what is said here once a file says this: of files that contradict each other, the first is right."""
+    if not known:
+        return said_text(patient)
+    first = said_of(known)
+    return said_text(completed(first, [patient])) if same_person(first, patient) else known
+
+
+def _by_row(known: str, patient: Patient) -> str:
+    """Return what is said here once a row says this. CTK tells persons by ID and name alone, and keeps no issuer."""
+    if known:
+        file = said_of(known)
+        if (file.patient_id, name_group(file.name, 0)) == (patient.patient_id.strip(), name_group(patient.name, 0)):
+            patient = completed(replace(file, sex=patient.sex), [patient, file])
+    return said_text(patient)
 
 
 def add_series(db: sqlite3.Connection, series: Series, *, local: bool) -> None:
@@ -113,131 +146,68 @@ def _instance_values(instance: Instance, file: str | None) -> tuple[str, str, in
     return (instance.sop_uid, instance.series_uid, instance.number, instance.sop_class, file)
 
 
-# Persons
-
-
-def add_patient(db: sqlite3.Connection, patient: Patient, *, local: bool) -> int:
-    """Return the row of a person, made or completed if need be."""
-    patient = _stripped(patient)
-    for row_id, *values in db.execute(f"{_PATIENTS} WHERE patient_id = ?", (patient.patient_id,)).fetchall():
-        if same_person(Patient(*values), patient):
-            sources = (_values(patient), values) if local else (values, _values(patient))
-            _set_patient(db, row_id, values, [first or second for first, second in zip(*sources, strict=True)])
-            return int(row_id)
-    row = (*_values(patient), *_patient_keys(patient))
-    return int(db.execute(_INSERT_PATIENT, row).lastrowid or 0)
-
-
-def note_patient(db: sqlite3.Connection, server: str, patient: Patient) -> None:
-    """Note that a server has a person, though nothing else may be known."""
-    patient = _stripped(patient)
-    if not same_person(patient, patient):
-        # Nobody can tell such records apart: the one that is there stands for all, or every search would add one.
-        there = f"{_PATIENTS} JOIN patient_servers ON patient = id WHERE server = ? AND patient_id = ''"
-        if any(tuple(values) == _values(patient) for _, *values in db.execute(there, (server,)).fetchall()):
-            return
-    row = add_patient(db, patient, local=False)
-    db.execute("INSERT OR IGNORE INTO patient_servers VALUES (?, ?)", (row, server))
-
-
-def find_patient(db: sqlite3.Connection, row_id: int) -> Patient | None:
-    """Return the person of a row."""
-    rows = db.execute(f"{_PATIENTS} WHERE id = ?", (row_id,)).fetchall()
-    return Patient(*rows[0][1:]) if rows else None
-
-
-_PATIENTS = "SELECT id, patient_id, name, birth_date, sex, issuer FROM patients"
-_PATIENT_COLUMNS = ("patient_id", "name", "birth_date", "sex", "issuer", "sort_name", "id_key", "search_text")
-_INSERT_PATIENT = (
-    f"INSERT INTO patients ({', '.join(_PATIENT_COLUMNS)}) VALUES ({', '.join('?' * len(_PATIENT_COLUMNS))})"  # noqa: S608
-)
-_UPDATE_PATIENT = f"UPDATE patients SET {', '.join(f'{name} = ?' for name in _PATIENT_COLUMNS)} WHERE id = ?"  # noqa: S608
-
-
-def _stripped(patient: Patient) -> Patient:
-    return replace(patient, patient_id=patient.patient_id.strip())
-
-
-def _complete_patient(db: sqlite3.Connection, row_id: int, patient: Patient) -> None:
-    """Add what a server knows of the person that a study belongs to, unless it means somebody else."""
-    known = find_patient(db, row_id)
-    if known is not None and same_person(known, patient):
-        old = _values(known)
-        _set_patient(db, row_id, old, [first or second for first, second in zip(old, _values(patient), strict=True)])
-
-
-def _set_patient(db: sqlite3.Connection, row_id: int, old: Sequence[str], new: Sequence[str]) -> None:
-    if list(new) != list(old):
-        db.execute(_UPDATE_PATIENT, (*new, *_patient_keys(Patient(*new)), row_id))
-
-
-def _values(patient: Patient) -> tuple[str, str, str, str, str]:
-    return (patient.patient_id, patient.name, patient.birth_date, patient.sex, patient.issuer)
-
-
-def _patient_keys(patient: Patient) -> tuple[str, str, str]:
-    """Return what a person is sorted by, the folded ID, and what words are looked for in.
-
-    Who has no name is sorted by the ID, which stands in its place. The parts of the last one are on lines of their
-    own, so that no word is found across them.
-    """
-    id_key = search_key(patient.patient_id)
-    sort_name = search_key(display_name(patient.name)) or id_key
-    return sort_name, id_key, f"{search_key(patient.name)}\n{id_key}"
-
-
-def _drop_patients(db: sqlite3.Connection, condition: str, values: Sequence[int] = ()) -> None:
-    db.execute(
-        f"DELETE FROM patients WHERE {condition} AND id NOT IN (SELECT patient FROM studies)"  # noqa: S608 - constants
-        " AND id NOT IN (SELECT patient FROM patient_servers)",
-        values,
-    )
-
-
 # Forgetting
 
 
-def drop_unknown(db: sqlite3.Connection) -> None:
-    """Forget what is neither local nor on a server; names must not linger after a removal."""
-    db.execute("DELETE FROM instances WHERE file IS NULL AND series_uid NOT IN (SELECT series_uid FROM series_servers)")
-    db.execute(
-        "DELETE FROM series WHERE series_uid NOT IN (SELECT series_uid FROM instances)"
-        " AND series_uid NOT IN (SELECT series_uid FROM series_servers)"
+def drop_unknown(db: sqlite3.Connection, studies: Iterable[str], series: Iterable[str]) -> None:
+    """Forget what of these is neither local nor on a server; names must not linger after a removal."""
+    series, of_series = list(series), f"series_uid IN {LIST}"
+    on_servers = "EXISTS (SELECT 1 FROM series_servers x WHERE x.series_uid = {}.series_uid)"
+    fetch_in(
+        db,
+        f"DELETE FROM instances WHERE {of_series} AND file IS NULL AND NOT {on_servers.format('instances')}",  # noqa: S608
+        series,
     )
-    db.execute(
-        "DELETE FROM studies WHERE study_uid NOT IN (SELECT study_uid FROM series)"
-        " AND study_uid NOT IN (SELECT study_uid FROM study_servers)"
+    fetch_in(
+        db,
+        f"DELETE FROM series WHERE {of_series} AND NOT {on_servers.format('series')}"  # noqa: S608
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series_uid = series.series_uid)",
+        series,
     )
-    _drop_patients(db, "1")
-    db.execute("DELETE FROM thumbnails WHERE series_uid NOT IN (SELECT series_uid FROM series)")
+    fetch_in(
+        db,
+        f"DELETE FROM studies WHERE study_uid IN {LIST}"  # noqa: S608
+        " AND NOT EXISTS (SELECT 1 FROM series s WHERE s.study_uid = studies.study_uid)"
+        " AND NOT EXISTS (SELECT 1 FROM study_servers x WHERE x.study_uid = studies.study_uid)",
+        studies,
+    )
+    known = "EXISTS (SELECT 1 FROM series s WHERE s.series_uid = thumbnails.series_uid)"
+    fetch_in(db, f"DELETE FROM thumbnails WHERE {of_series} AND NOT {known}", series)  # noqa: S608
 
 
-# Counts
+# Counts, and persons
 
 
 @contextmanager
-def recounting(
+def settling(
     db: sqlite3.Connection,
     *,
     studies: Iterable[str] = (),
     series: Iterable[str] = (),
     instances: Iterable[str] = (),
+    records: Iterable[int] = (),
+    dropping: bool = False,
 ) -> Iterator[None]:
-    """Bring the counts and modalities of what the block touches up to date, where it was before as where it is then."""
+    """Bring all that follows from what the block touches up to date, where it was before as where it is then.
+
+    That is, counts, modalities, and whose the studies are.
+
+    :param records: what servers without a study said of patients, see :mod:`.catalogue_people`.
+    :param dropping: forget what neither this computer nor a server has any more.
+    """
     series_uids = {*series, *_column(db, _SERIES_OF_INSTANCES, instances)}
     study_uids = {*studies, *_column(db, _STUDIES_OF_SERIES, series_uids)}
+    before = {*records, *_column(db, _RECORDS_OF_STUDIES, study_uids)}
     yield
+    if dropping:
+        drop_unknown(db, study_uids, series_uids)
     study_uids.update(_column(db, _STUDIES_OF_SERIES, series_uids))
     fetch_in(db, f"{_COUNT_SERIES} WHERE series_uid IN {LIST}", series_uids)
     fetch_in(db, f"{_COUNT_STUDIES} WHERE study_uid IN {LIST}", study_uids)
+    settle(db, study_uids, before)
 
 
-def recount(db: sqlite3.Connection) -> None:
-    """Bring all counts and modalities up to date; for changes that may touch anything."""
-    db.execute(_COUNT_SERIES)
-    db.execute(_COUNT_STUDIES)
-
-
+_RECORDS_OF_STUDIES = f"SELECT DISTINCT record FROM studies WHERE study_uid IN {LIST}"  # noqa: S608 - constants
 _SERIES_OF_INSTANCES = f"SELECT DISTINCT series_uid FROM instances WHERE sop_uid IN {LIST}"  # noqa: S608 - constants
 _STUDIES_OF_SERIES = f"SELECT DISTINCT study_uid FROM series WHERE series_uid IN {LIST}"  # noqa: S608
 _COUNT_SERIES = (
@@ -251,11 +221,22 @@ _COUNT_STUDIES = (
 )
 
 
-def _column(db: sqlite3.Connection, statement: str, values: Iterable[str]) -> list[str]:
+def _column(db: sqlite3.Connection, statement: str, values: Iterable[str]) -> list[Any]:
     return [row[0] for row in fetch_in(db, statement, values)]
 
 
 # The rest
+
+
+def note_unmirrored(db: sqlite3.Connection, sop_uids: Iterable[str]) -> None:
+    """Note the studies of instances as changed here, beside the ctkDICOM database."""
+    fetch_in(db, _NOTE_UNMIRRORED, sop_uids)
+
+
+_NOTE_UNMIRRORED = (
+    "INSERT OR IGNORE INTO unmirrored SELECT DISTINCT study_uid FROM instances JOIN series USING (series_uid)"  # noqa: S608
+    f" WHERE sop_uid IN {LIST}"
+)
 
 
 def clear_intents(db: sqlite3.Connection, sop_uids: Iterable[str], kind: str) -> None:

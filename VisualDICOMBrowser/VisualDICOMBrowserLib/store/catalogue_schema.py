@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 
 from ..domain.errors import StorageError
-from .files import storage_error
+from . import damage
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
-VERSION = "2"
+VERSION = "3"
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- A key that was given out is never given again: a window may still hold it.
--- Columns ending in _key are folded, see catalogue_records.search_key; sort_name is the folded name as people read it.
+-- Columns ending in _key are folded, see catalogue_people.search_key; sort_name is the folded name as people read it.
 CREATE TABLE patients (
     id INTEGER PRIMARY KEY AUTOINCREMENT, patient_id TEXT NOT NULL, issuer TEXT NOT NULL, name TEXT NOT NULL,
     birth_date TEXT NOT NULL, sex TEXT NOT NULL, sort_name TEXT NOT NULL, id_key TEXT NOT NULL,
     search_text TEXT NOT NULL);
 CREATE INDEX patients_by_id ON patients (patient_id);
+CREATE INDEX patients_by_id_key ON patients (id_key);
 CREATE INDEX patients_by_name ON patients (sort_name, patient_id);
 
+-- Keys of persons who turned out to be somebody with another key.
+CREATE TABLE moved (old INTEGER PRIMARY KEY, patient INTEGER NOT NULL);
+CREATE INDEX moved_by_patient ON moved (patient);
+
+-- What studies, and servers without a study, say of persons, put together: see catalogue_people. alone: the study or
+-- server that the record is about, where it says too little to be compared with others.
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY, patient INTEGER NOT NULL, patient_id TEXT NOT NULL, name TEXT NOT NULL,
+    birth_date TEXT NOT NULL, sex TEXT NOT NULL, issuer TEXT NOT NULL, alone TEXT NOT NULL);
+CREATE UNIQUE INDEX records_by_values ON records (patient_id, alone, name, birth_date, sex, issuer);
+CREATE INDEX records_by_patient ON records (patient);
+
+-- record, patient: whose the study is. said: what the files that are here say of the patient, see catalogue_people.
 -- day: the date as YYYYMMDD, empty if it is none. known_modalities: those that servers said and those of the series,
 -- between backslashes. local: how many instances are here.
 CREATE TABLE studies (
-    study_uid TEXT PRIMARY KEY, patient INTEGER NOT NULL, date TEXT NOT NULL, time TEXT NOT NULL,
+    study_uid TEXT PRIMARY KEY, date TEXT NOT NULL, time TEXT NOT NULL,
     description TEXT NOT NULL, accession_number TEXT NOT NULL, study_id TEXT NOT NULL,
     modalities TEXT NOT NULL, sop_classes TEXT NOT NULL, day TEXT NOT NULL, description_key TEXT NOT NULL,
-    accession_key TEXT NOT NULL, known_modalities TEXT NOT NULL DEFAULT '', local INTEGER NOT NULL DEFAULT 0)
+    accession_key TEXT NOT NULL, known_modalities TEXT NOT NULL DEFAULT '', local INTEGER NOT NULL DEFAULT 0,
+    record INTEGER NOT NULL DEFAULT 0, patient INTEGER NOT NULL DEFAULT 0, said TEXT NOT NULL DEFAULT '')
     WITHOUT ROWID;
+CREATE INDEX studies_by_record ON studies (record, local);
 CREATE INDEX studies_by_patient ON studies (patient, local);
 CREATE INDEX studies_by_day ON studies (day, patient);
 CREATE INDEX studies_by_accession ON studies (accession_key, patient);
@@ -50,14 +65,21 @@ CREATE TABLE instances (
     WITHOUT ROWID;
 CREATE INDEX instances_by_series ON instances (series_uid, file);
 
--- What a server said it has; counts are NULL where it did not say. A server that has a study has its patient, too:
--- patient_servers is for persons of whom no study may be known yet.
-CREATE TABLE patient_servers (patient INTEGER, server TEXT, PRIMARY KEY (patient, server)) WITHOUT ROWID;
+-- What a server said it has; counts are NULL, said (of the patient) is empty where it did not say. A server that has a
+-- study has its patient, too: patient_servers is for persons of whom no study may be known yet.
+CREATE TABLE patient_servers (
+    record INTEGER, server TEXT, patient INTEGER NOT NULL, PRIMARY KEY (record, server)) WITHOUT ROWID;
+CREATE INDEX patient_servers_by_patient ON patient_servers (patient);
 CREATE TABLE study_servers (
-    study_uid TEXT, server TEXT, series_count INTEGER, instance_count INTEGER, PRIMARY KEY (study_uid, server))
-    WITHOUT ROWID;
+    study_uid TEXT, server TEXT, series_count INTEGER, instance_count INTEGER, said TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (study_uid, server)) WITHOUT ROWID;
 CREATE TABLE series_servers (
     series_uid TEXT, server TEXT, instance_count INTEGER, PRIMARY KEY (series_uid, server)) WITHOUT ROWID;
+
+-- What of the ctkDICOM database was mirrored, see ctk_parts; studies are UIDs, one a line.
+CREATE TABLE mirrored (part TEXT PRIMARY KEY, digest TEXT NOT NULL, studies TEXT NOT NULL);
+-- Studies that this program changed here since then, whatever the parts say.
+CREATE TABLE unmirrored (study_uid TEXT PRIMARY KEY) WITHOUT ROWID;
 
 -- Work on files that a crash may interrupt: see catalogue.Catalogue.add_intents.
 CREATE TABLE intents (
@@ -79,11 +101,10 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
     :raises StorageError: it is locked, or cannot be read or written.
     """
-    if _mark(path).exists():
-        if is_damaged(path):
-            set_aside(path)
-        with suppress(OSError):
-            _mark(path).unlink()
+    if damage.is_noted(path):
+        if damage.is_damaged(path):
+            return made_anew(path)
+        damage.forget_damage(path)
     try:
         connection = _connect(path)
         try:
@@ -94,9 +115,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             raise
         connection.close()
     except DamagedDatabase:
-        pass  # the same as another version: its contents can all be had again
-    set_aside(path)
-    return _with_tables(_connect(path))
+        pass  # the same as another version
+    return made_anew(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -191,55 +211,29 @@ def _version(connection: sqlite3.Connection) -> str | None:
         return str(rows[0][0]) if rows else ""
 
 
-def is_damaged(path: Path) -> bool:
-    """Look through a whole catalogue for damage; takes about a second for 100 MB.
+def made_anew(path: Path) -> sqlite3.Connection:
+    """Set a catalogue aside, and make another with the open work of the old one, as far as it can be read.
 
-    :raises StorageError: it is locked, or cannot be read.
+    All else can be had again: from the ctkDICOM database and from the servers. What was to be removed and still has
+    its rows is not removed any more: who knows how old a damaged list is.
     """
+    aside = damage.set_aside(path)
+    damage.forget_damage(path)
+    connection = _with_tables(_connect(path))
     try:
-        connection = connect(path)
-        try:
-            with storage_errors():
-                return connection.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]
-        finally:
-            connection.close()
-    except DamagedDatabase:
-        return True
+        with storage_errors(), transaction(connection):
+            _take_over(aside, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def note_damage(path: Path) -> None:
-    """Have the next start look through the catalogue: some damage is met only when it is used."""
-    with suppress(OSError):
-        _mark(path).touch()
-
-
-def _mark(path: Path) -> Path:
-    return path.with_name(f"{path.name}.damaged")
-
-
-def set_aside(path: Path) -> None:
-    """Keep a catalogue that cannot be used under another name, until the next removal."""
-    for file, aside in zip(_files(path), _files(_aside(path)), strict=True):
-        try:
-            aside.unlink(missing_ok=True)
-            if file.exists():
-                file.replace(aside)
-        except OSError as error:
-            raise storage_error(error, "set the catalogue aside") from error
-
-
-def drop_set_aside(path: Path) -> None:
-    """Delete what :func:`set_aside` kept: it may name patients."""
-    for file in _files(_aside(path)):
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(error, "delete the catalogue that was set aside") from error
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.unusable")
-
-
-def _files(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+def _take_over(aside: Path, connection: sqlite3.Connection) -> None:
+    kinds = {"receive": "receive", "remove": "unlink", "unlink": "unlink"}
+    for sop_uid, kind, *rest in damage.salvage(aside, "intents", "sop_uid, kind, file, source", "sop_uid"):
+        if kind in kinds and all(isinstance(value, str) for value in (sop_uid, *rest)):
+            connection.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (sop_uid, kinds[kind], *rest))
+    for row in damage.salvage(aside, "jobs", "job_id, state, created, record", "job_id"):
+        if [type(value) for value in row] == [str, str, float, str]:
+            connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", row)

@@ -13,6 +13,7 @@ from .sqlite import LIST, chunks, fetch_in
 
 # A statement over so many rows takes well under 100 ms; an open cursor would make CTK's commits fail.
 _PAGE = 20_000
+_FEW_SERIES = 50
 
 _PATIENTS = (
     "SELECT rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex FROM Patients"
@@ -30,10 +31,17 @@ _IMAGES = (
     "SELECT rowid, SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"
     " WHERE rowid > ? AND Filename <> '' ORDER BY rowid LIMIT ?"
 )
+_PATIENTS_OF = (
+    "SELECT DISTINCT p.rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex"  # noqa: S608 - constants
+    f" FROM Patients p JOIN Studies s ON s.PatientsUID = UID WHERE StudyInstanceUID IN {LIST}"
+)
+_STUDIES_OF = f"{_STUDIES.partition(' WHERE ')[0]} WHERE StudyInstanceUID IN {LIST}"
+_SERIES_OF = f"{_SERIES.partition(' WHERE ')[0]} WHERE StudyInstanceUID IN {LIST}"
 _IMAGES_OF = (
     "SELECT SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"  # noqa: S608 - a constant
     f" WHERE Filename <> '' AND {{}} IN {LIST}"
 )
+_KNOWN = f"SELECT StudyInstanceUID FROM Studies WHERE StudyInstanceUID IN {LIST}"  # noqa: S608 - a constant
 _TAGS = f"SELECT SOPInstanceUID, Tag, Value FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
 
 
@@ -102,6 +110,21 @@ def read_content(connection: sqlite3.Connection) -> CtkContent:
     wanted_patients = {study.patient_uid for study in studies}
     patients = [found for found in map(_patient, _pages(connection, _PATIENTS)) if found.uid in wanted_patients]
     return _connected(patients, studies, series, images)
+
+
+def read_content_of(connection: sqlite3.Connection, study_uids: Iterable[str]) -> CtkContent:
+    """Read what is local of studies, and of those whose UIDs stand for the patient IDs that they lack."""
+    uids = set(study_uids)
+    patients = {row[1]: _patient(row) for row in fetch_in(connection, _PATIENTS_OF, uids)}
+    uids.update(row[0] for row in fetch_in(connection, _KNOWN, [one.patient_id for one in patients.values()]))
+    series = {row[1]: _series(row) for row in fetch_in(connection, _SERIES_OF, uids)}
+    images = [image for some in chunks(series, _FEW_SERIES) for image in read_images(connection, series_uids=some)]
+    filled = {image.series_uid for image in images}
+    studies = [_study(row) for row in fetch_in(connection, _STUDIES_OF, uids)]
+    patients.update((row[1], _patient(row)) for row in fetch_in(connection, _PATIENTS_OF, uids))
+    found = [one for one in series.values() if one.series_uid in filled]
+    holders = {one.study_uid for one in found}
+    return _connected(list(patients.values()), [one for one in studies if one.study_uid in holders], found, images)
 
 
 def read_images(

@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
 from ..domain.errors import SchemaMismatch, StorageError
-from . import ctk_schema
+from . import ctk_damage, ctk_schema, damage
 from .ctk_changes import RemovedRows, add_instances, forget_files, local_images, remove_images
-from .ctk_content import CtkContent, CtkImage, read_content, read_images, read_tags
+from .ctk_content import CtkContent, CtkImage, read_content, read_content_of, read_images, read_tags
+from .ctk_parts import read_parts, studies_in
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
 from .layout import DatabaseFolder
-from .sqlite import LIST, connect, fetch_in, storage_errors, transaction
+from .sqlite import LIST, DamagedDatabase, connect, fetch_in, storage_errors, transaction
 
 __all__ = ["CtkContent", "CtkDatabase", "RemovedRows", "StoredInstance"]
 
 _ADD_TAGS = "INSERT OR REPLACE INTO TagCache (SOPInstanceUID, Tag, Value) VALUES (?, ?, ?)"
 _REMOVE_TAGS = f"DELETE FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
+_BOTH = 2
 
 # Bytes 24 to 27 of an SQLite file count the transactions that changed it (SQLite file format, 1.3.7).
 _CHANGE_COUNTER = 24
@@ -37,7 +40,13 @@ class CtkDatabase:
     """
 
     def __init__(
-        self, folder: DatabaseFolder, main: sqlite3.Connection, tags: sqlite3.Connection | None, head: _SharedHead
+        self,
+        folder: DatabaseFolder,
+        main: sqlite3.Connection,
+        tags: sqlite3.Connection | None,
+        head: _SharedHead,
+        *,
+        read_only: bool,
     ) -> None:
         self._folder = folder
         self._main = main
@@ -45,6 +54,7 @@ class CtkDatabase:
         self._closed = False
         self._lock = threading.RLock()
         self._head = head
+        self._read_only = read_only
 
     @classmethod
     def open(cls, folder: DatabaseFolder, *, read_only: bool = False) -> CtkDatabase:
@@ -57,7 +67,7 @@ class CtkDatabase:
         try:
             main = _open_main(folder, read_only, opened)
             tags = _open_tags(folder, read_only, opened)
-            return cls(folder, main, tags, _SharedHead.of(folder.ctk_database))
+            return cls(folder, main, tags, _SharedHead.of(folder.ctk_database), read_only=read_only)
         except BaseException as error:
             for connection in opened:
                 connection.close()
@@ -65,6 +75,9 @@ class CtkDatabase:
                 raise StorageError(
                     "A crash left the database in the middle of a change; open the folder for writing once to undo it."
                 ) from error
+            if isinstance(error, DamagedDatabase):
+                name = (folder.ctk_database if len(opened) < _BOTH else folder.ctk_tag_cache).name
+                raise ctk_damage.damaged(folder, f"{name} is cut off, or is no database at all") from error
             raise
 
     def close(self) -> None:
@@ -85,6 +98,26 @@ class CtkDatabase:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with storage_errors():
+                yield
+        except DamagedDatabase as error:
+            if not self._read_only:
+                damage.note_damage(self._folder.ctk_database)
+            raise ctk_damage.damaged(self._folder, "it does not hold together") from error
+
+    def check(self) -> None:
+        """Look through both files for damage; takes about a second for 100 MB.
+
+        :raises DamagedDatabase: there is some; the sentence says what to do.
+        """
+        with self._lock, self._errors():
+            for connection in filter(None, (self._main, self._tags)):
+                if connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+                    raise DamagedDatabase("The database is damaged.")
+
     def insert(self, items: Sequence[StoredInstance], replaced: Collection[str] = ()) -> int:
         """Add instances whose files are in place; return how many were added.
 
@@ -94,7 +127,7 @@ class CtkDatabase:
         :param replaced: SOP Instance UIDs whose local rows, if there are any, name files that are of no use any
             more; they get the new ones.
         """
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             new = self._not_local(items, replaced)
             if not new:
                 return 0
@@ -107,19 +140,26 @@ class CtkDatabase:
                 add_instances(self._main, named)
             return len(named)
 
+    def describe(self, items: Sequence[StoredInstance]) -> None:
+        """Write the tag cache of instances anew."""
+        with self._lock, self._errors():
+            tags = self._writable_tags()
+            with transaction(tags):
+                tags.executemany(_ADD_TAGS, [row for item in items for row in tag_rows(item.header)])
+
     def is_local(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that have a row with a file."""
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             return local_images(self._main, sop_uids)
 
     def images(self, *, sop_uids: Iterable[str] = (), series_uids: Iterable[str] = ()) -> list[CtkImage]:
         """Return the rows with a file of images, and of series."""
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             return read_images(self._main, sop_uids=sop_uids, series_uids=series_uids)
 
     def forget_tags(self, sop_uids: Iterable[str]) -> None:
         """Take instances that are not local out of the tag cache: what :meth:`insert` leaves there if it fails."""
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             uids = list(sop_uids)
             local = local_images(self._main, uids)
             tags = self._writable_tags()
@@ -132,26 +172,48 @@ class CtkDatabase:
         The tag cache goes first, so that no name lingers there that nobody would find any more.
         """
         uids = list(dict.fromkeys(sop_uids))
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             tags = self._writable_tags()
             with transaction(tags):
                 fetch_in(tags, _REMOVE_TAGS, uids)
             with transaction(self._main):
-                return remove_images(self._main, uids)
+                removed = remove_images(self._main, uids)
+        for path in (self._folder.ctk_database, self._folder.ctk_tag_cache):
+            damage.drop_set_aside(path)
+        return removed
 
     def compact(self) -> None:
         """Rewrite both files, so that no trace is left of what other programs removed or changed before.
 
         What this class removes is overwritten at once; CTK does not do that. Takes as long as copying the files.
         """
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             for connection in (self._writable_tags(), self._main):
                 connection.execute("VACUUM")
 
     def snapshot(self) -> CtkContent:
         """Read all that is local, in pages: compare :meth:`change_stamp` before and after to know it is of one time."""
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             return read_content(self._main)
+
+    def parts(self) -> dict[str, str]:
+        """Return digests of parts of the rows; see :func:`.ctk_parts.read_parts`."""
+        return read_parts(self._main, self._statement)
+
+    def studies_in(self, parts: Iterable[str]) -> dict[str, list[str]]:
+        """Return the UIDs of the studies that the rows of each part have to do with."""
+        with self._statement():
+            return studies_in(self._main, parts)
+
+    def content_of(self, study_uids: Iterable[str]) -> CtkContent:
+        """Read what is local of studies, as :meth:`snapshot` does; it may be more studies than asked for."""
+        with self._statement():
+            return read_content_of(self._main, study_uids)
+
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        with self._lock, self._errors():
+            yield
 
     def tags_for(self, sop_uids: Iterable[str], tags: Iterable[str]) -> dict[str, dict[str, str | None]]:
         """Read the tag cache: SOP Instance UID -> ``"GGGG,EEEE"`` -> text, None if the instance lacks the element.
@@ -160,7 +222,7 @@ class CtkDatabase:
         """
         if self._tags is None:
             return {}
-        with self._lock, storage_errors():
+        with self._lock, self._errors():
             return read_tags(self._tags, sop_uids, tags)
 
     def change_stamp(self) -> tuple[int, int, int]:
@@ -201,9 +263,11 @@ def _open_main(folder: DatabaseFolder, read_only: bool, opened: list[sqlite3.Con
         raise StorageError("There is no DICOM database in the folder.")
     connection = _connect(folder, path, read_only, opened)
     with storage_errors():
-        if not read_only and not _tables(connection):
+        if not _tables(connection):
+            if read_only:
+                raise StorageError("There is no DICOM database in the folder.")
             ctk_schema.create_main(connection)
-        _check_version(connection)
+        check_version(connection)
         if not read_only:
             connection.execute("PRAGMA journal_mode = DELETE").fetchall()
     return connection
@@ -239,7 +303,11 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
 
 
-def _check_version(connection: sqlite3.Connection) -> None:
+def check_version(connection: sqlite3.Connection) -> None:
+    """Return quietly if this is a database that this program knows.
+
+    :raises SchemaMismatch: it is not.
+    """
     if "SchemaInfo" not in _tables(connection):
         raise SchemaMismatch("The folder holds a database that is not CTK's DICOM database; it was left as it is.")
     versions = {str(row[0]) for row in connection.execute("SELECT Version FROM SchemaInfo").fetchall()}

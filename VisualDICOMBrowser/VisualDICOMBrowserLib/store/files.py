@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from ..domain.errors import StorageError
+from ..domain.errors import DiskFull, StorageError
 
 PART_SUFFIX = ".part"
 
@@ -28,7 +28,7 @@ def storage_error(error: OSError, doing: str) -> StorageError:
     :param doing: what failed, as in ``"write the file"``.
     """
     if error.errno in _DISK_FULL:
-        return StorageError("The disk is full.")
+        return DiskFull()
     if error.errno in _FORBIDDEN:
         return StorageError(f"No permission to {doing}.")
     return StorageError(f"Could not {doing}: {error.strerror or type(error).__name__}.")
@@ -83,10 +83,7 @@ class PartFile:
 
     def retarget(self, final: Path) -> None:
         """Give the file another destination on the same file system, for one that is known only from its content."""
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, "create the folder") from error
+        make_folder(final.parent)
         self.final = final
 
     def rest(self) -> None:
@@ -191,10 +188,15 @@ def make_folder(path: Path) -> None:
 
     :raises StorageError: it failed.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, "create the folder") from error
+    for more_tries in (2, 1, 0):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        except (FileExistsError, FileNotFoundError) as error:  # it, or one above it, was just removed as empty
+            if not more_tries:
+                raise storage_error(error, "create the folder") from error
+        except OSError as error:
+            raise storage_error(error, "create the folder") from error
 
 
 def replace_with_retry(source: Path, target: Path) -> None:

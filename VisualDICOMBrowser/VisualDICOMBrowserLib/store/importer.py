@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, StorageError, UsageError
+from ..domain.errors import BadData, DiskFull, StorageError, UsageError
 from ..domain.results import Failure, ImportResult
 from .files import PartFile, storage_error
 from .headers import Header, read_header
@@ -37,6 +37,7 @@ class Importer:
         self._progress = progress
         self._batch = Batch()
         self._rejected: list[Failure] = []
+        self._no_room: list[Failure] = []
         self._paths: dict[str, Path] = {}
 
     def run(self, paths: Sequence[Path]) -> ImportResult:
@@ -65,6 +66,7 @@ class Importer:
             duplicates=len(self._batch.duplicates),
             rejected=(*self._rejected, *failed),
             seconds=time.monotonic() - started,
+            not_kept=(*self._no_room, *failed),
         )
 
     @property
@@ -107,6 +109,8 @@ class Importer:
             pending = self._linked(path, header) if self._link else self._copied(path, header)
         except (BadData, StorageError) as error:
             self._rejected.append(Failure(_shown(path), str(error)))
+            if isinstance(error, DiskFull):
+                self._no_room.append(self._rejected[-1])
         else:
             self._paths.setdefault(header.sop_uid, path)
             self._store.writer.put(pending, self._batch)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import BadData, FolderInUse, StorageError, UsageError
+from ..domain.errors import BadData, DiskFull, FolderInUse, LocalError, StorageError, UsageError
 from ..domain.model import Level, Target
-from ..domain.results import RemoveResult, UndoResult, VerifyResult
-from . import catalogue_schema, mirror, recovery
+from ..domain.results import RebuildResult, RemoveResult, UndoResult, VerifyResult
+from . import ctk_damage, damage, mirror, recovery
+from . import rebuild as rebuilding
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
 from .files import PART_SUFFIX
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _INTENTS = ("receive", "remove", "unlink")
 _SECOND_LOOKS = 2
+_NO_ROOM = "The disk is full: this can be looked at, and changed when there is room and the program is started again."
 # Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
 _INSTANCE_PART = f".dcm{PART_SUFFIX}"
 
@@ -40,8 +42,8 @@ _INSTANCE_PART = f".dcm{PART_SUFFIX}"
 class LocalStore:
     """Opens a database folder for the engine; made by :meth:`open`.
 
-    :ivar read_only: True if another engine holds the folder, or the caller wanted it so.
-    :ivar held_by: a sentence on who holds it, empty if it is ours.
+    :ivar read_only: True if another engine holds the folder, the disk is full, or the caller wanted it so.
+    :ivar held_by: a sentence on who holds it, empty if nobody else does.
     """
 
     def __init__(
@@ -50,13 +52,14 @@ class LocalStore:
         lock: FolderLock,
         rows: LocalRows,
         catalogue: Catalogue,
-        held_by: str,
+        why_not: LocalError | None,
         keeper: RowKeeper | None,
         host: HostLink | None = None,
     ) -> None:
         self.folder = folder
         self.catalogue = catalogue
-        self.held_by = held_by
+        self.held_by = str(why_not) if isinstance(why_not, FolderInUse) else ""
+        self._why_not = why_not
         self.read_only = not lock.held
         self.host = host
         self._lock = lock
@@ -70,46 +73,72 @@ class LocalStore:
             StoreWriter(folder, catalogue, rows, keeper, self._tell, self._change) if keeper is not None else None
         )
         self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
+        #: What was made anew when it was opened; None if that was not asked for.
+        self.rebuilt: RebuildResult | None = None
         #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
         self.on_stored: Callable[[frozenset[str]], None] | None = None
 
     @classmethod
-    def open(cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None) -> LocalStore:
-        """Open a folder, made if need be; where another engine holds it, for reading only.
+    def open(
+        cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None, rebuild: bool = False
+    ) -> LocalStore:
+        """Open a folder, made if need be; where another engine holds it, or the disk is full, for reading only.
 
         :param host: given if another program keeps the rows.
+        :param rebuild: make CTK's databases anew from the files first, as far as need be: :attr:`rebuilt`.
         :raises SchemaMismatch: a database of another version or program.
+        :raises DamagedDatabase: CTK's databases are damaged; the sentence says what to do.
         :raises StorageError: the folder cannot be used.
+        :raises UsageError: ``rebuild`` where another program keeps the rows.
+        :raises FolderInUse: ``rebuild`` while another engine holds the folder.
         """
+        if rebuild and host is not None:
+            raise UsageError("Another program keeps this database; close it, and rebuild the database then.")
         folder = DatabaseFolder(root, owns_all=host is not None)
         lock = FolderLock(folder)
-        held_by = ""
+        why_not: LocalError | None = None
         if not read_only:
             try:
                 lock.acquire()
             except FolderInUse as error:
-                held_by = str(error)
+                if rebuild:
+                    raise
+                why_not = error
         try:
-            return cls._opened(folder, lock, held_by, host)
+            rebuilt = rebuilding.rebuild(folder) if rebuild else None
+            store = cls._opened(folder, lock, why_not, host)
+            store.rebuilt = rebuilt
+            return store
+        except DiskFull:
+            lock.release()
+            if rebuild:
+                raise
+            with suppress(LocalError):  # what is here can be looked at all the same
+                return cls._opened(folder, lock, DiskFull(_NO_ROOM), host)
+            raise
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _opened(cls, folder: DatabaseFolder, lock: FolderLock, held_by: str, host: HostPlan | None) -> LocalStore:
+    def _opened(
+        cls, folder: DatabaseFolder, lock: FolderLock, why_not: LocalError | None, host: HostPlan | None
+    ) -> LocalStore:
         with ExitStack() as opened:
+            if lock.held:
+                _look_for_damage(folder, lock, host)
             ctk, rows = _rows_of(folder, lock.held, host)
             opened.callback(rows.close)
             if not lock.held:
                 catalogue = Catalogue.open(folder.catalogue, read_only=True)
                 opened.callback(catalogue.close)
-                store = cls(folder, lock, rows, catalogue, held_by, None)
+                store = cls(folder, lock, rows, catalogue, why_not, None)
                 store.refresh()
             else:
                 recovery.sweep(folder.incoming_folder)
                 catalogue, keeper, link = _catalogue_in_agreement(folder, ctk, rows, host)
                 opened.callback(catalogue.close)
-                store = cls(folder, lock, rows, catalogue, held_by, keeper, link)
+                store = cls(folder, lock, rows, catalogue, why_not, keeper, link)
                 store._begin()
             opened.pop_all()
             return store
@@ -156,7 +185,10 @@ class LocalStore:
         """Return quietly if this store may write.
 
         :raises FolderInUse: it may not; the sentence says who holds the folder.
+        :raises DiskFull: there was no room when it was opened.
         """
+        if self.read_only and isinstance(self._why_not, DiskFull):
+            raise DiskFull(str(self._why_not))
         if self.read_only:
             raise FolderInUse(self.held_by or "The database folder was opened for reading only.")
 
@@ -316,6 +348,8 @@ class LocalStore:
         Open intents are finished and ``.part`` files swept first, if this store may write. Instances may be stored
         and removed meanwhile.
         """
+        if isinstance(self._rows, CtkDatabase):
+            self._rows.check()
         if not self.read_only:
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)
@@ -350,6 +384,14 @@ class LocalStore:
         return path.resolve() if path is not None else None
 
 
+def _look_for_damage(folder: DatabaseFolder, lock: FolderLock, host: HostPlan | None) -> None:
+    """Look thoroughly if the last one was killed: the power may have gone with it."""
+    if lock.was_left and folder.catalogue.exists() and folder.catalogue.stat().st_size <= ctk_damage.LARGE:
+        damage.note_damage(folder.catalogue)
+    if host is None:
+        ctk_damage.check(folder, thoroughly=lock.was_left)
+
+
 def _rows_of(folder: DatabaseFolder, held: bool, host: HostPlan | None) -> tuple[CtkDatabase | None, LocalRows]:
     if host is not None and host.rows is not None:
         return None, host.rows
@@ -365,7 +407,7 @@ def _catalogue_in_agreement(
     try:
         return _agreeing(catalogue, folder, ctk, rows, host)
     except DamagedDatabase:
-        if not catalogue_schema.is_damaged(folder.catalogue):
+        if not damage.is_damaged(folder.catalogue):
             raise
     return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk, rows, host)
 

@@ -47,11 +47,15 @@ else:
 
 
 class FolderLock:
-    """The right to write in a database folder. The lock file says who holds it: pid, host, since."""
+    """The right to write in a database folder. The lock file says who holds it: pid, host, since.
+
+    :ivar was_left: whether who held it before did not give it back, but ended or was killed.
+    """
 
     def __init__(self, folder: DatabaseFolder) -> None:
         self._folder = folder
         self._descriptor: int | None = None
+        self.was_left = False
 
     @property
     def held(self) -> bool:
@@ -78,6 +82,7 @@ class FolderLock:
                 raise storage_error(error, "lock the database folder") from error
             raise FolderInUse(f"{self._folder.root} is in use by {who}.") from error
         self._descriptor = descriptor
+        self.was_left = os.fstat(descriptor).st_size > 0
         _held.add(self)
         _replace_text(descriptor, _myself())
 

@@ -14,7 +14,8 @@ from ..domain.model import Patient, Series, Study
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow, Thumbnail
 from . import catalogue_schema
 from .catalogue_matching import add_functions, patients_that_fit
-from .catalogue_records import SEPARATOR
+from .catalogue_people import ROW_NOW, SHARED_IDS
+from .catalogue_records import LOCAL_TOTALS, SEPARATOR
 from .layout import DatabaseFolder
 from .sqlite import LIST, DamagedDatabase, fetch_in, storage_errors
 
@@ -22,7 +23,8 @@ from .sqlite import LIST, DamagedDatabase, fetch_in, storage_errors
 _PATIENCE_S = 0.1
 _MAX_RECORDS = 4_000
 
-_PATIENT_ROWS = "SELECT p.id FROM patients p WHERE {} ORDER BY p.sort_name, p.patient_id, p.id"
+_PATIENT_ROWS = "SELECT p.id FROM patients p WHERE {} AND {} ORDER BY p.sort_name, p.patient_id, p.id LIMIT ?"
+_AFTER = "(p.sort_name, p.patient_id, p.id) > (SELECT sort_name, patient_id, id FROM patients WHERE id = ?)"
 _PATIENTS = f"SELECT id, patient_id, name, birth_date, sex, issuer FROM patients WHERE id IN {LIST}"  # noqa: S608
 _STUDY_COUNTS = f"SELECT patient, count(*), max(local) FROM studies WHERE patient IN {LIST} GROUP BY patient"  # noqa: S608
 _SERVERS_BY_MARK = f"SELECT patient, server FROM patient_servers WHERE patient IN {LIST}"  # noqa: S608
@@ -45,10 +47,6 @@ _SERIES = (
 )
 _SERIES_SERVERS = f"SELECT series_uid, server, instance_count FROM series_servers WHERE series_uid IN {LIST}"  # noqa: S608
 _THUMBNAILS = f"SELECT series_uid, file, placeholder, reason FROM thumbnails WHERE series_uid IN {LIST}"  # noqa: S608
-_TOTALS = (
-    "SELECT (SELECT count(DISTINCT patient) FROM studies WHERE local > 0), count(*),"
-    " (SELECT count(*) FROM series WHERE local > 0), coalesce(sum(local), 0) FROM studies WHERE local > 0"
-)
 
 
 class CatalogueReader:
@@ -76,14 +74,27 @@ class CatalogueReader:
             self._connection.close()
         self._connection = self._identity = None
 
-    def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
+    def patient_rows(
+        self, filter: QueryFilter, places: Places, *, limit: int | None = None, after: int | None = None
+    ) -> list[int]:
         """Return the keys of the persons that fit, sorted by name.
 
         All conditions hold for one and the same study, which is in one of the places; a person of whom no study is
         known fits if nothing is asked of studies. ``filter.limit`` is for servers, not for this.
+
+        :param limit: at most so many.
+        :param after: only those that come after this person; nobody if it is gone.
         """
         condition = patients_that_fit(filter, places)
-        return [row[0] for row in self._rows(_PATIENT_ROWS.format(condition.sql), condition.values)]
+        statement = _PATIENT_ROWS.format(condition.sql, "1" if after is None else _AFTER)
+        place = () if after is None else (after,)
+        values: tuple[str | int, ...] = (*condition.values, *place, -1 if limit is None else limit)
+        return [row[0] for row in self._rows(statement, values)]
+
+    def row_now(self, row: int) -> int:
+        """Return the key of a person whose key may have been given up: the person turned out to be another one."""
+        rows = self._rows(ROW_NOW, (row,))
+        return int(rows[0][0]) if rows else row
 
     def patients(self, rows: Sequence[int]) -> list[PatientRow]:
         """Return persons by key, in the order asked for; those that are gone are left out."""
@@ -91,16 +102,19 @@ class CatalogueReader:
         counts = {patient: (count, local) for patient, count, local in self._rows_in(_STUDY_COUNTS, people)}
         marks = [*self._rows_in(_SERVERS_BY_MARK, people), *self._rows_in(_SERVERS_BY_STUDY, people)]
         servers = _grouped(sorted(set(marks)))
+        shared = {row[0] for row in self._rows_in(SHARED_IDS, {p.patient_id for p in people.values()} - {""})}
         found = []
         for row_id in rows:
             if row_id in people:
                 studies, local = counts.get(row_id, (0, 0))
                 names = tuple(name for name, *_ in servers.get(row_id, ()))
-                found.append(PatientRow(row_id, people[row_id], studies, local > 0, names))
+                patient = people[row_id]
+                found.append(PatientRow(row_id, patient, studies, local > 0, names, patient.patient_id in shared))
         return found
 
     def studies(self, patient_row: int, filter: QueryFilter, places: Places) -> list[StudyRow]:
         """Return the studies of a person in these places, newest first; ``matches`` tells which fit."""
+        patient_row = self.row_now(patient_row)
         people = self._rows_in(_PATIENTS, [patient_row])
         if not people:
             return []
@@ -154,7 +168,7 @@ class CatalogueReader:
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return how many patients, studies, series and instances are here."""
-        for patients, studies, series, instances in self._rows(_TOTALS):
+        for patients, studies, series, instances in self._rows(LOCAL_TOTALS):
             return patients, studies, series, instances
         return 0, 0, 0, 0
 

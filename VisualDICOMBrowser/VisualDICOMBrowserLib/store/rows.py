@@ -23,6 +23,15 @@ class LocalRows(Protocol):
     def snapshot(self) -> CtkContent:
         """Return all that is local; see :meth:`.CtkDatabase.snapshot`."""
 
+    def parts(self) -> dict[str, str]:
+        """Return digests of parts of the rows, by name: of all that is local, so that no change escapes."""
+
+    def studies_in(self, parts: Iterable[str]) -> dict[str, list[str]]:
+        """Return the UIDs of the studies that the rows of each part have to do with."""
+
+    def content_of(self, study_uids: Iterable[str]) -> CtkContent:
+        """Return what is local of studies; it may be more studies than asked for."""
+
     def is_local(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that have a row with a file."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ..domain.errors import BadData, StorageError
+from ..domain.errors import BadData, DiskFull, StorageError
 
 BUSY_TIMEOUT_S = 5.0
 #: Values in one statement; SQLite's oldest limit on variables is 999.
@@ -27,17 +27,20 @@ class DamagedDatabase(StorageError):
     """The file is damaged, or is no SQLite database: trying again does not help, making it anew does."""
 
 
-def connect(path: Path, *, read_only: bool = False, patience_s: float | None = None) -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool = False, immutable: bool = False, patience_s: float | None = None
+) -> sqlite3.Connection:
     """Open a database in autocommit mode, usable from several threads one at a time.
 
     Text that is not UTF-8 reads with replacement characters. Deleted content is overwritten.
 
+    :param immutable: nobody writes it meanwhile, and there is no log: it is read without any file beside it.
     :param patience_s: how long to wait for others who have it locked; :data:`BUSY_TIMEOUT_S` if None.
     :raises StorageError: it cannot be opened.
     """
     with storage_errors():
         connection = sqlite3.connect(
-            f"{_uri(path)}?mode={'ro' if read_only else 'rwc'}",
+            f"{_uri(path)}?mode={'ro' if read_only else 'rwc'}{'&immutable=1' if immutable else ''}",
             timeout=BUSY_TIMEOUT_S if patience_s is None else patience_s,
             isolation_level=None,
             check_same_thread=False,
@@ -78,7 +81,7 @@ def _in_words(error: sqlite3.Error) -> StorageError:
     if "locked" in text:
         return StorageError("The database is locked by another program.", retryable=True)
     if "full" in text:
-        return StorageError("The disk is full.")
+        return DiskFull()
     if "readonly" in text:
         return StorageError("No permission to write the database.")
     if "unable to open" in text:

@@ -193,6 +193,8 @@ def test_another_called_title_is_refused(listener: Listener, reception: MemoryRe
     with calling(listener.port) as peer:
         assert ask(peer, called="SOMEBODY") == kit.AssociateReject(1, 1, 7)
     assert reception.callers == []
+    ((caller, reason),) = reception.turned
+    assert (caller.address, reason) == (HOST, f"It called SOMEBODY, and we are {AET}.")
 
 
 def test_whom_the_reception_does_not_know_is_refused():
@@ -200,6 +202,7 @@ def test_whom_the_reception_does_not_know_is_refused():
     with Listener(AET, HOST, 0, reception) as made:
         with calling(made.port) as peer:
             assert ask(peer, title="STRANGER") == kit.AssociateReject(1, 1, 3)
+        assert [caller.calling_aet for caller, _ in reception.turned] == ["STRANGER"]
         with associated(made, title="FRIEND") as peer:
             assert status_of(peer, ECHO) == 0
 

@@ -90,6 +90,17 @@ def test_a_subject_is_heard_ten_times_a_second_whatever_the_names(outbox, pipe, 
     assert [event.name for event in events(pipe)] == ["progress", "state", "rate"]
 
 
+def test_progress_that_came_before_an_end_is_heard_before_it(outbox, pipe, clock):
+    outbox.post(Event("job 1", "job", "queued"))
+    pipe.wait_for_count(1)
+    for name, data in (("job", "running"), ("progress", "running"), ("job", "completed")):
+        outbox.post(Event("job 1", name, data))
+    for count in (2, 3):
+        clock.advance(0.1)
+        pipe.wait_for_count(count)
+    assert [event.data for event in events(pipe)] == ["queued", "running", "completed"]
+
+
 def test_subjects_do_not_slow_each_other(outbox, pipe):
     for number in range(50):
         outbox.post(Event(f"series {number}", "changed"))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
+
+import pytest
 
 from VisualDICOMBrowserLib.domain.model import Instance, Level, Patient, Series, Study
 from VisualDICOMBrowserLib.engine.tree import PatientTree
@@ -26,7 +29,7 @@ def test_each_level_shows_itself_and_what_is_above_it_and_nothing_below():
     made = tree("A")
     made.add_instance(Instance("1.2.3.4", "1.2.3", "1.2", 1), "A")
 
-    assert set(made.to_list(Level.PATIENT)[0]) == {"patient_id", "name", "birth_date", "sex"}
+    assert set(made.to_list(Level.PATIENT)[0]) == {"patient_id", "name", "birth_date", "sex", "shares_id"}
     assert "series" not in made.to_list(Level.STUDY)[0]["studies"][0]
     assert "images" not in only_series(made)
     assert made.to_list(Level.IMAGE)[0]["studies"][0]["series"][0]["images"] == [
@@ -90,7 +93,38 @@ def test_persons_of_one_id_whose_names_contradict_stay_apart():
     made.add_study(STUDY, "A")
     made.add_study(replace(STUDY, study_uid="1.9", patient=Patient("1", "Roe^Richard")), "B")
 
-    assert [p["name"] for p in made.to_list(Level.STUDY)] == ["Doe^Jane", "Roe^Richard"]
+    assert [(p["name"], p["shares_id"]) for p in made.to_list(Level.STUDY)] == [
+        ("Doe^Jane", True), ("Roe^Richard", True)
+    ]  # fmt: skip
+
+
+def test_an_id_that_others_have_whom_the_tree_does_not_show_is_marked_too():
+    assert tree("A").to_list(Level.STUDY)[0]["shares_id"] is False
+    assert tree("A").to_list(Level.STUDY, {"1"})[0]["shares_id"] is True
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_record_that_fits_two_persons_joins_neither_whoever_comes_first(order):
+    made = PatientTree()
+    patients = [Patient("1", "Doe^Jane"), Patient("1"), Patient("1", "Roe^Richard")]
+    for at in order:
+        made.add_study(replace(STUDY, study_uid=f"1.{at}", patient=patients[at]), "A")
+
+    found = [(p["name"], [s["study_uid"] for s in p["studies"]]) for p in made.to_list(Level.STUDY)]
+    assert found == [("", ["1.1"]), ("Doe^Jane", ["1.0"]), ("Roe^Richard", ["1.2"])]
+
+
+@pytest.mark.parametrize("order", list(permutations([None, "A", "B"])))
+def test_the_file_here_says_whose_a_study_is_then_the_first_server_by_name(order):
+    names = {None: "Here^H", "A": "Roe^R", "B": "Roe^B"}
+    made, remote = PatientTree(), PatientTree()
+    for server in order:
+        made.add_study(replace(STUDY, patient=Patient("1", names[server])), server)
+        if server is not None:
+            remote.add_study(replace(STUDY, patient=Patient("1", names[server])), server)
+
+    assert [p["name"] for p in made.to_list(Level.STUDY)] == ["Here^H"]
+    assert [p["name"] for p in remote.to_list(Level.STUDY)] == ["Roe^R"]
 
 
 def test_a_person_is_completed_from_another_server():

@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VisualDICOMBrowserLib.domain.errors import UsageError
+from VisualDICOMBrowserLib.domain.errors import ServerUnreachable, UsageError
+from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
+from VisualDICOMBrowserLib.jobs.job import Outcome
 from VisualDICOMBrowserLib.jobs.lanes import Lanes, Limits
+from VisualDICOMBrowserLib.jobs.reach import Reach
+from VisualDICOMBrowserLib.jobs.states import JobState
 
 
 def job(job_id, kind=JobKind.FIND, server="A", priority=Priority.USER):
     return JobDescription(str(job_id), kind, server, priority=priority)
+
+
+def make_lanes(limits):
+    return Lanes(limits, Reach(SimulatedClock()))
 
 
 def take_all(lanes):
@@ -32,14 +40,14 @@ def take_in_turn(lanes):
 
 
 def test_the_most_urgent_goes_first_then_the_oldest():
-    lanes = Lanes(Limits())
+    lanes = make_lanes(Limits())
     for number, priority in enumerate([Priority.REST, Priority.USER, Priority.VISIBLE_THUMBNAIL, Priority.USER]):
         lanes.put(job(number, priority=priority))
     assert take_in_turn(lanes) == ["2", "1", "3", "0"]
 
 
 def test_servers_take_turns_at_equal_urgency():
-    lanes = Lanes(Limits())
+    lanes = make_lanes(Limits())
     for number in range(6):
         lanes.put(job(f"a{number}"))
     for number in range(2):
@@ -48,7 +56,7 @@ def test_servers_take_turns_at_equal_urgency():
 
 
 def test_a_saturated_server_does_not_hold_up_another():
-    lanes = Lanes(Limits())
+    lanes = make_lanes(Limits())
     for number in range(100):
         lanes.put(job(number, server="dead", priority=Priority.VISIBLE_THUMBNAIL))
     lanes.put(job("other", server="B", priority=Priority.REST))
@@ -56,7 +64,7 @@ def test_a_saturated_server_does_not_hold_up_another():
 
 
 def test_bulk_jobs_leave_a_place_to_quick_ones_of_the_same_server():
-    lanes = Lanes(Limits(per_server=2))
+    lanes = make_lanes(Limits(per_server=2))
     lanes.put(job("r1", JobKind.RETRIEVE))
     lanes.put(job("r2", JobKind.RETRIEVE))
     lanes.put(job("find", priority=Priority.REST))
@@ -64,20 +72,20 @@ def test_bulk_jobs_leave_a_place_to_quick_ones_of_the_same_server():
 
 
 def test_bulk_jobs_may_have_all_places_where_nothing_is_reserved():
-    lanes = Lanes(Limits(per_server=2, reserved=0))
+    lanes = make_lanes(Limits(per_server=2, reserved=0))
     for number in range(3):
         lanes.put(job(number, JobKind.RETRIEVE))
     assert len(take_all(lanes)) == 2
 
 
 def test_a_server_with_one_association_does_bulk_jobs_too():
-    lanes = Lanes(Limits(servers={"A": 1}))
+    lanes = make_lanes(Limits(servers={"A": 1}))
     lanes.put(job("r", JobKind.RETRIEVE))
     assert len(take_all(lanes)) == 1
 
 
 def test_who_fetches_by_way_of_a_proxy_takes_a_place_there_too():
-    lanes = Lanes(Limits(servers={"PROXY": 1}, proxies={"A": "PROXY", "B": "PROXY"}))
+    lanes = make_lanes(Limits(servers={"PROXY": 1}, proxies={"A": "PROXY", "B": "PROXY"}))
     for number, server in enumerate(["A", "B", "PROXY"]):
         lanes.put(job(number, JobKind.RETRIEVE, server))
         lanes.put(job(f"find {server}", JobKind.FIND, server, Priority.REST))
@@ -85,7 +93,7 @@ def test_who_fetches_by_way_of_a_proxy_takes_a_place_there_too():
 
 
 def test_a_proxy_without_a_place_does_not_hold_up_others():
-    lanes = Lanes(Limits(servers={"PROXY": 1}, proxies={"A": "PROXY", "B": "PROXY"}))
+    lanes = make_lanes(Limits(servers={"PROXY": 1}, proxies={"A": "PROXY", "B": "PROXY"}))
     for number in range(20):
         lanes.put(job(number, JobKind.RETRIEVE, "AB"[number % 2], Priority.VISIBLE_THUMBNAIL))
     lanes.put(job("elsewhere", JobKind.RETRIEVE, "C", Priority.REST))
@@ -93,15 +101,29 @@ def test_a_proxy_without_a_place_does_not_hold_up_others():
 
 
 def test_a_limited_kind_does_not_hold_up_others():
-    lanes = Lanes(Limits(per_kind={JobKind.THUMBNAIL: 1}))
+    lanes = make_lanes(Limits(per_kind={JobKind.THUMBNAIL: 1}))
     for number in range(5):
         lanes.put(job(number, JobKind.THUMBNAIL, priority=Priority.VISIBLE_THUMBNAIL))
     lanes.put(job("find"))
     assert [taken[1].job_id for taken in take_all(lanes)] == ["0", "find"]
 
 
+def test_servers_that_did_not_answer_last_time_have_half_of_the_places():
+    reach = Reach(SimulatedClock())
+    lanes = Lanes(Limits(total=8, per_server=2), reach)
+    silence = Outcome(state=JobState.FAILED, error=ServerUnreachable("No answer."))
+    for server in ("dead 1", "dead 2", "dead 3", "dead 4"):
+        reach.end(job("before", server=server), silence)
+        for number in range(3):
+            lanes.put(job(f"{server} {number}", server=server, priority=Priority.VISIBLE_THUMBNAIL))
+    for number in range(3):
+        lanes.put(job(f"well {number}", server="well", priority=Priority.REST))
+    servers = Counter(taken[1].server for taken in take_all(lanes))
+    assert servers == {"dead 1": 1, "dead 2": 1, "dead 3": 1, "dead 4": 1, "well": 2}
+
+
 def test_a_job_that_was_discarded_is_not_taken():
-    lanes = Lanes(Limits())
+    lanes = make_lanes(Limits())
     lanes.put(job("1"))
     lanes.discard("1")
     lanes.discard("1")
@@ -133,7 +155,7 @@ JOBS = st.lists(
 
 @given(LIMITS, JOBS, st.data())
 def test_limits_hold_and_everything_is_taken_in_the_end(limits, jobs, data):
-    lanes = Lanes(limits)
+    lanes = make_lanes(limits)
     for number, (kind, server, priority) in enumerate(jobs):
         lanes.put(job(number, kind, server, priority))
     running, done = [], []

@@ -13,7 +13,7 @@ from support.waiting import join_all
 from unit.store.store_kit import change, child, rows
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
-from VisualDICOMBrowserLib.store import catalogue_schema
+from VisualDICOMBrowserLib.store import catalogue_schema, damage
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 
 _READ_ALONG = """
@@ -77,14 +77,27 @@ def test_a_removal_leaves_no_name_in_file_and_log(catalogue, path):
     assert {name for name in names if name.encode() in traces} == kept
 
 
-def test_a_name_that_a_server_corrects_leaves_no_trace_after_a_removal(catalogue, path):
+def test_a_name_that_a_file_corrects_leaves_no_trace_when_its_server_is_forgotten(catalogue, path):
     catalogue.note_found("PACS", [Study("1.1", Patient("4711", "Wrong^Name", "19700101"))])
     catalogue.add_local(
         [LocalInstance(Study("1.1", Patient("4712", "Right^Name")), Series("2", "1.1"), Instance("3", "2", "1.1"), "x")]
     )
-    catalogue.remove_local(["no such instance"])
+    assert b"Wrong^Name" in _everything(path)  # what the server says, whoever is shown
+    catalogue.forget_server("PACS")
     assert b"Wrong^Name" not in _everything(path)
     assert b"Right^Name" in _everything(path)
+
+
+def test_what_a_file_said_leaves_no_trace_after_its_removal_though_the_study_stays(catalogue, path):
+    patient = Patient("4711", "DOE^JANE")
+    catalogue.note_found("PACS", [Study("1.1", patient)], [Series("2", "1.1")])
+    local = Patient("4711", "Doe^Jane", "19700101", "F", "Hospital")
+    catalogue.add_local([LocalInstance(Study("1.1", local), Series("2", "1.1"), Instance("3", "2", "1.1"), "x")])
+    assert b"Doe^Jane" in _everything(path)
+    catalogue.remove_local(["3"])
+    assert catalogue.find_study("1.1").patient == patient
+    assert b"Doe^Jane" not in _everything(path)
+    assert b"19700101" not in _everything(path)
 
 
 def test_a_finished_job_leaves_no_trace(catalogue, path):
@@ -227,9 +240,9 @@ def test_damage_in_the_middle_is_a_storage_error_and_known_as_damage(path):
     with pytest.raises(StorageError, match="damaged"):
         catalogue.local_totals()
     catalogue.close()
-    assert catalogue_schema.is_damaged(path)
+    assert damage.is_damaged(path)
     _fill(path.with_name("other"))
-    assert not catalogue_schema.is_damaged(path.with_name("other"))
+    assert not damage.is_damaged(path.with_name("other"))
 
 
 def test_read_only_a_missing_or_unusable_catalogue_is_an_empty_one_in_memory(path):

@@ -8,7 +8,8 @@ import pytest
 
 from VisualDICOMBrowserLib.domain.errors import BadData
 from VisualDICOMBrowserLib.domain.model import Instance, Level, Patient, Series, Study
-from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
+from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalFile, LocalInstance
+from VisualDICOMBrowserLib.store.catalogue_mirror import MirroredStudies
 
 JANE = Patient("4711", "Doe^Jane", "19700101", "F")
 STUDY = Study("1.1", JANE, "20260101", "1200", "Abdomen", "A1", "S1")
@@ -26,6 +27,18 @@ def catalogue(tmp_path):
 
 def _persons(catalogue: Catalogue) -> list[tuple[object, ...]]:
     return catalogue._rows("SELECT patient_id, name, birth_date, sex, issuer FROM patients ORDER BY id")
+
+
+def _mirror(catalogue: Catalogue, items: list[LocalInstance], stamp: str) -> None:
+    """Mirror a database that has these and nothing else."""
+    studies = {item.study.study_uid: item.study for item in items}
+    uids = [*studies, *(study.study_uid for study in catalogue.local_studies())]
+    known = set(catalogue.local_images_of(uids))
+    gone = [*known.difference(item.instance.sop_uid for item in items)]
+    series = {item.series.series_uid: item.series for item in items}
+    files = [LocalFile(item.instance, item.file) for item in items]
+    catalogue.mirror(MirroredStudies(uids, [*studies.values()], [*series.values()], files, gone))
+    catalogue.note_mirrored(stamp, {}, [], [])
 
 
 def _local(catalogue: Catalogue) -> tuple[list[Study], list[Series], list[object]]:
@@ -118,7 +131,7 @@ def test_a_query_after_a_query_completes_too(catalogue):
         ([Patient("4711")], 1),
         ([Patient(" 4711", "DOE^JANE^^")], 1),
         ([Patient("4711", "Doe^Jane", issuer="H")], 1),
-        ([Patient("4711", "Doe^Jane", issuer="H"), Patient("4711", "Doe^Jane", issuer="K")], 2),
+        ([Patient("4711", "Doe^Jane", issuer="H"), Patient("4711", "Doe^Jane", issuer="K")], 3),
         ([Patient("4711", "Doe^John")], 2),
         ([Patient("4711", "Doe^Jane", "19700102")], 2),
         ([Patient("4712", "Doe^Jane", "19700101")], 2),
@@ -168,14 +181,14 @@ def test_mirroring_anew_forgets_what_is_not_local_and_keeps_what_servers_have(ca
     catalogue.add_local([LOCAL, other])
     catalogue.note_found("PACS", [STUDY], [SERIES], [INSTANCE])
     catalogue.set_thumbnail("5.1.1", "5.1.1.1", "thumbs/x", placeholder=False, reason="")
-    catalogue.replace_local([], "stamp")
+    _mirror(catalogue, [], "stamp")
     assert catalogue.local_totals() == (0, 0, 0, 0)
     assert catalogue.find_series("1.1.1") == (STUDY, SERIES)
     assert catalogue.find_series("5.1.1") is None
     assert catalogue.thumbnail("5.1.1") is None
     assert [row[0] for row in _persons(catalogue)] == ["4711"]
     assert catalogue.ctk_stamp == "stamp"
-    catalogue.replace_local([other], "later")
+    _mirror(catalogue, [other], "later")
     assert catalogue.local_totals() == (1, 1, 1, 1)
     assert catalogue.find_series("5.1.1")[0].patient == Patient("5", "Roe^R")
 
@@ -254,7 +267,7 @@ def test_jobs_and_thumbnails_are_kept(catalogue):
 def test_a_person_is_remembered_though_nothing_else_is_known(catalogue):
     catalogue.note_found("PACS", patients=[JANE])
     catalogue.remove_local(["no such instance"])
-    catalogue.replace_local([], "stamp")
+    _mirror(catalogue, [], "stamp")
     assert _persons(catalogue) == [("4711", "Doe^Jane", "19700101", "F", "")]
     assert catalogue.person(1) == JANE
     assert catalogue.person(2) is None

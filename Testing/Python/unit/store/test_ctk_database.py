@@ -430,7 +430,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(folder):
 def test_what_is_no_database_is_a_storage_error(folder, read_only):
     folder.root.mkdir()
     folder.ctk_database.write_bytes(b"no database at all" * 1000)
-    with pytest.raises(StorageError, match="damaged, or is no database"):
+    with pytest.raises(StorageError, match=r"damaged: .* is cut off, or is no database at all.* verify --rebuild"):
         CtkDatabase.open(folder, read_only=read_only)
 
 

@@ -19,8 +19,13 @@ STORE = f"{LIB}.store"
 
 #: Of the store, what reads the catalogue, which is a file of our own; none of it knows CTK's tables.
 ALLOWED = {
-    *(STORE, f"{STORE}.reader", f"{STORE}.sqlite", f"{STORE}.layout", f"{STORE}.files"),
-    *(f"{STORE}.catalogue_schema", f"{STORE}.catalogue_matching", f"{STORE}.catalogue_records"),
+    *(STORE, f"{STORE}.reader", f"{STORE}.sqlite", f"{STORE}.layout", f"{STORE}.files", f"{STORE}.damage"),
+    *(
+        f"{STORE}.catalogue_schema",
+        f"{STORE}.catalogue_matching",
+        f"{STORE}.catalogue_people",
+        f"{STORE}.catalogue_records",
+    ),
 }
 #: The one that knows where the files are; whoever asks it is found by these names.
 NAMING = f"{STORE}.layout"

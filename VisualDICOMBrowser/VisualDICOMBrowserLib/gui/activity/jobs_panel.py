@@ -13,15 +13,18 @@ from ..parts.text_field import TextField
 from ..parts.throttle import Debounce
 from ..session import Session
 from .job_cells import JobCells
+from .job_details import JobDetails
 from .job_watch import JobWatch
 from .job_words import KINDS, RETRIED, STATES, details_of
 from .jobs_model import KIND, PROGRESS, RATE, REASON, SERVER, STARTED, STATE, WHAT, JobsModel
 
 _TYPING_MS = 150
+#: Below that, the table is without some columns while the log is beside it: there, the log tells.
+_WIDE = 1200
 
 
 class JobsPanel(qt.QWidget):
-    """All jobs in a table; the one selected, with its reason in full, below.
+    """All jobs in a table; the one selected, with its reason in full, below, and with its log at the right if wanted.
 
     ==============  ============  ======================
     signal          values        when
@@ -52,6 +55,11 @@ class JobsPanel(qt.QWidget):
         qt.QWidget.hideEvent(self, event)
         self._watch.pause()
 
+    def resizeEvent(self, event: qt.QResizeEvent) -> None:
+        """Leave the table its room."""
+        qt.QWidget.resizeEvent(self, event)
+        self._show_log()
+
     def choose(self, job_id: str) -> None:
         """Select a job, if it is in the list."""
         row = self.model.row_of(job_id)
@@ -67,6 +75,17 @@ class JobsPanel(qt.QWidget):
         """Let go of the session."""
         self._watch.cleanup()
         self._search_later.cancel()
+        self.log.cleanup()
+
+    def keyPressEvent(self, event: qt.QKeyEvent) -> None:
+        """Open and close the log by keys."""
+        key, shown = event.key(), bool(self.log_button.isChecked())
+        if key in (qt.Qt.Key_Return, qt.Qt.Key_Enter) and self.view.hasFocus() and self.chosen():
+            self.log_button.setChecked(True)
+        elif key == qt.Qt.Key_Escape and shown:
+            self.log_button.setChecked(False)
+        else:
+            qt.QWidget.keyPressEvent(self, event)
 
     def _filter(self) -> None:
         self.model.set_filter(value(self.search, "text"), self.quick.isChecked())
@@ -101,10 +120,11 @@ class JobsPanel(qt.QWidget):
         self.retry.setEnabled(any(record.state in RETRIED for record in chosen))
         self.clear.setEnabled(any(record.state.terminal for record in self._watch.records))
         self._show_details(chosen)
+        self._show_log()
         self._show_emptiness()
 
     def _show_details(self, chosen: list[JobRecord]) -> None:
-        self.details.setVisible(bool(chosen))
+        self.details.setVisible(bool(chosen) and not self.log_button.isChecked())
         if len(chosen) == 1:
             record = chosen[0]
             what = (KINDS[record.description.kind], self._watch.label(record), record.description.server or "")
@@ -118,17 +138,31 @@ class JobsPanel(qt.QWidget):
         self.reason.setVisible(bool(value(self.reason, "text")))
         self.facts.setVisible(len(chosen) == 1)
 
+    def _show_log(self) -> None:
+        shown, chosen = bool(self.log_button.isChecked()), self.chosen()
+        self.log.setVisible(shown)
+        for column in (RATE, STARTED, REASON):
+            self.view.setColumnHidden(column, shown and value(self, "width") < _WIDE)
+        self.log.show_job(chosen[0] if shown and len(chosen) == 1 else None)
+
     def _show_emptiness(self) -> None:
         hidden = bool(self._watch.records)
         self.empty.setText("No job matches." if hidden else "Nothing has been fetched or imported yet.")
         self.pages.setCurrentIndex(0 if self.model.rowCount() else 1)
 
     def _build(self) -> None:
+        self.log = JobDetails(self._session, self)
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(6)
         column.addLayout(self._build_top())
-        column.addWidget(self._build_table(), 1)
+        halves = qt.QSplitter(qt.Qt.Horizontal, self)
+        halves.setChildrenCollapsible(False)
+        halves.addWidget(self._build_table())
+        halves.addWidget(self.log)
+        halves.setStretchFactor(0, 3)
+        halves.setStretchFactor(1, 2)
+        column.addWidget(halves, 1)
         column.addWidget(self._build_details())
 
     def _build_top(self) -> qt.QHBoxLayout:
@@ -141,12 +175,15 @@ class JobsPanel(qt.QWidget):
         self.quick.toggled.connect(lambda *_: self._filter())
         self.cancel = self._button("Cancel", "Stop the selected jobs", self._cancel)
         self.retry = self._button("Retry", "Try the selected jobs again", self._retry)
+        self.log_button = self._button("Details", "Show what happened to the selected job (Enter)", lambda: None)
+        self.log_button.setCheckable(True)
+        self.log_button.toggled.connect(lambda *_: self._update())
         self.clear = self._button("Clear ended", "Take all jobs that have ended off the list", self._clear)
         row = qt.QHBoxLayout()
         row.addWidget(self.search, 3)
         row.addWidget(self.quick)
         row.addStretch(1)
-        for button in (self.cancel, self.retry, self.clear):
+        for button in (self.log_button, self.cancel, self.retry, self.clear):
             row.addWidget(button)
         return row
 
@@ -170,6 +207,7 @@ class JobsPanel(qt.QWidget):
         self.view.setTabKeyNavigation(False)
         self.view.setFrameShape(qt.QFrame.NoFrame)
         self.view.setVerticalScrollMode(qt.QAbstractItemView.ScrollPerPixel)
+        self.view.doubleClicked.connect(lambda *_: self.log_button.setChecked(True))
         self.view.selectionModel().selectionChanged.connect(lambda *_: self._on_selection())
         self._size_table()
         self.empty = qt.QLabel("", self.pages)

@@ -6,14 +6,18 @@ import qt
 
 from ..parts.elided_label import ElidedLabel
 from ..parts.glyph_button import GlyphButton
+from ..parts.glyphs import glyph_icon
 from ..parts.portable import value
 from ..parts.signals import Signal
+from ..parts.tints import palette_of
+from ..receiving.receiving_words import sending_words
 from ..session import Session
 from .job_cells import bar_of
 from .job_watch import JobWatch
 from .job_words import summary_of
 
 _BAR_WIDTH, _BAR_HEIGHT = 160, 6
+_SIGN = 14
 
 
 class ThinBar(qt.QWidget):
@@ -36,7 +40,7 @@ class ThinBar(qt.QWidget):
 
 
 class JobsStrip(qt.QWidget):
-    """What runs and waits, how fast, how far, and what went wrong last.
+    """What runs and waits, how fast, how far, who sends here, and what went wrong last.
 
     ================  ======  =======================================
     signal            values  when
@@ -44,6 +48,8 @@ class JobsStrip(qt.QWidget):
     ``show_toggled``  shown   the user wants to see the list, or not
     ================  ======  =======================================
     """
+
+    _built = False  # Qt may tell of colours before there is anything to paint
 
     def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
         qt.QWidget.__init__(self, parent)
@@ -53,10 +59,16 @@ class JobsStrip(qt.QWidget):
         self._watch = JobWatch(session, self)
         self._watch.updated.connect(self._update_line)
         self._watch.look()
+        self._calls = session.calls
+        self._end_calls = session.calls.changed.connect(self._show_calls)
+        self._show_calls()
 
     def _build(self) -> None:
         self.line = qt.QLabel("", self)
         self.bar = ThinBar(self)
+        self.arriving = qt.QLabel(self)
+        self.calls = qt.QLabel("", self)
+        self.calls.setTextFormat(qt.Qt.PlainText)
         self.sign = GlyphButton("failed", "", "The last problem", self)
         self.sign.clicked.connect(lambda *_: None if self._shown else self._toggle())
         self.problem = ElidedLabel("", self, quiet=False)
@@ -66,10 +78,12 @@ class JobsStrip(qt.QWidget):
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(10, 3, 6, 3)
         row.setSpacing(8)
-        for widget in (self.line, self.bar, self.sign):
+        for widget in (self.line, self.bar, self.arriving, self.calls, self.sign):
             row.addWidget(widget)
         row.addWidget(self.problem, 1)
         row.addWidget(self.button)
+        self._built = True
+        self._paint()
 
     def set_shown(self, shown: bool) -> None:
         """Say whether the list is to be seen."""
@@ -81,6 +95,23 @@ class JobsStrip(qt.QWidget):
     def cleanup(self) -> None:
         """Let go of the session."""
         self._watch.cleanup()
+        self._end_calls()
+
+    def changeEvent(self, event: qt.QEvent) -> None:
+        """Follow the colours."""
+        qt.QWidget.changeEvent(self, event)
+        if event.type() == qt.QEvent.PaletteChange and self._built:
+            self._paint()
+
+    def _paint(self) -> None:
+        color = palette_of(self).color(qt.QPalette.WindowText)
+        self.arriving.setPixmap(glyph_icon("arriving", color, _SIGN).pixmap(qt.QSize(_SIGN, _SIGN)))
+
+    def _show_calls(self) -> None:
+        words = sending_words(self._calls.running.values())
+        self.calls.setText(words)
+        for label in (self.arriving, self.calls):
+            label.setVisible(bool(words))
 
     def _toggle(self) -> None:
         self.set_shown(not self._shown)

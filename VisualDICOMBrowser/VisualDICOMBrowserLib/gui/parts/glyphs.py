@@ -74,6 +74,10 @@ _OUTLINES = {
     "pane-below": _Outline("R3 4 18 16 2", "R5 13.5 14 4.5 0.5"),
     "info": _Outline("O12 12 9 M12 11.3 L12 16.5", "O12 7.7 1.3"),
     "person": _Outline("O12 8 4 M4.5 20.5 A12 20.5 7.5 180 -180"),
+    "namesake": _Outline(
+        "O8.7 8.5 3.5 M2.5 19.8 A8.7 19.8 6.2 180 -180 "
+        "M14.6 5.2 A15.2 8.5 3.4 100 -200 M16.8 13.7 A15.3 19.8 6.2 76 -76"
+    ),
     "chevron-down": _Outline("M6 9 L12 15 L18 9"),
     "chevron-up": _Outline("M6 15 L12 9 L18 15"),
     "chevron-right": _Outline("M9 6 L15 12 L9 18"),

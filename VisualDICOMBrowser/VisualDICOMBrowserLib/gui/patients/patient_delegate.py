@@ -137,9 +137,10 @@ def _paint_facts(painter: Any, look: _Look, line: Any, row: PatientRow) -> None:
 
 
 def _paint_marks(painter: Any, look: _Look, line: Any, row: PatientRow, inks: _Inks) -> int:
-    """Draw where the person's images are, from the right; return the width used."""
+    """Draw from the right where the person's images are, and whether another has the same ID; return the width used."""
     side = min(16, line.height())
-    names = (*(["cloud"] if row.servers else []), *(["computer"] if row.local else []))
+    marks = (("cloud", bool(row.servers)), ("computer", row.local), ("namesake", row.shares_id))
+    names = [name for name, shown in marks if shown]
     for at, name in enumerate(names, 1):
         left = line.right() + 1 - at * side - (at - 1) * 5
         top = line.top() + (line.height() - side) // 2

@@ -28,6 +28,7 @@ class PatientList(qt.QWidget):
     signal               values                      when
     ===================  ==========================  ======================================================
     ``chosen``           PatientRow or None          another person is the current one
+    ``renewed``          PatientRow                  something else is known of the current one
     ``entered``          PatientRow                  Enter or a double click
     ``menu_asked``       PatientRow, global point    right click or the menu key
     ``retry_asked``      server name                 Retry on the note of a server
@@ -39,6 +40,7 @@ class PatientList(qt.QWidget):
     def __init__(self, session: Session, parent: Any = None) -> None:
         qt.QWidget.__init__(self, parent)
         self.chosen = Signal()
+        self.renewed = Signal()
         self.entered = Signal()
         self.menu_asked = Signal()
         self.retry_asked = Signal()
@@ -50,6 +52,7 @@ class PatientList(qt.QWidget):
         self._is_busy, self._has_errors = False, False
         self._awaited: int | None = None  # to be chosen once the list has it
         self._untold: int | None = None  # chosen, but its row is not read yet
+        self._told: PatientRow | None = None  # the current one, as it was told last
         self._make_header()
         self._lay_out()
         self._connect()
@@ -150,11 +153,17 @@ class PatientList(qt.QWidget):
         if key is not None and row is None:
             self._untold = key
         else:
+            self._told = row
             self.chosen.emit(row)
 
     def _on_rows(self, keys: list[int]) -> None:
         if self._untold in keys:
             self._on_key(self._untold)
+        elif self._told is not None and self._told.row in keys:
+            row = self.current()
+            if row is not None and row.row == self._told.row and row != self._told:
+                self._told = row
+                self.renewed.emit(row)
 
     def _tell_row(self, signal: Signal, key: int, *others: Any) -> None:
         at = self._model.find_key(key)

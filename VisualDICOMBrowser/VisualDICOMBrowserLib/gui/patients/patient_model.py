@@ -92,7 +92,9 @@ class PatientModel(qt.QAbstractListModel):
         return self._keys[at] if 0 <= at < len(self._keys) else None
 
     def find_key(self, key: int) -> int | None:
-        """Return the place of a key."""
+        """Return the place of a key, or of the one that the person has now."""
+        if key not in self._at:
+            key = self._tried(lambda: self._reader.row_now(key)) or key
         return self._at.get(key)
 
     def row_at(self, at: int) -> PatientRow | None:

@@ -9,6 +9,7 @@ from ...domain.overview import PatientRow
 from ...domain.people import display_name
 
 NO_NAME = "(no name)"
+SHARED_ID = "Another person has the same ID."
 #: Stands for a person that is not there any more.
 NOBODY = Patient("")
 #: Rows whose words are kept: they are written anew whenever the pointer moves.
@@ -47,6 +48,7 @@ def tooltip(row: PatientRow) -> str:
     lines = (
         title(row),
         patient.patient_id and f"ID: {patient.patient_id}",
+        SHARED_ID if row.shares_id else "",
         patient.issuer and f"Issuer of the ID: {patient.issuer}",
         patient.birth_date and f"Born: {readable_date(patient.birth_date)}",
         patient.sex and f"Sex: {SEXES.get(patient.sex, patient.sex)}",
@@ -58,9 +60,9 @@ def tooltip(row: PatientRow) -> str:
 
 def spoken(row: PatientRow) -> str:
     """Return the row for a screen reader."""
-    return ", ".join(
-        part for part in (title(row), facts(row).replace(" · ", ", "), studies(row), whereabouts(row)) if part
-    )
+    shared = SHARED_ID[:1].lower() + SHARED_ID[1:].rstrip(".") if row.shares_id else ""
+    parts = (title(row), facts(row).replace(" · ", ", "), shared, studies(row), whereabouts(row))
+    return ", ".join(part for part in parts if part)
 
 
 def count(number: int) -> str:

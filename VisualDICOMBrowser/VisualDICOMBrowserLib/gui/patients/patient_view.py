@@ -162,8 +162,7 @@ class PatientView(qt.QListView):
             self._go_to(at)
         self._restoring = False
         self._restore_scroll()
-        if at is None:
-            self._set_current(None)
+        self._set_current(None if at is None else self._model.key_at(at))
 
     def _restore_scroll(self) -> None:
         if self._anchor is None:

@@ -45,15 +45,14 @@ class SendPanel(qt.QWidget):
         self.server, self.verify = "", True
         self._session = session
         self._is_open = False
-        self._uids: list[str] = []
-        self._rows: list[SeriesRow] = []
+        self._rows: dict[str, SeriesRow] = {}
+        self._changed: set[str] = set()
         self._plan = SendPlan()
         self._names: list[str] | None = None
         self._count_later = Throttle(_COUNT_MS, self._count, self, at_once=False)
         self._build()
         self._endings = [
-            session.series_changed.connect(lambda *_: self._look()),
-            session.catalogue_changed.connect(self._look),
+            session.series_changed.connect(self._on_series_changed),
             session.servers_changed.connect(self._ask_servers),
             session.ready_changed.connect(lambda *_: self._ask_servers()),
         ]
@@ -61,7 +60,7 @@ class SendPanel(qt.QWidget):
 
     def open_for(self, rows: Sequence[SeriesRow]) -> None:
         """Ask about these series."""
-        self._uids, self._rows = [row.uid for row in rows], list(rows)
+        self._rows, self._changed = {row.uid: row for row in rows}, set()
         self._names, self._is_open = None, True
         self.setVisible(True)
         self._show()
@@ -106,17 +105,21 @@ class SendPanel(qt.QWidget):
 
     # what is known
 
-    def _look(self) -> None:
-        if self._is_open:
+    def _on_series_changed(self, uid: str) -> None:
+        if self._is_open and uid in self._rows:
+            self._changed.add(uid)
             self._count_later()
 
     def _count(self) -> None:
-        """Read again how much of the series is here."""
+        """Read again how much is here of what changed."""
         try:
-            found = self._session.reader.series_by_uid(self._uids)
+            found = self._session.reader.series_by_uid(sorted(self._changed))
         except StorageError:
             return  # the next change has it read again; that the catalogue is damaged, the sheet says
-        self._rows = [found[uid] for uid in self._uids if uid in found]
+        for uid in self._changed - set(found):
+            self._rows.pop(uid, None)
+        self._rows.update(found)
+        self._changed = set()
         self._show()
 
     def _ask_servers(self) -> None:
@@ -146,7 +149,7 @@ class SendPanel(qt.QWidget):
             self.send_asked.emit(list(self._plan.series), server, self.verify)
 
     def _fetch(self) -> None:
-        self.fetch_asked.emit(list(self._rows))
+        self.fetch_asked.emit(list(self._rows.values()))
 
     def _to_settings(self) -> None:
         self.shut()
@@ -155,7 +158,7 @@ class SendPanel(qt.QWidget):
     # what is seen
 
     def _show(self) -> None:
-        self._plan = SendPlan.of(self._rows)
+        self._plan = SendPlan.of(self._rows.values())
         self._title.setText(self._plan.title)
         self._rest.setText(self._plan.rest)
         for widget in (self._rest_sign, self._rest, self._fetch_button):

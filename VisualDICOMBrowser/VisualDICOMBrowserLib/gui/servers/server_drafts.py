@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ...domain.errors import UsageError
@@ -16,7 +15,7 @@ from ...domain.servers import (
     RetrieveMethod,
     Server,
 )
-from ...domain.tls import TLS_FIELDS, TlsSettings
+from .tls_errors import server_tls_errors
 
 #: The port that DICOM has by convention (PS3.8, 9.1.1 names 104 as well known).
 DEFAULT_PORT = 104
@@ -100,7 +99,7 @@ class Drafts:
     def errors(self, draft: Draft) -> dict[str, str]:
         """Return what is wrong, by field, in sentences; ``tls.key`` is a field of the TLS settings."""
         errors = {name: sentence for name in FIELDS if (sentence := _error(name, draft.values[name]))}
-        errors.update(_tls_errors(draft.values["tls"]))
+        errors.update(server_tls_errors(draft.values["tls"]))
         others = [other for other in self.drafts if other is not draft]
         if "name" not in errors and any(other.title == draft.title for other in others):
             errors["name"] = "Another server has this name."
@@ -126,21 +125,6 @@ def _merged(draft: Draft | None, server: Mapping[str, Any]) -> Draft:
     if not draft.changed:
         draft.touched = set()
     return draft
-
-
-def _tls_errors(values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return what :class:`.TlsSettings` says of each value, as if all others were right."""
-    errors: dict[str, str] = {}
-    if values is None:
-        return errors
-    right = None if values["certificate"] is None else str(Path("certificate.pem").absolute())
-    for name in TLS_FIELDS:
-        try:
-            TlsSettings.from_dict({"certificate": right, name: values[name]})
-        except UsageError as error:
-            sentence = str(error).removeprefix("TLS: ")
-            errors[f"tls.{name}"] = sentence[:1].upper() + sentence[1:]
-    return errors
 
 
 def _error(name: str, value: Any) -> str:

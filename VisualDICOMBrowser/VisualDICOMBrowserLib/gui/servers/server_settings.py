@@ -11,7 +11,6 @@ from ..messages import Message, Remedy, Tone
 from ..parts.glyph_button import GlyphButton
 from ..parts.glyphs import glyph_icon
 from ..parts.portable import value
-from ..parts.signals import Signal
 from ..session import Session
 from .server_drafts import Draft, Drafts
 from .server_form import ServerForm
@@ -24,12 +23,6 @@ _GLYPHS = {Outcome.RUNNING: "refresh", Outcome.GOOD: "tick", Outcome.BAD: "faile
 class ServerSettings(qt.QWidget):
     """All servers on the left, one of them on the right. What is typed stays until it is saved or discarded.
 
-    ==========  ======  ==============================
-    signal      values  when
-    ==========  ======  ==============================
-    ``closed``  none    the user is done with the page
-    ==========  ======  ==============================
-
     :param read_servers: returns the servers of 3D Slicer's settings; None if there are none to import.
     """
 
@@ -39,7 +32,6 @@ class ServerSettings(qt.QWidget):
         self, session: Session, parent: qt.QWidget | None = None, read_servers: ReadServers | None = None
     ) -> None:
         qt.QWidget.__init__(self, parent)
-        self.closed = Signal()
         self._session = session
         self._import = ServerImporter(session, read_servers) if read_servers is not None else None
         self._drafts, self._tests = Drafts(), ServerTests(session)
@@ -84,13 +76,6 @@ class ServerSettings(qt.QWidget):
         self._tests.stop()
         for end in self._endings:
             end()
-
-    def keyPressEvent(self, event: qt.QKeyEvent) -> None:
-        """Close on Escape."""
-        if event.key() == qt.Qt.Key_Escape:
-            self.closed.emit()
-        else:
-            qt.QWidget.keyPressEvent(self, event)
 
     def resizeEvent(self, event: qt.QResizeEvent) -> None:
         """Leave the form its room."""
@@ -265,25 +250,11 @@ class ServerSettings(qt.QWidget):
     # how it is built
 
     def _build(self) -> None:
-        column = qt.QVBoxLayout(self)
-        column.setContentsMargins(16, 12, 16, 16)
-        column.setSpacing(12)
-        column.addLayout(self._build_top())
-        middle = qt.QHBoxLayout()
+        middle = qt.QHBoxLayout(self)
+        middle.setContentsMargins(0, 0, 0, 0)
         middle.setSpacing(20)
         middle.addLayout(self._build_left(), 0)
         middle.addWidget(self._build_pages(), 1)
-        column.addLayout(middle, 1)
-
-    def _build_top(self) -> qt.QHBoxLayout:
-        heading = qt.QLabel("DICOM servers", self)
-        heading.setFont(self._bold(1.3))
-        close = GlyphButton("close", "", "Back to the images (Escape)", self)
-        close.clicked.connect(lambda *_: self.closed.emit())
-        row = qt.QHBoxLayout()
-        row.addWidget(heading, 1)
-        row.addWidget(close)
-        return row
 
     def _build_left(self) -> qt.QVBoxLayout:
         self.list = qt.QListWidget(self)

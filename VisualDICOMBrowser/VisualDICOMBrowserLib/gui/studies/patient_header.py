@@ -8,10 +8,13 @@ import qt
 
 from ...domain.model import Patient, readable_date
 from ...domain.overview import PatientRow
+from ..messages import Tone
 from ..parts.elided_label import ElidedLabel
 from ..parts.glyph_button import GlyphButton
+from ..parts.glyphs import glyph_icon
 from ..parts.portable import value
 from ..parts.signals import Signal
+from ..parts.tints import palette_of, tone_color
 from ..patients import patient_text
 from .sheet_look import ThumbnailSize
 
@@ -19,6 +22,7 @@ _SIZES = tuple(ThumbnailSize)
 _NARROW = 760
 _LOAD_WIDTH = 80
 _GAP = 8
+_MARK = 16
 
 
 class PatientHeader(qt.QWidget):
@@ -36,6 +40,9 @@ class PatientHeader(qt.QWidget):
         qt.QWidget.__init__(self, parent)
         self.load, self.fetch, self.cancel, self.send, self.export = (Signal() for _ in range(5))
         self.refresh, self.menu, self.sized, self.detailed = Signal(), Signal(), Signal(), Signal()
+        self._namesake = qt.QLabel(self)
+        self._namesake.setToolTip(patient_text.SHARED_ID)
+        self._namesake.setAccessibleName(patient_text.SHARED_ID)
         self._name = ElidedLabel("", self, quiet=False)
         self._facts = ElidedLabel("", self)
         self._load = self._button(
@@ -60,6 +67,9 @@ class PatientHeader(qt.QWidget):
     def show_patient(self, row: PatientRow, today: date | None = None) -> None:
         """Tell who it is."""
         self._name.set_text(patient_text.title(row))
+        self._namesake.setVisible(row.shares_id)
+        mark = glyph_icon("namesake", tone_color(palette_of(self), Tone.WARNING), _MARK)
+        self._namesake.setPixmap(mark.pixmap(qt.QSize(_MARK, _MARK)))
         self._facts.set_text(facts(row.patient, today or date.today()))
 
     def set_deeds(self, chosen: int, to_fetch: int, to_cancel: int, local: int) -> None:
@@ -120,7 +130,11 @@ class PatientHeader(qt.QWidget):
             label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         words = qt.QVBoxLayout()
         words.setSpacing(2)
-        words.addWidget(self._name)
+        title = qt.QHBoxLayout()
+        title.setSpacing(6)
+        title.addWidget(self._namesake)
+        title.addWidget(self._name, 1)
+        words.addLayout(title)
         words.addWidget(self._facts)
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(14, 8, 10, 8)

@@ -1,0 +1,1 @@
+"""Receiving from others: settings, and who calls."""
