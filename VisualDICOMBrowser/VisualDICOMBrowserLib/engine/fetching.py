@@ -14,7 +14,7 @@ from ..domain.model import Level, Target
 from ..domain.protocol_log import note
 from ..domain.results import RetrieveResult, ThumbnailResult
 from ..domain.servers import Server
-from ..jobs.description import JobDescription, JobKind, Missing
+from ..jobs.description import JobDescription, JobKind, Missing, Priority
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from ..store.index_queue import REFUSED
@@ -120,6 +120,7 @@ class Fetching:
             lambda context: fetch_middle(core.store, source, series_uid, context.token, core.associations.request),
             server=source.server.name,
             params=_about(series_uid),
+            priority=Priority.VISIBLE_THUMBNAIL,
             token=token,
         )
         # A job of its own, so that the server can send the next one meanwhile.
@@ -137,6 +138,7 @@ class Fetching:
                 core.store, core.decoder, series_uid, context.token, lambda: core.tell_series([series_uid])
             ),
             params=_about(series_uid),
+            priority=Priority.VISIBLE_THUMBNAIL,
             token=token,
         )
         return made

@@ -19,7 +19,7 @@ from .elements.metadata_view import MetadataView
 from .host import Host, LoadOption
 from .loading.load_choice import LoadChoice
 from .loading.load_strip import LoadStrip
-from .menus import Entry, is_fetchable, is_loadable, is_local, menu_of
+from .menus import Entry, is_fetchable, is_loadable, is_local, is_replaceable, menu_of
 from .messages import Tone
 from .missing_packages import MissingPackages
 from .parts.file_choice import choose_files, choose_folder
@@ -53,7 +53,7 @@ class BrowserWidget(qt.QWidget):
         self._session = session
         self._host = host or Host()
         self._loader = self._host.loader
-        self._actions = Actions(session)
+        self._actions = Actions(session, replaces=self._host.replaces)
         self._missing = MissingPackages(session, self, self._host)
         self._unfinished = Unfinished(session)
         self._sender = Sender(session)
@@ -309,6 +309,7 @@ class BrowserWidget(qt.QWidget):
             Entry("Fetch", lambda: self._actions.fetch(series), is_fetchable(series)),
             Entry("Cancel fetching", lambda: self._actions.cancel(series), self._actions.are_under_way(series)),
             Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
+            *self._replace_entries(series),
             None,
             Entry("Send…", lambda: self.send(series), here),
             Entry("Export…", lambda: self.export(series), here),
@@ -316,6 +317,11 @@ class BrowserWidget(qt.QWidget):
             None,
             Entry("Remove from this computer", lambda: self._actions.remove(series), here),
         ]
+
+    def _replace_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
+        if not self._host.replaces:
+            return []
+        return [Entry("Fetch again and replace", lambda: self._actions.fetch_again(series), is_replaceable(series))]
 
     def _load_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
         if self._loader is None:
