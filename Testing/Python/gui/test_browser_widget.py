@@ -226,6 +226,11 @@ def test_the_menu_sends_what_is_here(browser, session, qtbot):
     assert session.asked("send")[0].params["server"] == "PACS"
 
 
+def test_the_panel_that_sends_says_whose_images_they_are_also_from_the_list_of_patients(browser, session):
+    browser.send([HERE], PatientRow(1, Patient("1", "Doe^Jane"), local=True))
+    assert browser._send_panel._title.words == "Send 4 images of 1 series of Doe, Jane"
+
+
 def test_the_window_remembers_where_it_sent_to(browser):
     browser._send_panel.server, browser._send_panel.verify = "PACS", False
     kept = browser.arrangement()

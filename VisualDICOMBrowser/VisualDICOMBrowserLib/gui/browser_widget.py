@@ -25,6 +25,7 @@ from .missing_packages import MissingPackages
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
 from .patients.patient_list import PatientList
+from .patients.patient_text import title
 from .preview.stack_preview import StackPreview
 from .search.search_bar import SearchBar
 from .search.search_run import SearchRun
@@ -300,8 +301,11 @@ class BrowserWidget(qt.QWidget):
     def _show_series_menu(self, series: Sequence[SeriesRow], point: Any) -> None:
         menu_of(self.series_entries(list(series)), self).popup(point)
 
-    def series_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
-        """Return what can be done with chosen series."""
+    def series_entries(self, series: list[SeriesRow], patient: PatientRow | None = None) -> list[Entry | None]:
+        """Return what can be done with chosen series.
+
+        :param patient: whose they are, if not those of the chosen person.
+        """
         here, many = is_local(series), len(series) != 1
         uids = "\n".join(row.uid for row in series)
         return [
@@ -311,7 +315,7 @@ class BrowserWidget(qt.QWidget):
             Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
             *self._replace_entries(series),
             None,
-            Entry("Send…", lambda: self.send(series), here),
+            Entry("Send…", lambda: self.send(series, patient), here),
             Entry("Export…", lambda: self.export(series), here),
             Entry(f"Copy UID{'s' if many else ''}", lambda: qt.QApplication.clipboard().setText(uids), bool(series)),
             None,
@@ -339,7 +343,7 @@ class BrowserWidget(qt.QWidget):
         except StorageError as error:
             self._session.say(str(error), Tone.PROBLEM, "catalogue")
             return
-        menu_of(self.series_entries(series), self).popup(point)
+        menu_of(self.series_entries(series, patient), self).popup(point)
 
     def _series_of(self, patient: PatientRow) -> list[SeriesRow]:
         reader = self._session.reader
@@ -361,9 +365,13 @@ class BrowserWidget(qt.QWidget):
         panel.settings_asked.connect(self.add_server)
         panel.closed.connect(self._page.sheet.setFocus)
 
-    def send(self, series: Sequence[SeriesRow]) -> None:
-        """Ask where to send what is here of the series."""
-        self._send_panel.open_for(series)
+    def send(self, series: Sequence[SeriesRow], patient: PatientRow | None = None) -> None:
+        """Ask where to send what is here of the series.
+
+        :param patient: whose they are, if not those of the chosen person.
+        """
+        whose = patient or self._patient
+        self._send_panel.open_for(series, title(whose) if whose is not None else "")
 
     # Loading into the program around it
 
