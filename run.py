@@ -60,7 +60,10 @@ usage: python3 run.py COMMAND [ARGUMENT ...]
   gui                  the window on your own servers and images
   test [PYTEST ARG]    ruff, mypy and the test suite; as root on Debian or Ubuntu installs the peers too
   soak [PYTEST ARG]    the long-running tests
+  bench catalogue      searching in 20,000 patients with 2,000,000 instances, and in twice as many
   bench get            C-GET beside stock pynetdicom and DCMTK
+  bench send           C-STORE beside DCMTK
+  bench listen         receiving beside DCMTK
   bench gui            how quickly the window opens, scrolls and answers
   screenshots [DIR]    make the pictures of the README
   WORD ...             every other word goes to the program (echo, query, ...): `python3 run.py query --help`

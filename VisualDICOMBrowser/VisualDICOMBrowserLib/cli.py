@@ -211,31 +211,40 @@ def _list(options: argparse.Namespace) -> _Result:
 def _retrieve(options: argparse.Namespace) -> _Result:
     with _Session(options) as session:
         unsubscribe = session.engine.subscribe(_Progress("instances"))
-        result = session.engine.retrieve(target_of(options), options.server, token=session.token)
+        result = session.engine.retrieve(target_of(options), options.server, force=options.force, token=session.token)
         unsubscribe()
     for warning in result.warnings:
         _say(f"Warning: {warning}")
     if not result.requested:
         _say("Error: There is nothing to fetch.")
     elif result.verified < result.requested or result.missing:
-        _say(f"Error: {result.requested - result.verified} of {result.requested} instances are missing.")
+        what = "were not fetched again" if options.force else "are missing"
+        _say(f"Error: {result.requested - result.verified} of {result.requested} instances {what}.")
     elif not result.complete:
         _say("Error: All that was found is here, but there may be more.")
-    return (EXIT_DONE if result.complete else EXIT_FAILED), result.to_dict()
+    done = _told_of_conflicts(result) and result.complete
+    return (EXIT_DONE if done else EXIT_FAILED), result.to_dict()
+
+
+def _told_of_conflicts(result: Any) -> bool:
+    """Tell of instances that came with other content than they have here; True if there are none."""
+    if result.conflicts:
+        _say(f"Error: {len(result.conflicts)} instances are here with other content, which was kept.")
+    return not result.conflicts
 
 
 def _import(options: argparse.Namespace) -> _Result:
     with _Session(options) as session:
         unsubscribe = session.engine.subscribe(_Progress("files"))
-        result = session.engine.import_paths(options.paths, options.link, token=session.token)
+        result = session.engine.import_paths(options.paths, options.link, options.replace, token=session.token)
         unsubscribe()
+    known = result.imported or result.replaced or result.duplicates or result.conflicts
     if result.not_kept:
         _say(f"Error: {result.shortfall} The same command takes in the rest.")
-        return EXIT_FAILED, result.to_dict()
-    if not result.imported and not result.duplicates:
+    elif not known:
         _say("Error: None of the files is a DICOM object that could be imported.")
-        return EXIT_FAILED, result.to_dict()
-    return EXIT_DONE, result.to_dict()
+    done = _told_of_conflicts(result) and known and not result.not_kept
+    return (EXIT_DONE if done else EXIT_FAILED), result.to_dict()
 
 
 def _export(options: argparse.Namespace) -> _Result:
@@ -325,6 +334,7 @@ def _tell_of_call(name: str, subject: str, data: Any) -> None:
         return
     words = [f"{data['stored']} stored of {data['studies']} studies, {data['bytes'] / 1e6:.1f} MB"]
     words += [f"{data[key]} {word}" for key, word in _COUNTS.items() if data[key]]
+    words += [f"{len(data['conflicts'])} here with other content"] if data["conflicts"] else []
     end = f" It broke off: {data['reason']}" if data["reason"] else ""
     _say(f"{data['aet']} at {data['address']}: {', '.join(words)}.{end}")
 

@@ -162,6 +162,7 @@ def add_retrieve(sub: argparse.ArgumentParser) -> None:
     """Add what a retrieve takes."""
     add_target(sub)
     sub.add_argument("--server", metavar="NAME", help="from this server only")
+    sub.add_argument("--force", action="store_true", help="fetch again what is here, and replace it")
 
 
 def add_listen(sub: argparse.ArgumentParser) -> None:
@@ -216,6 +217,7 @@ def add_import(sub: argparse.ArgumentParser) -> None:
     how.add_argument("--copy", dest="link", action="store_false", help="copy the files into the folder (default)")
     how.add_argument("--link", dest="link", action="store_true", help="leave the files where they are")
     sub.set_defaults(link=False)
+    sub.add_argument("--replace", action="store_true", help="have what is here already replaced by the files")
     sub.add_argument("paths", nargs="+", type=Path, metavar="PATH")
 
 
@@ -279,7 +281,7 @@ def add_screenshots(sub: argparse.ArgumentParser) -> None:
 
 def add_bench(sub: argparse.ArgumentParser) -> None:
     """Add what a measurement takes."""
-    sub.add_argument("case", choices=["catalogue", "get", "gui", "send"], help="what to measure")
+    sub.add_argument("case", choices=["catalogue", "get", "gui", "listen", "send"], help="what to measure")
 
 
 def filter_of(options: argparse.Namespace) -> QueryFilter:

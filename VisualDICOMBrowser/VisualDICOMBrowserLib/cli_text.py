@@ -72,8 +72,10 @@ def _retrieved(document: Mapping[str, Any]) -> str:
     speed = f"{megabytes:.1f} MB in {seconds:.1f} s ({megabytes / max(seconds, 0.001):.1f} MB/s)"
     lines = [f"{here} (counted by {document['counted_by']}).", f"{document['received']} came now: {speed}."]
     reasons = {failure["sop_uid"]: failure["reason"] for failure in document["failed"]}
+    if document["replaced"]:
+        lines.append(f"{document['replaced']} of them took the place of what was here.")
     lines += [f"  missing: {uid}  {reasons.get(uid, '')}".rstrip() for uid in document["missing"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(_conflict, document["conflicts"])])
 
 
 def _imported(document: Mapping[str, Any]) -> str:
@@ -81,7 +83,14 @@ def _imported(document: Mapping[str, Any]) -> str:
         f"{document['imported']} of {document['files']} files imported, {document['duplicates']} were here already,"
         f" {len(document['rejected'])} rejected, in {document['seconds']:.1f} s."
     )
-    return "\n".join([summary, *(f"  {item['path']}: {item['reason']}" for item in document["rejected"])])
+    lines = [summary, *([f"{document['replaced']} took the place of what was here."] if document["replaced"] else [])]
+    lines += [f"  {item['path']}: {item['reason']}" for item in document["rejected"]]
+    return "\n".join([*lines, *map(_conflict, document["conflicts"])])
+
+
+def _conflict(conflict: Mapping[str, Any]) -> str:
+    tags = f" Different: {', '.join(conflict['tags'])}." if conflict["tags"] else ""
+    return f"  {conflict['sop_uid']} from {conflict['source']}: {conflict['reason']}{tags}"
 
 
 def _exported(document: Mapping[str, Any]) -> str:
@@ -178,9 +187,17 @@ def _demonstrated(document: Mapping[str, Any]) -> str:
     )
 
 
+def _figures(name: str, value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name}:", *(f"  {line}" for key, inner in value.items() for line in _figures(key, inner))]
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [f"{name}:", *(f"  {text}" for text in value)]
+    return [f"{name}: {value}"]
+
+
 def _measured(document: Any) -> str:
     if isinstance(document, dict):
-        return "\n".join(f"{name}: {value}" for name, value in document.items())
+        return "\n".join(line for name, value in document.items() for line in _figures(name, value))
     return "\n".join(
         f"{row['case']} {row.get('way', 'from')} {row['peer']}: ours {row['ours']:.2f} {row['unit']},"
         f" theirs {row['theirs']:.2f} {row['unit']}, ratio {row['ratio']:.2f}"

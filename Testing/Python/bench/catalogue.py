@@ -1,13 +1,14 @@
 """The catalogue of a large hospital: 20,000 patients with 2,000,000 instances, and twice as many. Medians.
 
 The folder is made in ``ctkDICOM.sql`` and its tag cache (10,000 instances), mirrored by the store, and some of the
-studies are on servers, too. There are no images: what is measured is looking things up. For each size, in ms unless the
-name says otherwise:
+studies are on servers, too. There are no images: what is measured is looking things up. A value for each size, in ms
+unless the name says otherwise:
 
-``first_mirror_seconds``, ``open_ms``, ``open_after_change_ms``
+``first_mirror_seconds``, ``open``, ``open_after_change``
     To open the store on the folder: for the first time; again; after another program added, changed, removed a study.
-``first_page``, ``next_page``, ``search …``
-    The window's list: the first 64 persons that fit, in order, with all that is shown of them; the next 64.
+``first_page``, ``next_page``, ``all_keys``, ``search …``
+    The window's list: the first 64 persons, by name, with all that is shown of them; the next 64; the order of all; the
+    order of those that fit, with the first 64 of them.
 ``patient_page``
     A person's studies, and all series of them with their states.
 ``local_counts_100``, ``totals``, ``store_one``, ``remove_study``
@@ -28,7 +29,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,7 @@ from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.local import LocalStore
-from VisualDICOMBrowserLib.store.reader import CatalogueReader
+from VisualDICOMBrowserLib.store.reader import CatalogueReader, PersonMark
 
 Say = Callable[[str], None]
 
@@ -56,15 +57,23 @@ _STEP = 10  # instructions between two looks at the counter
 def measure(say: Say) -> dict[str, Any]:
     """Return the document; takes some minutes, and 3 GB of disk."""
     found = [_measured(size, say) for size in SIZES]
-    steps = [one["steps"] for one in found]
+    together = {name: [one[name] for one in found] for name in found[0] if name not in ("ms", "steps", "scans")}
+    steps = _side_by_side([one["steps"] for one in found])
     return {
-        "sizes": found,
-        "growth": {name: round(steps[-1][name] / max(1, steps[0][name]), 2) for name in steps[0]},
+        **together,
+        "ms": _side_by_side([one["ms"] for one in found]),
+        "steps": steps,
+        "growth": {name: round(values[-1] / max(1, values[0]), 2) for name, values in steps.items()},
+        "scans": sorted({scan for one in found for scan in one["scans"]}),
         "sqlite": sqlite3.sqlite_version,
         "python": platform.python_version(),
         "processors": os.cpu_count(),
         "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
     }
+
+
+def _side_by_side(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [one[name] for one in found] for name in found[0]}
 
 
 def _measured(size: Size, say: Say) -> dict[str, Any]:
@@ -76,7 +85,7 @@ def _measured(size: Size, say: Say) -> dict[str, Any]:
         first = _seconds(lambda: LocalStore.open(root).close())
         large_folder.add_servers(folder)
         say("Opening the folder, with and without changes by others ...")
-        times = {"open_ms": _median(_opened(root)), "open_after_change_ms": _median(_opened_changed(folder))}
+        times = {"open": _median(_opened(root)), "open_after_change": _median(_opened_changed(folder))}
         say("Looking things up ...")
         with closing(CatalogueReader(root)) as reader, _watched(reader) as machine:
             for name, look in looks(reader, size).items():
@@ -95,30 +104,33 @@ def _measured(size: Size, say: Say) -> dict[str, Any]:
 def looks(reader: CatalogueReader, size: Size) -> dict[str, Callable[[], object]]:
     """Return what is looked up, by name."""
 
-    def page(after: int | None = None, places: Places = Places(), **wanted: Any) -> list[int]:  # noqa: B008 - frozen
-        keys = reader.patient_rows(QueryFilter(**wanted), places, limit=PAGE, after=after)
-        reader.patients(keys)
-        return keys
+    def found(places: Places = Places(), **wanted: Any) -> None:  # noqa: B008 - frozen
+        reader.patients(reader.patient_rows(QueryFilter(**wanted), places)[:PAGE])
 
-    middle = page()[-1]
+    def page(after: PersonMark | None = None) -> PersonMark | None:
+        keys, place = reader.some_patient_rows(QueryFilter(), Places(), after, PAGE)
+        reader.patients(keys)
+        return place
+
+    middle = page()
     some = Person.made(size.patients // 2)
     family = some.name.partition("^")[0]
     return {
         "first_page": page,
-        "next_page": lambda: page(after=middle),
+        "next_page": lambda: page(middle),
         "all_keys": lambda: reader.patient_rows(QueryFilter(), Places()),
-        "search beginning of a name": lambda: page(text=family[:4]),
-        "search middle of a name": lambda: page(text=family[2:7]),
-        "search rare name": lambda: page(text=some.name.replace("^", ", ")),
-        "search frequent part": lambda: page(text="an"),
-        "search nothing like it": lambda: page(text="qqq"),
-        "search ID": lambda: page(patient_id=some.patient_id),
-        "search accession number": lambda: page(accession_number=accession_number(size.studies // 2)),
-        "search modality and date": lambda: page(modalities=("PT",), study_date=DateRange("20100301", "20100307")),
-        "search modality": lambda: page(modalities=("PT",)),
-        "search study description": lambda: page(study_description="knee 3"),
-        "search on this computer": lambda: page(places=Places(servers=())),
-        "search on a server": lambda: page(places=Places(here=False, servers=("Clinic",))),
+        "search beginning of a name": lambda: found(text=family[:4]),
+        "search middle of a name": lambda: found(text=family[2:7]),
+        "search rare name": lambda: found(text=some.name.replace("^", ", ")),
+        "search frequent part": lambda: found(text="an"),
+        "search nothing like it": lambda: found(text="qqq"),
+        "search ID": lambda: found(patient_id=some.patient_id),
+        "search accession number": lambda: found(accession_number=accession_number(size.studies // 2)),
+        "search modality and date": lambda: found(modalities=("PT",), study_date=DateRange("20100301", "20100307")),
+        "search modality": lambda: found(modalities=("PT",)),
+        "search study description": lambda: found(study_description="knee 3"),
+        "search on this computer": lambda: found(places=Places(servers=())),
+        "search on a server": lambda: found(places=Places(here=False, servers=("Clinic",))),
         "patient_page": lambda: _patient_page(reader, some.number),
         "totals": reader.totals,
     }
@@ -215,7 +227,8 @@ class Machine:
     def _scans(self, statement: str) -> Iterator[str]:
         for *_, plan in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall():
             if plan.startswith("SCAN ") and "CONSTANT ROW" not in plan and "SUBQUERY" not in plan:
-                yield f"{plan}: {re.sub(r'[0-9]{8,}', '…', statement)[:160]}"
+                said = re.sub("'[^']*'", "…", statement)  # what is looked for
+                yield f"{plan}: {said[:120]}"
 
 
 @contextmanager

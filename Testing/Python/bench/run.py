@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bench import catalogue, get, gui, send
+from bench import catalogue, get, gui, listen, send
 
 Say = Callable[[str], None]
 
-CASES = {"catalogue": catalogue.measure, "get": get.measure, "gui": gui.measure, "send": send.measure}
+CASES = {
+    "catalogue": catalogue.measure,
+    "get": get.measure,
+    "gui": gui.measure,
+    "listen": listen.measure,
+    "send": send.measure,
+}
 
 
 def run_bench(case: str, say: Say) -> list[dict[str, Any]] | dict[str, Any]:

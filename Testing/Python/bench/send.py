@@ -29,6 +29,11 @@ Say = Callable[[str], None]
 Peer = Orthanc | Storescp
 
 
+def size_words(size: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{size / 1e6:g} MB" if size >= 100_000 else f"{size / 1e3:g} KB"
+
+
 @dataclass(frozen=True)
 class _Case:
     """So many instances of so many bytes."""
@@ -39,8 +44,7 @@ class _Case:
 
     @property
     def name(self) -> str:
-        size = f"{self.size / 1e6:g} MB" if self.size >= 100_000 else f"{self.size / 1e3:g} KB"
-        return f"{self.count} x {size}, both sides with TCP_NODELAY"
+        return f"{self.count} x {size_words(self.size)}, both sides with TCP_NODELAY"
 
 
 _CASES = (_Case(400, 500_000, 3), _Case(2000, 8_000, 3))

@@ -206,3 +206,21 @@ def test_the_studies_say_nothing_of_a_server_whose_failure_the_search_told(brows
     qtbot.waitUntil(lambda: bool(session.asked("explore")), timeout=5000)
     session.asked("explore")[-1].answer({"errors": [{"server": "PACS", "reason": "No answer."}], "warnings": []})
     assert not browser._page._trouble.isVisible()
+
+
+def test_the_menu_sends_what_is_here(browser, session, qtbot):
+    assert not entries(browser, [REMOTE])["Send…"]
+    (entry,) = [one for one in browser.series_entries([HERE]) if one is not None and one.label == "Send…"]
+    assert entry.possible
+    entry.act()
+    session.asked("servers")[-1].answer([SERVER])
+    qtbot.keyClick(browser._send_panel, qt.Qt.Key_Return)
+    assert session.asked("send")[0].params["server"] == "PACS"
+
+
+def test_the_window_remembers_where_it_sent_to(browser):
+    browser._send_panel.server, browser._send_panel.verify = "PACS", False
+    kept = browser.arrangement()
+    browser._send_panel.server, browser._send_panel.verify = "", True
+    browser.arrange(kept)
+    assert (browser._send_panel.server, browser._send_panel.verify) == ("PACS", False)

@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import QModelIndex, QObject, QPoint, Qt
 from PySide6.QtWidgets import QApplication
 
+from VisualDICOMBrowserLib.domain.listener import CallRecord
 from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
 from VisualDICOMBrowserLib.gui.activity.job_rates import JobRates
@@ -260,6 +261,27 @@ def test_a_job_about_one_series_has_its_name(panel, session):
     assert panel.model.data(panel.model.index(0, WHAT)) == "1 series"
     panel.choose("job-1")
     assert panel.title.text() == "Fetch  ·  MR T1 MPRAGE  ·  PACS  ·  Running"
+
+
+# who sends
+
+
+def call(stored: int, *, over: bool = False) -> dict[str, Any]:
+    return CallRecord(1, "CT", "192.0.2.7", over=over, stored=stored).to_dict()
+
+
+def test_who_sends_is_shown_until_it_has_left(strip, session):
+    session.calls.note(call(41))
+    assert strip.calls.text() == "CT is sending, 41 images"
+    assert strip.calls.isVisible()
+    session.calls.note(call(42, over=True))
+    assert not strip.calls.isVisible()
+
+
+def test_an_end_that_was_not_told_is_noticed_when_everything_is_read_again(strip, session):
+    session.calls.note(call(41))
+    session.calls.replace([call(41, over=True)])
+    assert not strip.calls.isVisible()
 
 
 # what happened to a job

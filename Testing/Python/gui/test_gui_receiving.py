@@ -1,4 +1,4 @@
-"""The settings' page on receiving, and the sign of who sends, without an engine."""
+"""The settings' page on receiving, without an engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import qt
 from support.fake_session import FakeSession
 from VisualDICOMBrowserLib.domain.errors import UsageError
 from VisualDICOMBrowserLib.domain.listener import CallRecord, ListenerSettings, ListenerStatus
-from VisualDICOMBrowserLib.gui.activity.jobs_strip import JobsStrip
 from VisualDICOMBrowserLib.gui.receiving.receiving_draft import ReceivingDraft
 from VisualDICOMBrowserLib.gui.settings_page import SettingsPage
 
@@ -39,7 +38,7 @@ def settings(session, qtbot):
 
 @pytest.fixture
 def page(settings, session):
-    settings.show_receiving()
+    settings.tabs.setCurrentIndex(1)
     answer(session, status())
     return settings.receiving
 
@@ -98,7 +97,7 @@ def test_the_settings_and_the_state_are_shown(page):
 
 
 def test_nothing_can_be_typed_before_the_settings_are_known(settings):
-    settings.show_receiving()
+    settings.tabs.setCurrentIndex(1)
     assert not settings.receiving.form.isEnabled()
 
 
@@ -173,7 +172,7 @@ def test_unsaved_changes_are_marked_and_stay_while_the_servers_are_looked_at(set
     page.form.fields["port"].setValue(104)
     settings.show_servers()
     assert settings.tabs.tabText(1) == "Receiving  •"
-    settings.show_receiving()
+    settings.tabs.setCurrentIndex(1)
     answer(session, status())
     assert page.form.fields["port"].value() == 104
     page.discard.click()
@@ -214,30 +213,3 @@ def test_escape_and_the_cross_close_the_settings(settings, qtbot):
     (cross,) = [one for one in settings.findChildren(qt.QToolButton) if one.toolTip() == "Back to the images (Escape)"]
     qtbot.mouseClick(cross, qt.Qt.LeftButton)
     assert closed == [True, True]
-
-
-# the sign of who sends
-
-
-@pytest.fixture
-def strip(session, qtbot):
-    widget = JobsStrip(session)
-    qtbot.addWidget(widget)
-    widget.resize(800, 30)
-    widget.show()
-    yield widget
-    widget.cleanup()
-
-
-def test_who_sends_is_shown_until_it_has_left(strip, session):
-    session.calls.note(call(stored=41))
-    assert strip.calls.text() == "CT is sending, 41 images"
-    assert strip.calls.isVisible()
-    session.calls.note(call(stored=42, over=True))
-    assert not strip.calls.isVisible()
-
-
-def test_an_end_that_was_not_told_is_noticed_when_everything_is_read_again(strip, session):
-    session.calls.note(call(stored=41))
-    session.calls.replace([call(stored=41, over=True)])
-    assert not strip.calls.isVisible()

@@ -13,7 +13,6 @@ from VisualDICOMBrowserLib.domain.errors import PackageMissing, UsageError
 from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
-from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
 from VisualDICOMBrowserLib.gui.messages import Tone
 from VisualDICOMBrowserLib.gui.sending.send_panel import SendPanel
 from VisualDICOMBrowserLib.gui.sending.sender import Sender
@@ -226,41 +225,3 @@ def test_what_was_cut_off_is_offered_with_what_becomes_of_it(session, kinds, sai
     session.asked("unfinished_jobs")[0].answer([{"job": {"kind": kind}} for kind in kinds])
     offer.close()
     assert session.messages[0].text.endswith(f"not finished when the program ended. {said}")
-
-
-# in the browser
-
-
-@pytest.fixture
-def browser(session, qtbot):
-    widget = BrowserWidget(session)
-    qtbot.addWidget(widget)
-    widget.resize(1100, 700)
-    with qtbot.waitExposed(widget):
-        widget.show()
-    yield widget
-    widget.close_session()
-
-
-def test_the_menu_sends_what_is_here(browser, session, qtbot):
-    (entry,) = [one for one in browser.series_entries([HERE]) if one is not None and one.label == "Send…"]
-    assert entry.possible
-    entry.act()
-    session.asked("servers")[-1].answer(SERVERS)
-    qtbot.keyClick(browser._send_panel, qt.Qt.Key_Return)
-    assert session.asked("send")[0].params["server"] == "Alpha"
-
-
-def test_what_is_only_on_a_server_cannot_be_sent(browser):
-    remote = replace(HERE, local_instances=0)
-    assert [one.possible for one in browser.series_entries([remote]) if one is not None and one.label == "Send…"] == [
-        False
-    ]
-
-
-def test_the_window_remembers_where_it_sent_to(browser, session):
-    browser._send_panel.server, browser._send_panel.verify = "Beta", False
-    kept = browser.arrangement()
-    browser._send_panel.server, browser._send_panel.verify = "", True
-    browser.arrange(kept)
-    assert (browser._send_panel.server, browser._send_panel.verify) == ("Beta", False)

@@ -114,6 +114,15 @@ def test_details_are_folded_until_asked_for(bar, session, qtbot):
     assert not card._details.isVisible()
 
 
+def test_many_details_are_scrolled_in_the_room_of_a_few(bar, session, qtbot):
+    lines = tuple(f"line {number}" for number in range(200))
+    session.said.emit(Message("Some failed.", Tone.WARNING, "", (), lines))
+    card = bar.card(0)
+    click(qtbot, card.fold)
+    assert card._details.toPlainText() == "\n".join(lines)
+    assert card.sizeHint().height() < 15 * card.fontMetrics().height()
+
+
 def test_a_message_without_details_has_nothing_to_fold(bar, session):
     session.say("Done.")
     assert not bar.card(0).fold.isVisible()

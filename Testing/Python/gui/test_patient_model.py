@@ -12,7 +12,7 @@ from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Patient
 from VisualDICOMBrowserLib.domain.overview import PatientRow, Places
-from VisualDICOMBrowserLib.gui.patients.patient_model import MAX_PAGES_KEPT, PAGE, PatientModel
+from VisualDICOMBrowserLib.gui.patients.patient_model import MAX_PAGES_KEPT, PAGE, STEP, PatientModel
 
 
 def person(key: int, name: str = "") -> PatientRow:
@@ -91,6 +91,27 @@ def test_a_change_without_new_keys_keeps_the_rows_and_reads_them_again(model, se
     assert told[0][0] == 1
 
 
+def test_many_persons_are_looked_at_in_steps_and_the_list_stays_until_all_are_known(model, session, qtbot):
+    session.reader.people = [person(key) for key in range(1, 2 * STEP + 12)]
+    before = len(queries(session, "patient_rows"))
+    model.refresh()
+    assert (len(queries(session, "patient_rows")) - before, model.rowCount()) == (1, 1000)
+    qtbot.wait_until(lambda: model.rowCount() == 2 * STEP + 11)
+    assert len(queries(session, "patient_rows")) - before == 3
+    assert model.keys == list(range(1, 2 * STEP + 12))
+    model.look_for(QueryFilter(modalities=("CT",)), Places())
+    assert len(queries(session, "patient_rows")) - before == 4
+
+
+def test_a_new_search_does_not_wait_for_the_steps_of_the_one_before(model, session, qtbot):
+    session.reader.people = [person(key) for key in range(1, STEP + 12)]
+    model.refresh()
+    model.look_for(QueryFilter(text="00007"), Places())
+    qtbot.wait_until(lambda: model.keys == [7])
+    qtbot.wait(20)
+    assert model.keys == [7]
+
+
 def test_new_keys_reset_the_model_but_what_was_read_is_shown_at_once(model, session, qtbot):
     shown(model, 0)
     qtbot.wait_until(lambda: shown(model, 0) is not None)
@@ -151,7 +172,7 @@ def test_after_cleanup_nothing_is_read(model, session, qtbot):
     assert len(session.reader.asked) == before
 
 
-@pytest.mark.parametrize("method", ["patient_rows", "patients"])
+@pytest.mark.parametrize("method", ["some_patient_rows", "patients"])
 def test_a_catalogue_that_is_locked_is_read_again_soon(model, session, qtbot, monkeypatch, method):
     def locked(*_):
         raise StorageError("The catalogue is locked.", retryable=True)
@@ -171,7 +192,7 @@ def test_a_catalogue_that_is_damaged_is_told(model, session):
     def damaged(*_):
         raise StorageError("The catalogue is damaged.")
 
-    session.reader.patient_rows = damaged
+    session.reader.some_patient_rows = damaged
     model.refresh()
     assert [message.text for message in session.messages] == ["The catalogue is damaged."]
     assert model.rowCount() == 1000

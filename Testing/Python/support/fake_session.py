@@ -14,6 +14,7 @@ from VisualDICOMBrowserLib.gui.call_book import CallBook
 from VisualDICOMBrowserLib.gui.job_book import JobBook
 from VisualDICOMBrowserLib.gui.messages import Message, Tone
 from VisualDICOMBrowserLib.gui.parts.signals import Signal
+from VisualDICOMBrowserLib.store.reader import PersonMark
 
 
 @dataclass
@@ -61,6 +62,16 @@ class FakeReader:
     def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
         self.asked.append(("patient_rows", filter))
         return [person.row for person in self.people if filter.matches_patient(person.patient)]
+
+    def some_patient_rows(
+        self, filter: QueryFilter, places: Places, after: PersonMark | None = None, among: int | None = None
+    ) -> tuple[list[int], PersonMark | None]:
+        first = 0 if after is None else after[2]
+        self.asked.append(("patient_rows", filter))
+        seen = self.people[first:] if among is None else self.people[first : first + among]
+        last = first + len(seen)
+        more = among is not None and len(seen) == among
+        return [one.row for one in seen if filter.matches_patient(one.patient)], ("", "", last) if more else None
 
     def patients(self, rows: Sequence[int]) -> list[PatientRow]:
         self.asked.append(("patients", tuple(rows)))

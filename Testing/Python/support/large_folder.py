@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import md5
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from VisualDICOMBrowserLib.store.ctk_rows import displayed_name
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
 SERVERS = ("Archive", "Clinic")
-STUDIES_EACH, SERIES_EACH, INSTANCES_EACH = 2, 5, 10
+STUDIES_EACH, SERIES_EACH = 2, 5
 #: Instances in the tag cache.
 CACHED = 10_000
 _TAGS = ("0008,0016", "0020,0013", "0008,0018", "0010,0010", "0010,0020", "0020,000D", "0020,000E", "0028,0010")
@@ -40,6 +41,7 @@ class Size:
     """So many of each."""
 
     patients: int
+    instances_each: int = 10
 
     @property
     def studies(self) -> int:
@@ -54,7 +56,7 @@ class Size:
     @property
     def instances(self) -> int:
         """Instances in all."""
-        return self.series * INSTANCES_EACH
+        return self.series * self.instances_each
 
 
 @dataclass(frozen=True)
@@ -114,16 +116,14 @@ def make(root: Path, size: Size) -> DatabaseFolder:
         db.executemany(
             "INSERT INTO Images (SOPInstanceUID, SeriesInstanceUID, Filename, URL, InsertTimestamp)"
             f" VALUES (?, ?, ?, '', '{_ADDED}')",
-            _image_rows(range(size.studies)),
+            _image_rows(size),
         )
         db.execute("COMMIT")
     with closing(_empty(folder.ctk_tag_cache)) as db:
         ctk_schema.create_tag_cache(db)
         db.execute("BEGIN")
-        cached = (row for at, row in zip(range(CACHED), _image_rows(range(size.studies)), strict=False) if at < CACHED)
-        db.executemany(
-            "INSERT INTO TagCache VALUES (?, ?, ?)", ((uid, tag, "1") for uid, *_ in cached for tag in _TAGS)
-        )
+        cached = [(uid, tag, "1") for uid, *_ in islice(_image_rows(size), CACHED) for tag in _TAGS]
+        db.executemany("INSERT INTO TagCache VALUES (?, ?, ?)", cached)
         db.execute("COMMIT")
     return folder
 
@@ -156,13 +156,13 @@ def _series_row(number: int, at: int) -> tuple[Any, ...]:
     return f"{uid}.{at + 1}", uid, at + 1, f"Series {at}", modality, _ADDED
 
 
-def _image_rows(numbers: range) -> Iterator[tuple[str, str, str]]:
-    for number in numbers:
+def _image_rows(size: Size) -> Iterator[tuple[str, str, str]]:
+    for number in range(size.studies):
         study = study_uid(number)
         for at in range(1, SERIES_EACH + 1):
             series = f"{study}.{at}"
             folder = f"dicom/{_hash(study)[:8]}/{_hash(series)[:8]}"
-            for instance in range(1, INSTANCES_EACH + 1):
+            for instance in range(1, size.instances_each + 1):
                 uid = f"{series}.{instance}"
                 yield uid, series, f"{folder}/{_hash(uid)}.dcm"
 

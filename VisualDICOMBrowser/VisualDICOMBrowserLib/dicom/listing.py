@@ -7,16 +7,29 @@ comes before it is listed, and what comes after it too where a surrounding lengt
 
 from __future__ import annotations
 
-import mmap
 import struct
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
-
-from ..domain.errors import BadData
 from .dictionary import Entry, describe, one_vr
+from .encoding import (
+    DEFLATED,
+    ITEM,
+    ITEM_END,
+    MAX_PADDING,
+    META_CODING,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    SHORT_VRS,
+    TRANSFER_SYNTAX,
+    UNDEFINED_LENGTH,
+    UNKNOWN_CODING,
+    Coding,
+    Data,
+    begin_of,
+    coding_of,
+    is_long,
+)
 from .value_text import value_text
 from .values import encodings_of, to_text
 
@@ -27,18 +40,7 @@ MAX_STEPS = 2_000_000
 #: Largest deflated data set that is inflated, in bytes; of a larger one the beginning is listed.
 MAX_INFLATED = 256 << 20
 
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-_IMPLICIT = ("1.2.840.10008.1.2", "1.2.840.113619.5.2")  # the second: GE Private Implicit VR Big Endian
-# The deflated syntaxes (PS3.5, A.5, A.7 and A.13).
-_DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
-
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_TRANSFER_SYNTAX, _CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00020010, 0x00080005, 0x00280103
-_PIXEL_DATA = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
-_MAX_PADDING = 1 << 20
-_SHORT = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_16)
-_KNOWN = _SHORT | frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
+_CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 
 _CUT_OFF = "The file is cut off, or lies about its sizes."
 _DAMAGED_SEQUENCE = "A sequence in the file is damaged."
@@ -80,7 +82,7 @@ class Listing:
     warning: str
 
 
-def list_elements(data: bytes | mmap.mmap) -> Listing:
+def list_elements(data: Data) -> Listing:
     """List the elements of a DICOM file (PS3.10, 7), or of a bare data set, group 0002 first.
 
     :raises BadData: it is not DICOM.
@@ -94,25 +96,6 @@ class _Damaged(Exception):
 
 class _TooMany(Exception):
     """The walk ends here."""
-
-
-class _Coding(NamedTuple):
-    """How elements are written down."""
-
-    explicit: bool
-    order: str  # "<" or ">", as in struct
-
-    def as_found(self, head: bytes) -> _Coding:
-        """Believe the first element where header and writer disagree about explicit and implicit."""
-        if len(head) < 8:
-            return self
-        if self.explicit:
-            return self if head[4:6].isalpha() else self._replace(explicit=False)
-        return self._replace(explicit=True) if head[4:6] in _KNOWN else self
-
-
-_META = _Coding(explicit=True, order="<")
-_UNKNOWN_CODING = _Coding(explicit=False, order="<")  # PS3.5, 6.2.2, note 2: inside UN
 
 
 @dataclass(frozen=True)
@@ -139,7 +122,7 @@ class _Open:
     start: int
     end: int
     undefined: bool
-    coding: _Coding
+    coding: Coding
     row: int = -1
     depth: int = 0
     encodings: tuple[str, ...] = ("ascii",)
@@ -149,16 +132,16 @@ class _Open:
 
 
 class _Walk:
-    def __init__(self, data: bytes | mmap.mmap) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
-        self._position = _begin(data)
+        self._position = begin_of(data)
         self._rows: list[Row] = []
         self._steps = 0
         self._nesting = 0
         self._warning = ""
         self._syntax = ""
         self._in_meta = True
-        self._stack = [_Open(False, self._position, len(data), False, _META)]
+        self._stack = [_Open(False, self._position, len(data), False, META_CODING)]
 
     def run(self) -> Listing:
         try:
@@ -213,21 +196,21 @@ class _Walk:
             raise _Damaged(_CUT_OFF)
         group, element, length = struct.unpack_from(sequence.coding.order + "HHL", head)
         tag, start = group << 16 | element, self._position + 8
-        if tag == _SEQUENCE_END and sequence.undefined:
+        if tag == SEQUENCE_END and sequence.undefined:
             self._leave(sequence, self._position)
             self._position = start
             return
-        if tag != _ITEM:
+        if tag != ITEM:
             raise _Damaged(_DAMAGED_SEQUENCE)
         sequence.count += 1
-        row = self._add(sequence, _ITEM, "", Entry("", f"Item {sequence.count}", ""), length)
+        row = self._add(sequence, ITEM, "", Entry("", f"Item {sequence.count}", ""), length)
         self._position = start
         self._enter(sequence, replace(sequence, is_sequence=False, row=row, creators={}), length)
 
     def _enter(self, outer: _Open, inner: _Open, length: int) -> None:
         """Go into a sequence or an item whose value begins here."""
         inner.start, inner.depth, inner.count = self._position, outer.depth + 1, 0
-        inner.undefined = length == _UNDEFINED
+        inner.undefined = length == UNDEFINED_LENGTH
         inner.end = outer.end if inner.undefined else self._position + length
         if inner.end > outer.end:
             inner.end = outer.end
@@ -257,7 +240,7 @@ class _Walk:
         entry = describe(head.tag, top.creators.get(head.tag >> 8))
         head = replace(head, vr=head.vr or one_vr(entry.vr, top.signed))
         self._position = head.start
-        if head.length == _UNDEFINED and (head.tag in _PIXEL_DATA or head.vr in ("OB", "OW")):
+        if head.length == UNDEFINED_LENGTH and (head.tag in PIXEL_DATA or head.vr in ("OB", "OW")):
             self._fragments(top, head, entry)
         elif self._holds_items(head, entry):
             self._sequence(top, head, entry)
@@ -276,7 +259,7 @@ class _Walk:
         coding = top.coding
         group, element, length = struct.unpack_from(coding.order + "HHL", head)
         tag, vr, start = group << 16 | element, b"", self._position + 8
-        if tag == _ITEM_END and top.undefined:
+        if tag == ITEM_END and top.undefined:
             self._leave(top, self._position)
             self._position = start
             return None
@@ -288,36 +271,29 @@ class _Walk:
         return _Head(tag, vr.decode("ascii"), start, length)
 
     def _explicit(self, head: bytes, order: str) -> tuple[bytes, int, int]:
-        """Return the VR, where the value begins, and its length (PS3.5, 7.1.2).
-
-        A VR that nobody knows yet is a long one (PS3.5, 6.2); what is no VR at all comes from writers that slip into
-        implicit VR.
-        """
+        """Return the VR, where the value begins, and its length (PS3.5, 7.1.2)."""
         vr = head[4:6]
-        if vr in _SHORT:
+        if vr in SHORT_VRS:
             return vr, self._position + 8, struct.unpack_from(order + "H", head, 6)[0]
-        is_long = vr in _KNOWN or (vr.isalpha() and vr.isupper())
-        at = 8 if is_long else 4
+        at = 8 if is_long(vr) else 4
         if len(head) < at + 4:
             raise _Damaged(_CUT_OFF)
-        return vr if is_long else b"", self._position + at + 4, struct.unpack_from(order + "L", head, at)[0]
+        return vr if at == 8 else b"", self._position + at + 4, struct.unpack_from(order + "L", head, at)[0]
 
     def _finish(self, top: _Open) -> None:
         """Accept zeros up to the end, as tapes and some archives leave them."""
-        rest = self._data[self._position : min(top.end, self._position + _MAX_PADDING + 1)]
-        if top.undefined or len(rest) > _MAX_PADDING or rest.strip(b"\0"):
+        rest = self._data[self._position : min(top.end, self._position + MAX_PADDING + 1)]
+        if top.undefined or len(rest) > MAX_PADDING or rest.strip(b"\0"):
             raise _Damaged(_CUT_OFF)
         self._position = top.end
 
     def _enter_dataset(self, top: _Open) -> None:
         """Leave group 0002 behind: from here on the transfer syntax holds."""
         self._in_meta = False
-        if self._syntax in _DEFLATED:
+        if self._syntax in DEFLATED:
             self._inflate()
             top.start, top.end = 0, len(self._data)
-        order = ">" if self._syntax == EXPLICIT_BIG or _looks_big(self._peek(top.end)) else "<"
-        explicit = self._syntax not in _IMPLICIT
-        top.coding = _Coding(explicit, order).as_found(self._peek(top.end))
+        top.coding = coding_of(self._syntax, self._peek(top.end))
 
     def _inflate(self) -> None:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -330,7 +306,7 @@ class _Walk:
 
     def _holds_items(self, head: _Head, entry: Entry) -> bool:
         """Tell whether a value is a sequence, also one whose VR was lost on the way (PS3.5, 6.2.2)."""
-        if head.vr == "SQ" or head.length == _UNDEFINED:
+        if head.vr == "SQ" or head.length == UNDEFINED_LENGTH:
             return True
         return (
             head.vr == "UN"
@@ -339,8 +315,8 @@ class _Walk:
         )
 
     def _sequence(self, top: _Open, head: _Head, entry: Entry) -> None:
-        row = self._add(top, head.tag, head.vr, entry, 0 if head.length == _UNDEFINED else head.length)
-        coding = _UNKNOWN_CODING if head.vr == "UN" else top.coding
+        row = self._add(top, head.tag, head.vr, entry, 0 if head.length == UNDEFINED_LENGTH else head.length)
+        coding = UNKNOWN_CODING if head.vr == "UN" else top.coding
         self._enter(top, replace(top, is_sequence=True, row=row, coding=coding), head.length)
 
     def _fragments(self, top: _Open, head: _Head, entry: Entry) -> None:
@@ -352,9 +328,9 @@ class _Walk:
             if top.end - self._position < 8:
                 raise _Damaged(_CUT_OFF)
             group, element, length = struct.unpack_from(top.coding.order + "HHL", self._data, self._position)
-            if group << 16 | element not in (_ITEM, _SEQUENCE_END):
+            if group << 16 | element not in (ITEM, SEQUENCE_END):
                 raise _Damaged("The compressed pixel data is damaged.")
-            if group << 16 | element == _SEQUENCE_END:
+            if group << 16 | element == SEQUENCE_END:
                 break
             count, size = count + 1, size + (length if count >= 0 else 0)
             self._position += 8 + length
@@ -365,7 +341,7 @@ class _Walk:
 
     def _value(self, top: _Open, head: _Head, entry: Entry) -> None:
         available = min(head.length, top.end - head.start)
-        if head.tag in _PIXEL_DATA:
+        if head.tag in PIXEL_DATA:
             text = f"{available} bytes"
         else:
             little = top.coding.order == "<"
@@ -384,7 +360,7 @@ class _Walk:
             top.encodings = encodings_of(value)
         elif tag == _PIXEL_REPRESENTATION:
             top.signed = any(value)
-        elif tag == _TRANSFER_SYNTAX and self._in_meta:
+        elif tag == TRANSFER_SYNTAX and self._in_meta:
             self._syntax = to_text(value, "UI", ("ascii",))
         elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
             top.creators[tag >> 16 << 8 | tag & 0xFF] = to_text(value, "LO", top.encodings)
@@ -396,26 +372,5 @@ class _Walk:
             return -1
         if len(self._rows) >= MAX_ROWS:
             raise _TooMany
-        self._rows.append(Row(top.depth, tag, vr, entry, 0 if length == _UNDEFINED else length, value, top.row))
+        self._rows.append(Row(top.depth, tag, vr, entry, 0 if length == UNDEFINED_LENGTH else length, value, top.row))
         return len(self._rows) - 1
-
-
-def _begin(data: bytes | mmap.mmap) -> int:
-    """Return where the first element stands.
-
-    :raises BadData: nowhere.
-    """
-    if data[128:132] == b"DICM":
-        return 132
-    head = data[:12]
-    explicit = head[4:6] in _KNOWN
-    if head[:2] in (b"\x02\0", b"\x08\0") and (explicit or head[6:8] == b"\0\0"):
-        return 0
-    if _looks_big(head) and explicit:
-        return 0
-    raise BadData("This is not a DICOM file.")
-
-
-def _looks_big(head: bytes) -> bool:
-    """Tell whether the first element, of group 0008 nearly always, is big endian."""
-    return head[:2] == b"\0\x08"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..domain import status as codes
-from ..domain.errors import BadData, DataSetMismatch, StorageError, Unwanted, VisualDicomError
+from ..domain.errors import BadData, DataSetMismatch, OtherContent, StorageError, Unwanted, VisualDicomError
 from ..domain.uids import is_uid
 from . import command as c
 from .negotiation import AcceptedContext
@@ -39,6 +39,7 @@ class InstanceSink(Protocol):
         :raises DataSetMismatch: it is not what the command said.
         :raises BadData: it cannot be understood.
         :raises Unwanted: nobody asked for it.
+        :raises OtherContent: it is here already with other content.
         :raises StorageError: it cannot be kept.
         """
 
@@ -125,6 +126,8 @@ def store_response(request: c.Command, error: VisualDicomError | None) -> dict[i
         c.DATA_SET_TYPE: c.NO_DATA_SET,
         c.STATUS: _status(error),
     }
+    if isinstance(error, OtherContent):
+        values[c.ERROR_COMMENT] = "Here already with other content, which was kept."
     for element in (c.AFFECTED_SOP_CLASS, c.AFFECTED_SOP_INSTANCE):
         text = request.text(element)
         if is_uid(text):
@@ -146,4 +149,6 @@ _STATUS: dict[type[VisualDicomError], int] = {
     StorageError: codes.STORE_OUT_OF_RESOURCES,
     DataSetMismatch: codes.STORE_DATA_SET_MISMATCH,
     Unwanted: codes.NOT_AUTHORIZED,
+    # Of PS3.7, annex C: table B.2-1 has none for it. What failed, the sender does not delete, and people look at it.
+    OtherContent: codes.DUPLICATE_SOP_INSTANCE,
 }

@@ -22,6 +22,7 @@
     ├── BadData                 a file or data set that is not what it says
     │   └── DataSetMismatch     another instance than its message announced
     ├── Unwanted                what somebody sent and nobody here asked for
+    ├── OtherContent            what somebody sent is here already, with other content
     ├── Cancelled               the user wanted it to stop
     └── InternalError           a bug of ours
 
@@ -134,6 +135,10 @@ class DataSetMismatch(BadData):
 
 class Unwanted(VisualDicomError):
     """Somebody sent what nobody here asked for, and may not do so."""
+
+
+class OtherContent(VisualDicomError):
+    """Somebody sent an instance that is here already with other content, or perhaps so; the first one was kept."""
 
 
 class Cancelled(VisualDicomError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
+from .results import Conflict
 from .servers import DEFAULT_CALLING_AET, is_ae_title
 from .tls import ListenerTls, is_host
 
@@ -135,7 +137,7 @@ class ListenerStatus:
     :ivar open: whether it listens.
     :ivar address: where, as bound; empty if it does not.
     :ivar secured: whether it listens, and to TLS only.
-    :ivar problem: why it does not though it should, or empty.
+    :ivar problem: why it does not though it should, or why it takes nothing at the moment; or empty.
     :ivar reachable_at: addresses of this computer under which others reach it, as far as they can be known here.
     """
 
@@ -153,6 +155,10 @@ class ListenerStatus:
         return {**values, "settings": self.settings.to_dict(), "reachable_at": list(self.reachable_at)}
 
 
+#: So many conflicts are remembered by name.
+MAX_CONFLICTS = 100
+
+
 @dataclass
 class CallRecord:
     """What an association brought that somebody else asked for, or that somebody was refused one.
@@ -165,6 +171,7 @@ class CallRecord:
     :ivar times: how often the same caller was refused for the same reason.
     :ivar refused: instances that nobody had asked for.
     :ivar failed: instances that could not be kept.
+    :ivar conflicts: instances that were here already with other content, the first :data:`MAX_CONFLICTS`.
     """
 
     number: int
@@ -179,13 +186,19 @@ class CallRecord:
     failed: int = 0
     bytes: int = 0
     studies: set[str] = dataclasses.field(default_factory=set)
+    conflicts: list[Conflict] = dataclasses.field(default_factory=list)
     at: float = dataclasses.field(default_factory=time.time)
     admitted: bool = True
     times: int = 1
 
+    def add_conflicts(self, conflicts: Iterable[Conflict]) -> None:
+        """Remember conflicts, as long as there are not too many."""
+        self.conflicts = [*self.conflicts, *conflicts][:MAX_CONFLICTS]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values, the studies counted."""
-        return {**dataclasses.asdict(self), "studies": len(self.studies)}
+        conflicts = [conflict.to_dict() for conflict in self.conflicts]
+        return {**dataclasses.asdict(self), "studies": len(self.studies), "conflicts": conflicts}
 
 
 @dataclass
@@ -208,6 +221,7 @@ class ListenResult:
     bytes: int = 0
     seconds: float = 0.0
     studies: set[str] = dataclasses.field(default_factory=set)
+    conflicts: list[Conflict] = dataclasses.field(default_factory=list)
 
     def add(self, record: CallRecord) -> None:
         """Count an association that is over."""
@@ -218,7 +232,10 @@ class ListenResult:
         self.failed += record.failed
         self.bytes += record.bytes
         self.studies |= record.studies
+        self.conflicts = [*self.conflicts, *record.conflicts][:MAX_CONFLICTS]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of ``listen --json``."""
-        return {**dataclasses.asdict(self), "seconds": round(self.seconds, 3), "studies": sorted(self.studies)}
+        conflicts = [conflict.to_dict() for conflict in self.conflicts]
+        seconds, studies = round(self.seconds, 3), sorted(self.studies)
+        return {**dataclasses.asdict(self), "seconds": seconds, "studies": studies, "conflicts": conflicts}

@@ -16,6 +16,25 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Conflict:
+    """An instance that came and is here already with other content, or perhaps so. What was here first was kept.
+
+    :ivar reason: a sentence.
+    :ivar tags: what differs, as ``(GGGG,EEEE) Keyword``, at most 20; empty if it could not be told.
+    :ivar source: where the other one came from: its path, or the AE title of its sender.
+    """
+
+    sop_uid: str
+    reason: str
+    tags: tuple[str, ...]
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"sop_uid","reason","tags","source"}``."""
+        return {**dataclasses.asdict(self), "tags": list(self.tags)}
+
+
+@dataclass(frozen=True)
 class EchoResult:
     """Outcome of a C-ECHO."""
 
@@ -41,6 +60,8 @@ class RetrieveResult:
     :ivar failed: instances the peer or this computer could not handle, with the reason.
     :ivar seconds: from the start of the job to its end.
     :ivar uncertain: there may be more than was announced: something was not found, or a server could not be asked.
+    :ivar replaced: of the received, those that took the place of what was here, on purpose.
+    :ivar conflicts: instances that came and were here already with other content.
     """
 
     requested: int
@@ -53,6 +74,8 @@ class RetrieveResult:
     seconds: float
     warnings: tuple[str, ...] = ()
     uncertain: bool = False
+    replaced: int = 0
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -69,6 +92,8 @@ class RetrieveResult:
             "verified": self.verified,
             "missing": list(self.missing),
             "failed": _failures(self.failed),
+            "replaced": self.replaced,
+            "conflicts": _conflicts(self.conflicts),
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
@@ -84,6 +109,8 @@ class ImportResult:
     :ivar duplicates: files whose instance was already there.
     :ivar rejected: files that are not (whole) DICOM objects, or could not be read or kept.
     :ivar not_kept: those of the rejected that are right, and could not be kept: there is no room, for example.
+    :ivar replaced: instances that took the place of what was here, on purpose.
+    :ivar conflicts: files whose instance was already there with other content.
     """
 
     files: int
@@ -92,6 +119,8 @@ class ImportResult:
     rejected: tuple[Failure, ...]
     seconds: float
     not_kept: tuple[Failure, ...] = ()
+    replaced: int = 0
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def shortfall(self) -> str:
@@ -105,6 +134,8 @@ class ImportResult:
             "files": self.files,
             "imported": self.imported,
             "duplicates": self.duplicates,
+            "replaced": self.replaced,
+            "conflicts": _conflicts(self.conflicts),
             "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected],
             "seconds": round(self.seconds, 3),
         }
@@ -362,6 +393,10 @@ class SendResult:
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
         }
+
+
+def _conflicts(conflicts: tuple[Conflict, ...]) -> list[dict[str, Any]]:
+    return [conflict.to_dict() for conflict in conflicts]
 
 
 def _failures(failures: tuple[Failure, ...]) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ STORE_OUT_OF_RESOURCES = 0xA700
 STORE_DATA_SET_MISMATCH = 0xA900
 STORE_CANNOT_UNDERSTAND = 0xC000
 NOT_AUTHORIZED = 0x0124
+DUPLICATE_SOP_INSTANCE = 0x0111
 
 
 class StatusCategory(Enum):
@@ -36,6 +37,7 @@ _WORDS = {
     0x0105: "no such attribute",
     0x0106: "invalid attribute value",
     0x0110: "processing failure",
+    DUPLICATE_SOP_INSTANCE: "another object with this SOP Instance UID is there",
     0x0112: "no such SOP instance",
     0x0115: "invalid argument value",
     0x0117: "invalid SOP instance",

@@ -152,7 +152,7 @@ class Account:
         missing = set(plan.instances)
         if missing:
             missing -= self.retrieval.here(plan)
-        twice = self.retrieval.elsewhere(plan, missing)
+        twice = set[str]() if self.retrieval.force else self.retrieval.elsewhere(plan, missing)
         self.retrieval.note_refusal(twice, _TWICE)
         return Wanted(plan, missing - twice)
 
@@ -164,7 +164,8 @@ class Account:
         announced = self.retrieval.requested(plan)
         if plan.count is None and not announced:
             return True  # only a request can tell
-        return len(self.retrieval.here(plan) | wanted.refused) < announced
+        came = wanted.came if self.retrieval.force else set()
+        return len(self.retrieval.here(plan) | wanted.refused | came) < announced
 
     def note(self, wanted: Wanted, outcome: GetOutcome) -> None:
         """Take over what one request brought."""

@@ -28,22 +28,25 @@ class BackgroundFetching:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], *, force: bool = False) -> list[str]:
         """See :meth:`.Engine.fetch`."""
         self._core.store.require_writable()
+        if force:
+            self._core.store.require_replacing()
         wanted = [(uid, sources_of_series(self._core, uid)) for uid in dict.fromkeys(series_uids)]
         nowhere = [uid for uid, sources in wanted if not sources]
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
         require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
-        return [self._begin(uid, sources) for uid, sources in wanted]
+        return [self._begin(uid, sources, force=force, renewed=set()) for uid, sources in wanted]
 
-    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy]) -> str:
+    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], *, force: bool, renewed: set[str]) -> str:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
         target = Target(Level.SERIES, (series_uid,))
-        retrieval = Retrieval(sources[0], target, self._core.store, associate=self._core.associations.request)
+        associate = self._core.associations.request
+        retrieval = Retrieval(sources[0], target, self._core.store, associate=associate, force=force, renewed=renewed)
         task = partial(self._fetch, retrieval, sources[1:])
-        params = job_params(self._core.store.catalogue, target)
+        params = {**job_params(self._core.store.catalogue, target), "force": force}
         return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].server.name, params=params).job_id
 
     def _fetch(
@@ -69,7 +72,7 @@ class BackgroundFetching:
             self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
-        self._begin(retrieval.target.uids[0], others)
+        self._begin(retrieval.target.uids[0], others, force=retrieval.force, renewed=retrieval.renewed)
         return replace(outcome, reason=f"{outcome.reason} {others[0].server.name} is asked next.")
 
     def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:

@@ -77,6 +77,7 @@ from ..store.index_queue import IndexBatch, IndexOutcome
 from ..store.local import LocalStore
 from ..store.rows import LocalRows
 from .background import BackgroundFetching
+from .comparing import Comparing
 from .configuration import Configuration, default_configuration_file
 from .core import Core, Events, Subscriber
 from .fetching import Fetching
@@ -152,6 +153,8 @@ class Engine(JobDesk):
         decoder = Decoder(here=decode_here)
         self._core = Core(self.configuration, self._store, self._jobs, self._events, listening, decoder)
         self._store.on_stored = self._core.tell_stored
+        self._comparing = Comparing(here=decode_here)
+        self._store.duplicates.compare = self._comparing
         self._setup = ServerSetup(self._core)
         self._finding = Finding(self._core)
         self._fetching = Fetching(self._core)
@@ -173,6 +176,7 @@ class Engine(JobDesk):
 
     def close(self) -> None:
         """Cancel what runs, keep what is here, give the folder back. Bounded; the engine is of no use afterwards."""
+        self._comparing.close()  # a connection may wait for it
         self._core.listening.close()
         self._jobs.close(2.0)
         self._core.associations.close()
@@ -337,26 +341,38 @@ class Engine(JobDesk):
     # Fetching
 
     def retrieve(
-        self, target: Target, server: str | None = None, *, token: CancelToken | None = None
+        self,
+        target: Target,
+        server: str | None = None,
+        *,
+        force: bool = False,
+        token: CancelToken | None = None,
     ) -> RetrieveResult:
         """Fetch what is not here yet of a target, and verify all of it.
 
+        What comes, and is here with other content by then, is named in ``conflicts`` and not kept.
+
         :param server: where from; None asks the servers one after the other. Series and instances are asked for until
             they are here; of patients and studies each server may have another part, so all of them are asked.
-        :raises UsageError: no such server, or one that cannot be retrieved from by C-GET.
+        :param force: fetch again what is here. Each instance takes the place of the old one once it is whole and
+            readable: what does not come stays as it was, counts as missing, and is fetched by a retry.
+        :raises UsageError: no such server, or one that cannot be retrieved from; with ``force``, another program keeps
+            the rows.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._fetching.retrieve(target, server, token)
+        return self._fetching.retrieve(target, server, token, force=force)
 
-    def fetch(self, series_uids: Sequence[str]) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], force: bool = False) -> list[str]:
         """Have series fetched, one job each, and return the jobs' ids without waiting.
 
         Of the servers that said they have a series, the next is asked for what the one before did not provide.
 
-        :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.
+        :param force: fetch again what is here, as :meth:`retrieve` does.
+        :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from; with ``force``,
+            another program keeps the rows.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._background.fetch(series_uids)
+        return self._background.fetch(series_uids, force=force)
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None
@@ -453,15 +469,23 @@ class Engine(JobDesk):
     # Local content
 
     def import_paths(
-        self, paths: Sequence[Path], link: bool = False, *, token: CancelToken | None = None
+        self,
+        paths: Sequence[Path],
+        link: bool = False,
+        replace: bool = False,
+        *,
+        token: CancelToken | None = None,
     ) -> ImportResult:
         """Import files, and folders with all that is below them.
 
+        What is here already is kept; files that have other content are named in ``conflicts``.
+
         :param link: leave the files where they are instead of copying them.
-        :raises UsageError: a path that does not exist.
+        :param replace: have instances that are here already replaced by the files; files that are linked stay.
+        :raises UsageError: a path that does not exist; with ``replace``, another program keeps the rows.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._actions.import_paths(paths, link, token)
+        return self._actions.import_paths(paths, link, token, replace=replace)
 
     def remove(self, target: Target, undoable: bool = False) -> RemoveResult:
         """Remove what a target names from this computer, never from a server; linked files stay where they are.

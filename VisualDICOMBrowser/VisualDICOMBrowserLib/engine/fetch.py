@@ -92,6 +92,7 @@ class Fetch:
         self._batch = Batch()
         store = retrieval.store
         self._receiver = Receiver(store.folder, store.writer, self._batch, server.called_aet)
+        self._receiver.replace = retrieval.force
         self.account = Account(retrieval, token, progress, lambda: self._receiver.bytes)
         self.supply: Supply = Stocked(self.account)
         self._offered: set[str] = set()
@@ -111,8 +112,8 @@ class Fetch:
 
     def _settle(self) -> None:
         self._batch.wait()
-        self._retrieval.received.update(self._batch.stored)
-        self._retrieval.bytes += self._receiver.bytes
+        batch = self._batch
+        self._retrieval.note_stored(batch.stored, batch.replaced, batch.conflicts, self._receiver.bytes)
         for sop_uid, error in self._batch.failed:
             self._retrieval.note_refusal([sop_uid], str(error))
 

@@ -59,8 +59,8 @@ class FetchByMove:
             with self._token.calling(self._stop.cancel), self._listening.expecting(self._expectation) as listener:
                 self._move_all(listener, wanted)
         finally:
-            self._retrieval.received.update(self._arrivals.all)
-            self._retrieval.bytes += self._expectation.bytes
+            came = self._expectation
+            self._retrieval.note_stored(self._arrivals.all, came.replaced, came.conflicts, came.bytes)
 
     def _move_all(self, listener: OpenListener, wanted: list[Wanted]) -> None:
         try:
@@ -79,6 +79,7 @@ class FetchByMove:
             sop_uids=frozenset(uid for one in wanted if not one.plan.whole for uid in one.missing),
             arrived=self._arrivals.note,
             refused=self._arrivals.note_refused,
+            replace=self._retrieval.force,
         )
 
     def _move_series(self, mover: Mover, listener: OpenListener, wanted: Wanted) -> None:

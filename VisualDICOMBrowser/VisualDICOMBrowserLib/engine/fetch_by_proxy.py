@@ -102,12 +102,16 @@ class _Place:
 
 
 class _Filling:
-    """The supply of a proxy that is being filled; see :class:`.Supply`."""
+    """The supply of a proxy that is being filled; see :class:`.Supply`.
+
+    To fetch again what is here, all is moved again, and looked for only then: what the proxy shows before is old.
+    """
 
     services: Sequence[str] = (STUDY_ROOT_FIND,)
 
     def __init__(self, account: Account, proxy: Server) -> None:
         self._account = account
+        self._anew = account.retrieval.force
         self._server = account.retrieval.server
         self._proxy = proxy
         self._token = account.token
@@ -147,9 +151,10 @@ class _Filling:
         for one in wanted:
             place = _Place(one, frozenset(one.missing))
             self._places[one.uid] = place
-            self._look(association, place)
+            if not self._anew:
+                self._look(association, place)
             place.there_before = len(place.there)
-        incomplete = [place for place in self._places.values() if not place.is_whole]
+        incomplete = [place for place in self._places.values() if self._anew or not place.is_whole]
         for place in self._places.values():
             if place not in incomplete:
                 place.note_over()
@@ -169,7 +174,8 @@ class _Filling:
         while True:
             was_over = place.over.is_set()  # before the look: what came until then, it shows
             with pause.look():
-                self._look(association, place)
+                if was_over or not self._anew:
+                    self._look(association, place)
             ready = (wanted.missing & place.there) - given
             if ready:
                 given |= ready

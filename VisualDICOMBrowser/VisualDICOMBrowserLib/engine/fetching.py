@@ -37,13 +37,18 @@ class Fetching:
         self._core = core
         core.jobs.learn(JobKind.RETRIEVE, self._retry, require_pynetdicom)
 
-    def retrieve(self, target: Target, server: str | None, token: CancelToken | None) -> RetrieveResult:
+    def retrieve(
+        self, target: Target, server: str | None, token: CancelToken | None, *, force: bool = False
+    ) -> RetrieveResult:
         """See :meth:`.Engine.retrieve`."""
         self._core.store.require_writable()
+        if force:
+            self._core.store.require_replacing()
         if target.level is Level.PATIENT and "" in target.uids:
             raise UsageError("Patients without an ID are one to no server; retrieve their studies.")
         done: list[Retrieval] = []
         result: RetrieveResult | None = None
+        renewed = set[str]()
         sources = self._sources(server)
         for chosen in sources:
             if token is not None:
@@ -53,6 +58,7 @@ class Fetching:
                 break
             retrieval = self._retrieval(chosen, target)
             retrieval.once, retrieval.one_of_many = provided, len(sources) > 1
+            retrieval.force, retrieval.renewed = force, renewed
             done.append(retrieval)
             alone = self._run_retrieval(done[-1], token)
             result = alone if alone is not None and len(done) == 1 else result_of(done)
@@ -68,7 +74,7 @@ class Fetching:
 
     def _run_retrieval(self, retrieval: Retrieval, token: CancelToken | None) -> RetrieveResult | None:
         """Run a retrieve as a job, and return what it came to; None if it broke off, why is in the retrieval."""
-        params = job_params(self._core.store.catalogue, retrieval.target)
+        params = {**job_params(self._core.store.catalogue, retrieval.target), "force": retrieval.force}
         handle = self._core.jobs.submit(
             JobKind.RETRIEVE, partial(attempt, retrieval), server=retrieval.server.name, params=params
         )
@@ -81,10 +87,11 @@ class Fetching:
     def _retry(self, job: JobDescription) -> Task:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
         strategy = strategy_for(self._core, self._core.configuration.server(job.server or ""))
-        return partial(attempt, self._retrieval(strategy, target_of(job)))
+        return partial(attempt, self._retrieval(strategy, target_of(job), force=bool(job.params.get("force"))))
 
-    def _retrieval(self, strategy: RetrieveStrategy, target: Target) -> Retrieval:
-        return Retrieval(strategy, target, self._core.store, associate=self._core.associations.request)
+    def _retrieval(self, strategy: RetrieveStrategy, target: Target, *, force: bool = False) -> Retrieval:
+        associate = self._core.associations.request
+        return Retrieval(strategy, target, self._core.store, associate=associate, force=force)
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""

@@ -58,7 +58,7 @@ class Finding:
         return QueryResult(
             patients=self._patients_of(tree, level),
             complete=not warnings and not errors,
-            warnings=(*errors, *warnings),
+            warnings=(*errors, *warnings, *tree.disputes()),
             servers_asked=len(chosen),
             servers_failed=len(errors),
         )

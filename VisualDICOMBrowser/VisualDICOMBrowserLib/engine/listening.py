@@ -2,7 +2,7 @@
 
 The port is open while somebody expects something, or all the time if the settings say so. Whoever calls must be an
 allowed peer, a configured server, or the server of an :class:`Expectation`; what it may send is decided instance by
-instance. An instance is confirmed once the store's writer has settled it: its file is on the disk, and in the journal.
+instance. An instance is confirmed once it is safe (:mod:`..store.safekeeping`); its rows follow.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _RESOLVE_S = 2.0
 _SLICE_S = 0.2
 
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+#: How long to wait for the rows of what came where something failed, or was cancelled, in seconds.
+_BRIEFLY_S = 0.5
 
 Emit = Callable[[str, str, object], None]
 
@@ -100,9 +102,8 @@ class Listening:
             found = tuple(_own_addresses(settings.bind))
             if listener is None:
                 return ListenerStatus(settings, False, problem=self._problem, reachable_at=found)
-            return ListenerStatus(
-                settings, True, listener.address, listener.port, listener.secured, self._problem, found
-            )
+            problem = self._store.safekeeping.problem
+            return ListenerStatus(settings, True, listener.address, listener.port, listener.secured, problem, found)
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls that run and the last that are over, the newest first; see :class:`.CallLog`."""
@@ -146,12 +147,15 @@ class Listening:
         _require_reachable(self.settings(), server, expected.addresses)
         with self._expected_lock:
             self._expected.append(expected)
+        patience: float | None = _BRIEFLY_S
         try:
             with self._lock:
                 listener = self._open()
             address = _seen_from(listener.address, expected.addresses)
             yield OpenListener(listener.aet, address, listener.port, listener.secured)
+            patience = None
         finally:
+            self._store.safekeeping.settle(patience)
             with self._expected_lock:
                 self._expected.remove(expected)
             with self._lock:
@@ -187,6 +191,7 @@ class Listening:
                 self._shut()
                 self._temporary = self._result = None
                 self._adapt()
+            self._store.safekeeping.settle()
         result.seconds = time.monotonic() - started
         return result
 

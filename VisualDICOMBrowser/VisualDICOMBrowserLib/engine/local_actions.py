@@ -29,21 +29,25 @@ class LocalActions:
         core.jobs.learn(JobKind.IMPORT, self._retry_import)
         core.jobs.learn(JobKind.EXPORT, self._retry_export)
 
-    def import_paths(self, paths: Sequence[Path], link: bool, token: CancelToken | None) -> ImportResult:
+    def import_paths(
+        self, paths: Sequence[Path], link: bool, token: CancelToken | None, *, replace: bool = False
+    ) -> ImportResult:
         """See :meth:`.Engine.import_paths`."""
         self._core.store.require_writable()
+        if replace:
+            self._core.store.require_replacing()
         for path in paths:
             if not exists(path):
                 raise UsageError(f"There is no file or folder {path}.")
 
-        params = {"paths": [str(path.absolute()) for path in paths], "link": link}
-        work = partial(self._import, paths, link)
+        params = {"paths": [str(path.absolute()) for path in paths], "link": link, "replace": replace}
+        work = partial(self._import, paths, link, replace)
         result: ImportResult = self._core.jobs.do(JobKind.IMPORT, work, params=params, token=token)
         return result
 
-    def _import(self, paths: Sequence[Path], link: bool, context: JobContext) -> Outcome | Unfinished:
+    def _import(self, paths: Sequence[Path], link: bool, replace: bool, context: JobContext) -> Outcome | Unfinished:
         store = self._core.store
-        importer = Importer(store, link=link, token=context.token, progress=context.progress)
+        importer = Importer(store, link=link, replace=replace, token=context.token, progress=context.progress)
         try:
             result = importer.run(paths)
         finally:
@@ -52,7 +56,8 @@ class LocalActions:
 
     def _retry_import(self, job: JobDescription) -> Task:
         """Begin an import anew; what is here already is not copied again."""
-        return partial(self._import, [Path(path) for path in job.params["paths"]], bool(job.params["link"]))
+        link, replace = bool(job.params["link"]), bool(job.params.get("replace"))
+        return partial(self._import, [Path(path) for path in job.params["paths"]], link, replace)
 
     def remove(self, target: Target, undoable: bool, about: Overlap) -> RemoveResult:
         """See :meth:`.Engine.remove`.

@@ -10,14 +10,16 @@ from typing import Protocol
 
 from ..dimse.listener import Caller
 from ..dimse.storing import Incoming
-from ..domain.errors import Unwanted, VisualDicomError
+from ..domain.errors import OtherContent, Unwanted, VisualDicomError
 from ..domain.listener import CallRecord
 from ..domain.protocol_log import ProtocolLog, current_log
+from ..domain.results import Conflict
 from ..domain.servers import Server
+from ..store.files import PartFile
 from ..store.headers import Header
 from ..store.local import LocalStore
 from ..store.receive import Receiver
-from ..store.writer import Batch
+from ..store.writer import Batch, Pending
 
 #: Seconds between two reports of how far an association is.
 _REPORT_S = 0.5
@@ -29,11 +31,14 @@ class Expectation:
 
     :ivar server: who was asked. They may come from any address of its host, or under its AE title.
     :ivar study_uids: everything of these studies is taken; likewise the series and the instances below.
-    :ivar arrived: called with the SOP Instance UID of each that is here, on the thread of its connection.
-    :ivar refused: called likewise, with the error too, for what came from the server and was not kept.
+    :ivar arrived: called with the SOP Instance UID of each that is here, its rows included; on any thread.
+    :ivar refused: called with that and the error, on the thread of the connection, for what came and was not kept.
     :ivar last_byte: ``time.monotonic()`` of the last byte of an instance that came from there.
     :ivar log: of the work that asked for it.
     :ivar bytes: how long the data sets were of those that are here.
+    :ivar replace: whether they take the place of what is here.
+    :ivar replaced: SOP Instance UIDs of those that did.
+    :ivar conflicts: those that were here already, with other content.
     """
 
     server: Server
@@ -45,13 +50,21 @@ class Expectation:
     last_byte: float = field(default_factory=time.monotonic)
     bytes: int = 0
     log: ProtocolLog | None = field(default_factory=current_log)
+    replace: bool = False
+    replaced: set[str] = field(default_factory=set)
+    conflicts: list[Conflict] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, sop_uid: str, length: int) -> None:
-        """Take it that an instance is here."""
+    def note(self, sop_uid: str, length: int, *, replaced: bool = False) -> None:
+        """Take it that an instance is here.
+
+        :param replaced: in the place of another that was here.
+        """
         with self._lock:
             self.last_byte = time.monotonic()
             self.bytes += length
+            if replaced:
+                self.replaced.add(sop_uid)
         self.arrived(sop_uid)
 
     def names(self, header: Header) -> bool:
@@ -144,7 +157,7 @@ class Visitor:
             expectation.refused(sop_uid, error)
         if isinstance(error, Unwanted):
             self.record.refused += 1
-        else:
+        elif not isinstance(error, OtherContent):  # which is named
             self.record.failed += 1
 
     def left(self, reason: str) -> None:
@@ -165,9 +178,11 @@ class Arrival:
             raise Unwanted("An instance came that nobody had asked for.")
         self._sop_uid, self._study_uid = incoming.sop_uid, ""
         self._length = 0
+        self._is_safe = False
         self._batch = Batch()
         store, title = visitor.store, visitor.caller.calling_aet
-        self._file = Receiver(store.folder, store.writer, self._batch, title, self._check).open(incoming)
+        self._receiver = Receiver(store.folder, store.writer, self._batch, title, self._check, self._keep)
+        self._file = self._receiver.open(incoming)
 
     def write(self, data: memoryview) -> None:
         """See :class:`..dimse.storing.InstanceSink`."""
@@ -189,7 +204,14 @@ class Arrival:
         self._wished = [one for one in self._wished if one.names(header)]
         if not self._wished and not self._visitor.may_push:
             raise Unwanted("An instance came that nobody had asked for.")
+        self._receiver.replace = any(one.replace for one in self._wished)
         self._study_uid = header.study_uid
+
+    def _keep(self, pending: Pending, part: PartFile) -> bool:
+        """Have it safe, and its rows soon; what is here already is compared by the writer instead."""
+        then = self._tell_wishes if self._wished else None
+        self._is_safe = self._visitor.store.safekeeping.keep(pending, part, then)
+        return self._is_safe
 
     def finish(self) -> None:
         """Have it safe; see :class:`..dimse.storing.InstanceSink`."""
@@ -198,17 +220,30 @@ class Arrival:
             self._batch.wait()
             for _, error in self._batch.failed:
                 raise error
+            for conflict in self._batch.conflicts:
+                self._note_conflict(conflict)
+                raise OtherContent(conflict.reason)
         except VisualDicomError as error:
             self._visitor.note(self._sop_uid, error, self._wished)
             raise
         self._count()
+        if not self._is_safe:
+            self._tell_wishes()
+
+    def _tell_wishes(self) -> None:
+        """Tell whoever asked for the instance that it is here."""
         for expectation in self._wished:
-            expectation.note(self._sop_uid, self._length)
+            expectation.note(self._sop_uid, self._length, replaced=bool(self._batch.replaced))
+
+    def _note_conflict(self, conflict: Conflict) -> None:
+        self._visitor.record.add_conflicts([conflict])
+        for expectation in self._wished:
+            expectation.conflicts.append(conflict)
 
     def _count(self) -> None:
         record = self._visitor.record
         record.studies.add(self._study_uid)
-        record.stored += len(self._batch.stored)
+        record.stored += len(self._batch.stored) + len(self._batch.replaced) + self._is_safe
         record.duplicates += len(self._batch.duplicates)
         self._visitor.tell_progress()
 

@@ -15,7 +15,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError
 from ..domain.model import Level, Target
 from ..domain.protocol_log import note
-from ..domain.results import Failure, RetrieveResult
+from ..domain.results import Conflict, Failure, RetrieveResult
 from ..domain.servers import Server
 from ..jobs.description import Missing
 from ..store.local import LocalStore
@@ -58,8 +58,12 @@ class Retrieval:
     :param once: do not try again if the server is out of reach: others have what is wanted, it may have more.
     :param one_of_many: others are asked too, so that to have nothing is an answer like any other.
     :param associate: where associations come from.
+    :param force: fetch again what is here: it counts as here once it came and took the place of the old.
+    :param renewed: SOP Instance UIDs of what came so far, from here or from servers that were asked before.
     :ivar plan: what the server announced, once it was asked.
     :ivar received: SOP Instance UIDs that came and were stored.
+    :ivar replaced: those among them that took the place of what was here.
+    :ivar conflicts: what came and was here already with other content.
     :ivar bytes: bytes of data sets that came.
     :ivar reasons: why instances did not come, by SOP Instance UID.
     :ivar problem: a sentence on why the last attempt ended early, or empty.
@@ -72,7 +76,11 @@ class Retrieval:
     once: bool = False
     one_of_many: bool = False
     associate: Associate = Association.request
+    force: bool = False
+    renewed: set[str] = field(default_factory=set)
     received: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+    conflicts: list[Conflict] = field(default_factory=list)
     bytes: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
@@ -141,9 +149,13 @@ class Retrieval:
         return self.plan.series if self.plan is not None else ()
 
     def here(self, series: SeriesPlan) -> set[str]:
-        """Return those of :meth:`known` that are on this computer, readable, and in this series."""
+        """Return those of :meth:`known` that are on this computer, readable, and in this series.
+
+        If they are to be fetched again, those that were.
+        """
         known = self.known(series)
-        return self.store.readable(known - self.elsewhere(series, known))
+        here = self.store.readable(known - self.elsewhere(series, known))
+        return here & self.renewed if self.force else here
 
     def verified(self, series: SeriesPlan) -> set[str]:
         """Return those of :meth:`here` that can be read through rows of the database."""
@@ -175,6 +187,16 @@ class Retrieval:
         for sop_uid, error in rejected:
             self.reasons[sop_uid] = str(error)
         self.note_refusal(outcome.failed_uids, f"{could_not} (status 0x{outcome.status:04X}).")
+
+    def note_stored(
+        self, received: Iterable[str], replaced: Iterable[str], conflicts: Iterable[Conflict], bytes_: int
+    ) -> None:
+        """Take over what became of what came."""
+        self.replaced.update(replaced)
+        self.received.update(received, self.replaced)
+        self.renewed.update(self.received)
+        self.conflicts += [conflict for conflict in conflicts if conflict not in self.conflicts]
+        self.bytes += bytes_
 
     def note_refusal(self, sop_uids: Iterable[str], reason: str) -> None:
         """Remember why the server does not send instances, unless something better is known."""
@@ -252,6 +274,8 @@ def result_of(retrievals: Sequence[Retrieval]) -> RetrieveResult:
         seconds=time.monotonic() - min(r.started for r in retrievals),
         warnings=tuple(_warnings(retrievals)),
         uncertain=_is_uncertain(retrievals),
+        replaced=len(set().union(*(r.replaced for r in retrievals))),
+        conflicts=tuple(conflict for r in retrievals for conflict in r.conflicts),
     )
 
 
@@ -287,6 +311,8 @@ def _warnings(retrievals: Sequence[Retrieval]) -> Iterator[str]:
         name = retrieval.server.name
         if retrieval.problem:
             yield f"{name}: {retrieval.problem}"
+        if retrieval.force and retrieval.server.proxy:
+            yield f"{name}: whether it replaces what it had is up to the proxy {retrieval.server.proxy}."
         if retrieval.plan is not None and retrieval.plan.cut_off:
             yield f"{name} did not list all that it has; there may be more than what was asked for."
         for plan in retrieval.plan.series if retrieval.plan is not None else ():

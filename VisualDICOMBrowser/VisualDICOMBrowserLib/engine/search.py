@@ -255,7 +255,7 @@ def _study_keys(query: QueryFilter) -> Keys:
 def search_local(catalogue: Catalogue, query: QueryFilter, level: Level) -> Findings:
     """Search what is on this computer."""
     found = Findings()
-    for study in catalogue.local_studies():
+    for study in catalogue.local_studies(query):
         if query.matches_study(study):
             if len(found.studies) >= query.limit:
                 found.truncated = True

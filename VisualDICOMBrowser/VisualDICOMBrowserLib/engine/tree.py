@@ -9,7 +9,7 @@ from typing import Any
 
 from ..domain.filters import fold
 from ..domain.model import Instance, Level, Patient, Series, Study
-from ..domain.people import completed, grouped, put_together
+from ..domain.people import completed, grouped, is_tellable, put_together, same_person
 
 
 @dataclass
@@ -105,6 +105,19 @@ class PatientTree:
         """Set how many instances of series are here, however the series were found."""
         for series_uid, count in counts.items():
             self._series[series_uid].local = count
+
+    def disputes(self) -> list[str]:
+        """Return a sentence for each server that names another patient of studies than is shown."""
+        studies = [(_whose(node), node.said) for node in self._studies.values()]
+        liars = Counter(
+            server
+            for shown, said in studies
+            for server, patient in said.items()
+            if server is not None and is_tellable(patient) and not same_person(shown, patient)
+        )
+        return [
+            f"{server}: another patient than shown is named for studies: {liars[server]}." for server in sorted(liars)
+        ]
 
     @property
     def patient_ids(self) -> set[str]:

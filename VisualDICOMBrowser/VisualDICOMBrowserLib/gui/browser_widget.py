@@ -119,7 +119,7 @@ class BrowserWidget(qt.QWidget):
         self._elements = MetadataView(session)
         self._strip = JobsStrip(session)
         self._jobs = JobsPanel(session)
-        self._settings = SettingsPage(session, read_servers=self._host.read_servers)
+        self._settings = SettingsPage(session, host=self._host)
         self._welcome = WelcomePage(session)
         self._parts = (
             self._search_bar,
@@ -419,7 +419,7 @@ class BrowserWidget(qt.QWidget):
             self._show_browser()
 
     def _has_patients(self) -> bool:
-        return bool(self._session.reader.patient_rows(QueryFilter(), Places()))
+        return bool(self._session.reader.some_patient_rows(QueryFilter(), Places(), among=1)[0])
 
     def _show_browser(self) -> None:
         self._stack.setCurrentWidget(self._columns)

@@ -87,6 +87,8 @@ class Host:
     :ivar install: asks the user to install Python packages that the engine named as missing, and does it; tells
         whether they are there now.
     :ivar install_from: does the same from a folder of wheels, for computers without internet.
+    :ivar port_user: tells in sentences what part of the program listens at a port, and what to do about it; empty if
+        none does.
     :ivar show_log: opens the engine's log file for the user to read.
     """
 
@@ -96,3 +98,4 @@ class Host:
     install: Callable[[], bool] | None = None
     install_from: Callable[[Path], bool] | None = None
     show_log: Callable[[], None] | None = None
+    port_user: Callable[[int], str] | None = None

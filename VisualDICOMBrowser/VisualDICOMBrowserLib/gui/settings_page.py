@@ -6,11 +6,11 @@ from typing import Any
 
 import qt
 
+from .host import Host
 from .parts.glyph_button import GlyphButton
 from .parts.portable import value
 from .parts.signals import Signal
 from .receiving.receiving_settings import ReceivingSettings
-from .servers.server_importer import ReadServers
 from .servers.server_settings import ServerSettings
 from .session import Session
 
@@ -20,16 +20,15 @@ _SERVERS, _RECEIVING = 0, 1
 class SettingsPage(qt.QWidget):
     """Tabs above the pages; Escape closes. ``closed`` tells that the user is done.
 
-    :param read_servers: returns the servers of 3D Slicer's settings; None if there are none to import.
+    :param host: what the program around the browser offers.
     """
 
-    def __init__(
-        self, session: Session, parent: qt.QWidget | None = None, read_servers: ReadServers | None = None
-    ) -> None:
+    def __init__(self, session: Session, parent: qt.QWidget | None = None, host: Host | None = None) -> None:
         qt.QWidget.__init__(self, parent)
         self.closed = Signal()
-        self.servers = ServerSettings(session, self, read_servers)
-        self.receiving = ReceivingSettings(session, self)
+        host = host or Host()
+        self.servers = ServerSettings(session, self, host.read_servers)
+        self.receiving = ReceivingSettings(session, self, host.port_user)
         self._build()
         self.receiving.changed.connect(self._mark)
 
@@ -38,10 +37,6 @@ class SettingsPage(qt.QWidget):
         self.servers.reload()
         self.tabs.setCurrentIndex(_SERVERS)
         self.servers.list.setFocus()
-
-    def show_receiving(self) -> None:
-        """Show the page on receiving."""
-        self.tabs.setCurrentIndex(_RECEIVING)
 
     def cleanup(self) -> None:
         """Let go of the session."""

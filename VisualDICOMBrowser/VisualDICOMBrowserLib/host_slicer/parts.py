@@ -85,6 +85,7 @@ def slicer_parts() -> Parts:
 def _make_host(session: Session) -> Host:
     from .engine_start import show_log  # noqa: PLC0415
     from .loading import SlicerLoader  # noqa: PLC0415
+    from .own_listeners import port_user  # noqa: PLC0415
     from .packages import ensure_packages, install_from_folder  # noqa: PLC0415
     from .slicer_servers import read_servers  # noqa: PLC0415
 
@@ -96,4 +97,5 @@ def _make_host(session: Session) -> Host:
         install=ensure_packages,
         install_from=install_from_folder,
         show_log=show_log,
+        port_user=port_user,
     )

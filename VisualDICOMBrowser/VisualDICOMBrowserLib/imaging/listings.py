@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..dicom.listing import Listing, Row, list_elements
+from ..dicom.listing import Row, list_elements
 from ..domain.errors import StorageError
+from .mapped import mapped
 
 # Characters of values in one listing; beyond that they are cut shorter, so that a page of rows stays small.
 _MAX_TEXT = 2_000_000
@@ -21,26 +21,14 @@ def write_listing(source: Path, destination: Path) -> dict[str, int | str]:
     :raises BadData: it is not DICOM.
     :raises StorageError: it cannot be read, or the destination not written.
     """
-    listing = _read(source)
+    with mapped(source) as data:
+        listing = list_elements(data)
     try:
         with destination.open("w", encoding="ascii", newline="\n") as file:
             file.writelines(json.dumps(row.to_list()) + "\n" for row in _within_bounds(listing.rows))
     except OSError as error:
         raise StorageError(f"The listing cannot be written: {error.strerror or 'unknown reason'}.") from error
     return {"total": len(listing.rows), "warning": listing.warning}
-
-
-def _read(source: Path) -> Listing:
-    try:
-        with source.open("rb") as file:
-            try:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:  # an empty file
-                return list_elements(b"")
-            with data:
-                return list_elements(data)
-    except OSError as error:
-        raise StorageError(f"The file cannot be read: {error.strerror}.") from error
 
 
 def _within_bounds(rows: Iterable[Row]) -> Iterable[Row]:

@@ -8,8 +8,9 @@ object a line, on standard output::
     {"id": 1, "error": "The picture cannot be written: No space left on device."}
 
 With a ``kind`` it does other things than thumbnails: ``"frame"`` writes one frame (``"frame"``, from 0) as raw
-pixels, see :class:`.View`, ``"elements"`` lists all elements, see :func:`.write_listing`, and ``"convert"`` writes the
-data set in another transfer syntax (``"syntax"``), see :func:`.convert`. What a file is to blame for is then the answer
+pixels, see :class:`.View`, ``"elements"`` lists all elements, see :func:`.write_listing`, ``"convert"`` writes the data
+set in another transfer syntax (``"syntax"``), see :func:`.convert`, and ``"compare"`` names the elements in which the
+two files differ, see :func:`.differing_elements`; it writes nothing. What a file is to blame for is then the answer
 ``{"id": 1, "damaged": "The file ends before the picture does."}``.
 
 It ends when standard input does, even in the middle of a picture: whoever asked is gone then.
@@ -30,6 +31,7 @@ from typing import Any, BinaryIO
 
 from ..domain.errors import BadData, LocalError
 from .codecs import preload
+from .comparison import differing_elements
 from .convert import convert
 from .listings import write_listing
 from .placeholder import DAMAGED, THUMBNAIL_SIZE, draw_placeholder
@@ -127,11 +129,16 @@ def _convert(request: dict[str, Any]) -> dict[str, Any]:
     return {"size": convert(Path(request["source"]), Path(request["destination"]), str(request["syntax"]))}
 
 
+def _compare(request: dict[str, Any]) -> dict[str, Any]:
+    return {"tags": differing_elements(Path(request["source"]), Path(request["destination"]))}
+
+
 _KINDS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "thumbnail": _render,
     "frame": _frame,
     "elements": _elements,
     "convert": _convert,
+    "compare": _compare,
 }
 
 

@@ -7,14 +7,16 @@ here alone and never goes there. One connection, guarded by a lock; statements a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..domain.filters import QueryFilter
 from ..domain.model import Instance, Level, Patient, Series, Study
 from . import damage
+from .catalogue_matching import studies_that_may_fit
 from .catalogue_mirror import CatalogueMirror
-from .catalogue_people import SHARED_IDS, find_patient, note_patient, row_now, said_text, settle
+from .catalogue_people import SHARED_IDS, find_patient, note_patients, owner_of, row_now, said_text, settle
 from .catalogue_records import (
     LOCAL_TOTALS,
     SEPARATOR,
@@ -55,8 +57,7 @@ class Catalogue(CatalogueMirror):
         """Remember what a server has. Local knowledge is never changed by it, nor a count by one that is not told."""
         with self._writing() as db:
             _note_found(db, server, list(studies), list(series), list(instances))
-            for patient in patients:
-                note_patient(db, server, patient)
+            note_patients(db, server, patients)
 
     def note_studies_of(self, server: str, patient_row: int, studies: Iterable[Study]) -> None:
         """Note all studies that a server has of a person: what it said of others of that person is forgotten.
@@ -124,16 +125,26 @@ class Catalogue(CatalogueMirror):
             rows = fetch_in(self._connection, SHARED_IDS, (uid for uid in map(str.strip, patient_ids) if uid))
         return {row[0] for row in rows}
 
-    def add_local(self, items: Sequence[LocalInstance], stamp: str | None = None, *, settled: bool = True) -> None:
+    def add_local(
+        self,
+        items: Sequence[LocalInstance],
+        stamp: str | None = None,
+        *,
+        settled: bool = True,
+        renewed: Collection[str] = (),
+    ) -> None:
         """Note instances that are local now, settle their intents, and note what was mirrored with ``stamp``.
 
         :param settled: False if their rows are still to come: then the intents stay.
+        :param renewed: SOP Instance UIDs of those that were local with other files: what the new ones say of series,
+            study and patient takes the place of what was known.
         """
         sop_uids = [item.instance.sop_uid for item in items]
         series_uids = {item.series.series_uid for item in items}
-        with self._writing() as db:
-            with settling(db, series=series_uids, instances=sop_uids):
-                add_local(db, items)
+        with self._writing(scrub=bool(renewed)) as db:
+            note_unmirrored(db, renewed)
+            with settling(db, series=series_uids, instances=sop_uids, dropping=bool(renewed)):
+                add_local(db, items, renewed)
             note_unmirrored(db, sop_uids)
             if settled:
                 clear_intents(db, sop_uids, "receive")
@@ -163,7 +174,8 @@ class Catalogue(CatalogueMirror):
         """Write down work on files before it begins: (SOP Instance UID, stored name, detail).
 
         The kinds: ``receive``, with where the file comes from; ``remove``, with the stored name of its thumbnail;
-        ``unlink``, what is left of that when the rows are gone. They are on the disk when this returns. What is
+        ``unlink``, what is left of that when the rows are gone; ``replace``, an old file that has to go once the row
+        names another, with the stored name of its thumbnail. They are on the disk when this returns. What is
         about to be received is not to be removed any more.
         """
         rows = list(rows)
@@ -208,14 +220,19 @@ class Catalogue(CatalogueMirror):
         with self._using():
             return {r[0]: r[1] for r in fetch_in(self._connection, statement, series_uids)}
 
-    def local_studies(self) -> Iterator[Study]:
-        """Return the studies with anything local, each with its patient and the modalities that are here."""
+    def local_studies(self, query: QueryFilter = QueryFilter()) -> Iterator[Study]:  # noqa: B008 - frozen
+        """Return the studies with anything local, each with its patient and the modalities that are here.
+
+        :param query: leaves out most of those that it does not match.
+        """
+        condition = studies_that_may_fit(query)
         rows = self._rows(
-            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id,"
+            "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id,"  # noqa: S608
             r" replace(group_concat(DISTINCT s.modality), ',', '\'), t.sop_classes,"
             " p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
             " FROM studies t JOIN patients p ON p.id = t.patient JOIN series s USING (study_uid)"
-            " WHERE t.local > 0 AND s.local > 0 GROUP BY t.study_uid"
+            f" WHERE t.local > 0 AND s.local > 0 AND {condition.sql} GROUP BY t.study_uid ORDER BY t.study_uid",
+            condition.values,
         )
         yield from map(_study, rows)
 
@@ -299,6 +316,7 @@ class Catalogue(CatalogueMirror):
         with self._writing() as db:
             for table in ("patient_servers", "study_servers", "series_servers"):
                 db.execute(f"UPDATE OR REPLACE {table} SET server = ? WHERE server = ?", (new, old))  # noqa: S608
+            db.execute("UPDATE OR IGNORE records SET alone = ? WHERE alone = ?", (owner_of(new), owner_of(old)))
             settle(db, [row[0] for row in db.execute(_DISPUTED).fetchall()])
 
     # Jobs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import catalogue_schema, damage
+from .catalogue_matching import add_functions
 from .sqlite import BUSY_TIMEOUT_S, DamagedDatabase, storage_errors, transaction
 
 _Self = TypeVar("_Self", bound="CatalogueConnection")
@@ -23,6 +24,7 @@ class CatalogueConnection:
 
     def __init__(self, connection: sqlite3.Connection, *, writable: bool = True, path: Path | None = None) -> None:
         self._connection = connection
+        add_functions(connection)
         self.writable = writable
         self._path = path
         self._lock = threading.RLock()

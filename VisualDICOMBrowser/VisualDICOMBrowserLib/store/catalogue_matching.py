@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..domain.filters import DateRange, QueryFilter, as_part, has_wildcards, matches_name
 from ..domain.overview import Places
@@ -25,7 +25,7 @@ class Condition:
     """A part of a WHERE clause: constant text, and the values of its parameters."""
 
     sql: str
-    values: tuple[str, ...] = ()
+    values: tuple[str | int, ...] = ()
 
     def within(self, before: str, after: str = ")") -> Condition:
         """Return the condition with more text around it."""
@@ -52,6 +52,13 @@ def patients_that_fit(query: QueryFilter, places: Places) -> Condition:
         accession = _all([studies, _key("t.accession_key", query.text)])
         there = _any([_all([_text(query), there]), _patients_of(accession)])
     return _all([_key("p.id_key", query.patient_id), _name(query.name_pattern), there])
+
+
+def studies_that_may_fit(query: QueryFilter) -> Condition:
+    """Return a condition on studies ``t`` of persons ``p`` that holds for what the query matches, and little else."""
+    text = _any([_text(query), _key("t.accession_key", query.text)]) if query.text else ALWAYS
+    studies = _studies_that_fit(replace(query, series_uid="", series_description=""), Places())
+    return _all([_key("p.id_key", query.patient_id), _name(query.name_pattern), text, studies])
 
 
 def _patients_of(studies: Condition) -> Condition:

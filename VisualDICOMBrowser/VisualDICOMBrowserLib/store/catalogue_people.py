@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -69,12 +70,18 @@ def row_now(db: sqlite3.Connection, row_id: int) -> int:
     return int(rows[0][0]) if rows else row_id
 
 
-def note_patient(db: sqlite3.Connection, server: str, patient: Patient) -> None:
-    """Note that a server has a person, though nothing else may be known."""
+def owner_of(server: str) -> str:
+    """Return what stands in ``records.alone`` for a server; no UID of a study looks like it."""
+    return f"@{server}"
+
+
+def note_patients(db: sqlite3.Connection, server: str, patients: Iterable[Patient]) -> None:
+    """Note that a server has persons, though nothing else may be known."""
     # Nobody can tell records apart that say too little: one of each stands for all, or every search would add some.
-    record = _record(db, patient, f"@{server}")
-    db.execute("INSERT OR IGNORE INTO patient_servers VALUES (?, ?, 0)", (record, server))
-    regroup(db, [record])
+    records = [_record(db, patient, owner_of(server)) for patient in patients]
+    statement = "INSERT OR IGNORE INTO patient_servers VALUES (?, ?, 0)"
+    db.executemany(statement, [(record, server) for record in records])
+    regroup(db, records)
 
 
 def settle(db: sqlite3.Connection, study_uids: Iterable[str], records: Iterable[int] = ()) -> None:
@@ -128,34 +135,38 @@ class _Row:
     patient: Patient
 
 
-def idle_records(db: sqlite3.Connection) -> list[int]:
-    """Return the records that nothing has any more."""
-    return [row[0] for row in db.execute(_IDLE).fetchall()]
-
-
 def regroup(db: sqlite3.Connection, records: Iterable[int], heirs: Mapping[int, int] = MappingProxyType({})) -> None:
     """Find out anew who is one person among all records with the IDs of these; forget those that nothing has.
 
     :param heirs: records that took the places of others.
     """
-    uids = list(records)
-    idle = {r[0] for r in fetch_in(db, f"{_IDLE} AND r.id IN {LIST}", uids)}
+    touched = set(records)
+    idle = {r[0] for r in fetch_in(db, f"{_IDLE} AND r.id IN {LIST}", touched)}
     for old in idle & heirs.keys():
         db.execute(_INHERIT, (old, heirs[old]))
-    rows = [_Row(r[0], r[1], Patient(*r[2:])) for r in fetch_in(db, f"{_RECORD} WHERE id IN {LIST}", uids)]
+    rows = [_Row(r[0], r[1], Patient(*r[2:])) for r in fetch_in(db, f"{_RECORD} WHERE id IN {LIST}", touched)]
     fetch_in(db, f"DELETE FROM records WHERE id IN {LIST}", idle)  # noqa: S608
-    keys = _Keys(db)
-    for group in _groups(db, rows, idle):
-        keys.give(group)
+    keys, changed = _Keys(db), {row.person for row in rows}
+    for group, before in _groups(db, rows, idle):
+        if before is None or before in changed:
+            keys.give(group)
+        else:
+            keys.keep(before)
     keys.settle({row.person: heirs.get(row.record, 0) for row in rows if row.record in idle})
 
 
-def _groups(db: sqlite3.Connection, rows: Sequence[_Row], idle: Collection[int]) -> Iterator[Sequence[_Row]]:
+def _groups(
+    db: sqlite3.Connection, rows: Sequence[_Row], idle: Collection[int]
+) -> Iterator[tuple[Sequence[_Row], int | None]]:
+    """Yield who is one person, with the row if it is the person of the same records as before."""
     for patient_id in dict.fromkeys(row.patient.patient_id for row in rows if is_tellable(row.patient)):
         of_id = [_Row(r[0], r[1], Patient(*r[2:])) for r in db.execute(_OF_ID, (patient_id,)).fetchall()]
-        for group in grouped([row.patient for row in of_id]):
-            yield [of_id[place] for place in group]
-    yield from ([row] for row in rows if not is_tellable(row.patient) and row.record not in idle)
+        sizes = Counter(row.person for row in of_id)
+        for places in grouped([row.patient for row in of_id]):
+            group = [of_id[place] for place in places]
+            (before, size), *others = Counter(row.person for row in group).items()
+            yield group, None if others or size != sizes[before] else before
+    yield from (([row], None) for row in rows if not is_tellable(row.patient) and row.record not in idle)
 
 
 class _Keys:
@@ -165,6 +176,10 @@ class _Keys:
         self._db = db
         self._taken: set[int] = set()
         self._moves: dict[int, int] = {}
+
+    def keep(self, person: int) -> None:
+        """Leave a person as it is."""
+        self._taken.add(person)
 
     def give(self, group: Sequence[_Row]) -> None:
         """Give a person a row, and its records and studies."""

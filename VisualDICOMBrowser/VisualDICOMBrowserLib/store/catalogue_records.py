@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,19 +49,25 @@ LOCAL_TOTALS = (
 _DERIVED = {"day": "date", "description_key": "description", "accession_key": "accession_number"}
 
 
-def _upsert(table: str, key: str, columns: str, *, local: bool, overwritten: str = "") -> str:
+def _upsert(
+    table: str, key: str, columns: str, *, local: bool, overwritten: str = "", exact: tuple[str, ...] = ()
+) -> str:
     """Return the statement that adds a row, or combines it with the one that is there.
 
     A query only completes what is known already, so that it never makes a local file forgotten; what the local file
     itself says counts more. Nothing said (empty or NULL) never replaces anything.
 
     :param overwritten: the columns in which a local file is right even against another row.
+    :param exact: the columns that take the new value even if it says nothing.
     """
     names = [key, *columns.split()]
     first, second = ("excluded", table) if local else (table, "excluded")
     rules = []
     for name in columns.split():
         said = _DERIVED.get(name, name)
+        if name in exact:
+            rules.append(f"{name} = excluded.{name}")
+            continue
         rules.append(f"{name} = CASE WHEN {first}.{said} <> '' THEN {first}.{name} ELSE {second}.{name} END")
     if not local:
         rules = [rule for rule in rules if rule.split()[0] not in overwritten.split()]
@@ -80,17 +86,35 @@ _SERIES = ("series", "series_uid", "study_uid number modality description body_p
 _INSTANCE = ("instances", "sop_uid", "series_uid number sop_class file")
 _ADD_STUDY = {local: _upsert(*_STUDY, local=local) for local in (True, False)}
 _ADD_SERIES = {local: _upsert(*_SERIES, local=local, overwritten="study_uid") for local in (True, False)}
+_FROM_SERVERS = ("modalities", "sop_classes")
+_RENEW_STUDY, _RENEW_SERIES = (
+    _upsert(*of, local=True, exact=tuple(name for name in of[2].split() if name not in _FROM_SERVERS))
+    for of in (_STUDY, _SERIES)
+)
 _ADD_LOCAL_INSTANCE = _upsert(*_INSTANCE, local=True)
 _ADD_FOUND_INSTANCE = _upsert(*_INSTANCE, local=False, overwritten="series_uid file")
 
 
-def add_local(db: sqlite3.Connection, items: Sequence[LocalInstance]) -> None:
-    """Add instances whose files are here, and all that leads up to them."""
+def add_local(db: sqlite3.Connection, items: Sequence[LocalInstance], renewed: Collection[str] = ()) -> None:
+    """Add instances whose files are here, and all that leads up to them.
+
+    :param renewed: see :meth:`.catalogue.Catalogue.add_local`.
+    """
     for study in {item.study.study_uid: item.study for item in items}.values():
         add_study(db, study, local=True)
     for series in {item.series.series_uid: item.series for item in items}.values():
         add_series(db, series, local=True)
+    for item in (item for item in items if item.instance.sop_uid in renewed):
+        _renew(db, item)
     add_images(db, items)
+
+
+def _renew(db: sqlite3.Connection, item: LocalInstance) -> None:
+    """Have the rows above an instance say what its file does, and nothing else."""
+    study = item.study
+    db.execute(_RENEW_STUDY, _study_values(study))
+    db.execute("UPDATE studies SET said = ? WHERE study_uid = ?", (said_text(study.patient), study.study_uid))
+    db.execute(_RENEW_SERIES, _series_values(item.series))
 
 
 def add_images(db: sqlite3.Connection, images: Iterable[LocalInstance | LocalFile]) -> None:
@@ -103,10 +127,7 @@ def add_study(db: sqlite3.Connection, study: Study, *, local: bool, from_rows: b
 
     :param from_rows: it is not the file that says it, but a row of the ctkDICOM database.
     """
-    values = (study.date, study.time, study.description, study.accession_number, study.study_id)
-    lists = (SEPARATOR.join(study.modalities), SEPARATOR.join(study.sop_classes))
-    keys = (plain_day(study.date), search_key(study.description), search_key(study.accession_number))
-    db.execute(_ADD_STUDY[local], (study.study_uid, *values, *lists, *keys))
+    db.execute(_ADD_STUDY[local], _study_values(study))
     if local:
         ((known,),) = db.execute("SELECT said FROM studies WHERE study_uid = ?", (study.study_uid,)).fetchall()
         said = _by_row(known, study.patient) if from_rows else _by_file(known, study.patient)
@@ -133,8 +154,19 @@ def _by_row(known: str, patient: Patient) -> str:
 
 def add_series(db: sqlite3.Connection, series: Series, *, local: bool) -> None:
     """Add a series, or complete it; a local file decides of which study it is."""
+    db.execute(_ADD_SERIES[local], _series_values(series))
+
+
+def _study_values(study: Study) -> tuple[str, ...]:
+    values = (study.date, study.time, study.description, study.accession_number, study.study_id)
+    lists = (SEPARATOR.join(study.modalities), SEPARATOR.join(study.sop_classes))
+    keys = (plain_day(study.date), search_key(study.description), search_key(study.accession_number))
+    return (study.study_uid, *values, *lists, *keys)
+
+
+def _series_values(series: Series) -> tuple[str | int | None, ...]:
     values = (series.study_uid, series.number, series.modality, series.description, series.body_part)
-    db.execute(_ADD_SERIES[local], (series.series_uid, *values, search_key(series.description)))
+    return (series.series_uid, *values, search_key(series.description))
 
 
 def add_found_instances(db: sqlite3.Connection, instances: Iterable[Instance]) -> None:

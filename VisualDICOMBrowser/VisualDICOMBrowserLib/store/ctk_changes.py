@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,24 +105,65 @@ def local_images(connection: sqlite3.Connection, sop_uids: Iterable[str]) -> set
     return {row[0] for row in fetch_in(connection, _LOCAL_IMAGES, sop_uids)}
 
 
-def forget_files(connection: sqlite3.Connection, sop_uids: Iterable[str]) -> None:
-    """Make images be without a file, so that :func:`add_instances` gives them another."""
-    fetch_in(connection, _FORGET_FILES, sop_uids)
+def add_instances(
+    connection: sqlite3.Connection, items: Sequence[tuple[StoredInstance, str]], replaced: Collection[str] = ()
+) -> None:
+    """Add images with their names as stored, and the series, studies and patients that they need.
 
-
-def add_instances(connection: sqlite3.Connection, items: Sequence[tuple[StoredInstance, str]]) -> None:
-    """Add images with their names as stored, and the series, studies and patients that they need."""
-    sizes: dict[str, str | None] = {}
+    :param replaced: local images among them that get another file: what it says of series, study and patient holds.
+    """
+    before = _Above.of(connection, replaced)
+    fetch_in(connection, _FORGET_FILES, replaced)
+    sizes: dict[str, str | None] = dict.fromkeys(before.series)
     for item, _ in items:
-        sizes.setdefault(item.header.series_uid, displayed_size(item.header))
+        sizes[item.header.series_uid] = sizes.get(item.header.series_uid) or displayed_size(item.header)
     _add_series(connection, [item.header for item, _ in items])
     added, displayed = insert_timestamp(), display_timestamp()
     connection.executemany(
         _ADD_IMAGE,
         [(item.header.sop_uid, name, item.header.series_uid, added, displayed) for item, name in items],
     )
-    studies = _parents(connection, _KNOWN_SERIES, sizes)
-    _refresh(connection, sizes, studies, _parents(connection, _KNOWN_STUDIES, studies))
+    _renew(connection, [item.header for item, _ in items if item.header.sop_uid in replaced])
+    studies = _parents(connection, _KNOWN_SERIES, sizes) | before.studies
+    patients = _parents(connection, _KNOWN_STUDIES, studies) | before.patients
+    _remove_empty(connection, before)
+    _refresh(connection, sizes, studies, patients)
+
+
+@dataclass(frozen=True)
+class _Above:
+    """The series, studies and patients of images."""
+
+    series: set[str]
+    studies: set[str]
+    patients: set[int]
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, sop_uids: Collection[str]) -> _Above:
+        series = {uid for _, uid, _ in fetch_in(connection, _IMAGES, sop_uids)}
+        studies = _parents(connection, _KNOWN_SERIES, series)
+        return cls(series, studies, _parents(connection, _KNOWN_STUDIES, studies))
+
+
+def _renew(connection: sqlite3.Connection, headers: Sequence[Header]) -> None:
+    """Have the rows above images say what these headers do; of several, the last."""
+    for header in {header.study_uid: header for header in headers}.values():
+        patient = _patient(connection, header)
+        _update(connection, "Patients", patient_row(header), "UID", patient)
+        _update(connection, "Studies", study_row(header, patient), "StudyInstanceUID", header.study_uid)
+    for header in {header.series_uid: header for header in headers}.values():
+        _update(connection, "Series", series_row(header), "SeriesInstanceUID", header.series_uid)
+
+
+def _update(connection: sqlite3.Connection, table: str, row: Mapping[str, Any], key: str, value: str | int) -> None:
+    columns = [name for name in row if name not in _KEPT]
+    rules = ", ".join(f"{name} = ?" for name in columns)
+    statement = f"UPDATE {table} SET {rules} WHERE {key} = ?"  # noqa: S608 - names are our own
+    connection.execute(statement, (*(row[name] for name in columns), value))
+
+
+#: What does not come from files.
+_KEPT = ("InsertTimestamp", "Connections")
 
 
 def _add_series(connection: sqlite3.Connection, headers: Sequence[Header]) -> None:
@@ -163,18 +204,23 @@ def remove_images(connection: sqlite3.Connection, sop_uids: Iterable[str]) -> Re
     """Remove images, and every series, study and patient that is left without any."""
     uids = list(sop_uids)
     images = fetch_in(connection, _IMAGES, uids)
-    series = {uid for _, uid, _ in images}
-    studies = _parents(connection, _KNOWN_SERIES, series)
-    patients = _parents(connection, _KNOWN_STUDIES, studies)
+    above = _Above.of(connection, uids)
     fetch_in(connection, _REMOVE_IMAGES, uids)
+    counts = _remove_empty(connection, above)
+    _refresh(connection, dict.fromkeys(above.series), above.studies, above.patients)
+    filenames = tuple(text_of(name) for _, _, name in images if name)
+    return RemovedRows(counts["patients"], counts["studies"], counts["series"], len(images), filenames)
+
+
+def _remove_empty(connection: sqlite3.Connection, above: _Above) -> Counter[str]:
+    """Remove those that are left without images; return how many of which kind."""
     counts: Counter[str] = Counter()
-    for keys, has_images, removals in zip((series, studies, patients), _HAS_IMAGES, _REMOVALS, strict=True):
+    levels: tuple[Iterable[str | int], ...] = (above.series, above.studies, above.patients)
+    for keys, has_images, removals in zip(levels, _HAS_IMAGES, _REMOVALS, strict=True):
         for key in keys:
             if not connection.execute(has_images, (key,)).fetchall()[0][0]:
                 _remove(connection, removals, key, counts)
-    _refresh(connection, dict.fromkeys(series), studies, patients)
-    filenames = tuple(text_of(name) for _, _, name in images if name)
-    return RemovedRows(counts["patients"], counts["studies"], counts["series"], len(images), filenames)
+    return counts
 
 
 def _remove(connection: sqlite3.Connection, removals: Mapping[str, str], key: str | int, counts: Counter[str]) -> None:

@@ -13,7 +13,7 @@ from .sqlite import LIST, chunks, fetch_in
 
 # A statement over so many rows takes well under 100 ms; an open cursor would make CTK's commits fail.
 _PAGE = 20_000
-_FEW_SERIES = 50
+_FEW_SERIES = 10
 
 _PATIENTS = (
     "SELECT rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex FROM Patients"

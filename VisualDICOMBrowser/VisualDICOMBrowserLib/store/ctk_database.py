@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_damage, ctk_schema, damage
-from .ctk_changes import RemovedRows, add_instances, forget_files, local_images, remove_images
+from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
 from .ctk_content import CtkContent, CtkImage, read_content, read_content_of, read_images, read_tags
 from .ctk_parts import read_parts, studies_in
 from .ctk_rows import StoredInstance, tag_rows
@@ -124,8 +124,8 @@ class CtkDatabase:
         Local ones are left as they are; those known only from a query become local. The tag cache is written
         first: what Slicer finds in the main database, it finds described.
 
-        :param replaced: SOP Instance UIDs whose local rows, if there are any, name files that are of no use any
-            more; they get the new ones.
+        :param replaced: SOP Instance UIDs of local ones that get the new files, with all that these say of series,
+            study and patient.
         """
         with self._lock, self._errors():
             new = self._not_local(items, replaced)
@@ -136,8 +136,7 @@ class CtkDatabase:
             with transaction(tags):
                 tags.executemany(_ADD_TAGS, [row for item in new for row in tag_rows(item.header)])
             with transaction(self._main):
-                forget_files(self._main, replaced)
-                add_instances(self._main, named)
+                add_instances(self._main, named, replaced)
             return len(named)
 
     def describe(self, items: Sequence[StoredInstance]) -> None:

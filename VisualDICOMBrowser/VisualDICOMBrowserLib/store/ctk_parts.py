@@ -38,13 +38,13 @@ def _text(*columns: str) -> str:
 
 _TABLES: Mapping[str, _Table] = {
     "Images": _Table(
-        4096,
+        1024,
         _text("SOPInstanceUID", "SeriesInstanceUID", "Filename"),
         "Filename <> ''",
         "SELECT DISTINCT s.StudyInstanceUID FROM Images t JOIN Series s USING (SeriesInstanceUID)",
     ),
     "Series": _Table(
-        512,
+        128,
         _text(
             *("SeriesInstanceUID", "StudyInstanceUID", "SeriesNumber", "Modality"),
             *("SeriesDescription", "BodyPartExamined"),
@@ -53,7 +53,7 @@ _TABLES: Mapping[str, _Table] = {
         "SELECT DISTINCT StudyInstanceUID FROM Series t",
     ),
     "Studies": _Table(
-        128,
+        32,
         _text(
             *("StudyInstanceUID", "PatientsUID", "StudyID", "StudyDate", "StudyTime"),
             *("StudyDescription", "AccessionNumber"),
@@ -62,7 +62,7 @@ _TABLES: Mapping[str, _Table] = {
         "SELECT StudyInstanceUID FROM Studies t",
     ),
     "Patients": _Table(
-        64,
+        16,
         _text("UID", "PatientID", "PatientsName", "PatientsBirthDate", "PatientsSex"),
         "1",
         "SELECT s.StudyInstanceUID FROM Patients t JOIN Studies s ON s.PatientsUID = t.UID",

@@ -13,6 +13,8 @@ from types import TracebackType
 from ..domain.errors import DiskFull, StorageError
 
 PART_SUFFIX = ".part"
+#: The end of the name of a file whose sender was told that it is here: see :mod:`.safekeeping`.
+SAFE_SUFFIX = f".safe{PART_SUFFIX}"
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -103,13 +105,15 @@ class PartFile:
     def commit(self) -> Path:
         """Sync unless nothing came since the last :meth:`sync`, and give the file its name.
 
-        The name itself survives a power cut only after :func:`fsync_folder`.
+        The name itself survives a power cut only after :func:`fsync_folder`. The file is of this moment then: pictures
+        of what had the name before are older.
         """
         try:
             if not self._synced:
                 self.sync()
             self._close()
             self.retarget(self.final)  # its folder may have been removed as empty in between
+            _touch(self.part)
             replace_with_retry(self.part, self.final)
         except StorageError:
             self.discard()
@@ -197,6 +201,13 @@ def make_folder(path: Path) -> None:
                 raise storage_error(error, "create the folder") from error
         except OSError as error:
             raise storage_error(error, "create the folder") from error
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.utime(path)
+    except OSError as error:
+        raise storage_error(error, "write the file") from error
 
 
 def replace_with_retry(source: Path, target: Path) -> None:

@@ -88,6 +88,7 @@ class Header:
     :ivar tags: ``"GGGG,EEEE"`` in upper case -> text, None if the instance lacks the element. Holds every tag of
         :data:`CTK_TAGS` and :data:`OWN_TAGS`.
     :ivar size: bytes of the file, or of the data set if it was read from memory.
+    :ivar offset: where in them the data set begins.
     """
 
     sop_uid: str
@@ -97,6 +98,7 @@ class Header:
     transfer_syntax: str
     tags: Mapping[str, str | None]
     size: int
+    offset: int = 0
 
     def text(self, tag: str) -> str:
         """Return a tag's text, empty if it is missing."""
@@ -245,6 +247,7 @@ def _header(found: Elements) -> Header:
         transfer_syntax=_checked(found.transfer_syntax, "Transfer Syntax UID"),
         tags=tags,
         size=found.size,
+        offset=found.dataset_offset,
     )
 
 

@@ -18,6 +18,8 @@ class HostRows:
     :class:`.IndexQueue` sees the rows.
     """
 
+    can_replace = False
+
     def __init__(self, folder: DatabaseFolder, catalogue: Catalogue, queue: IndexQueue) -> None:
         self._folder = folder
         self._catalogue = catalogue

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, DiskFull, StorageError, UsageError
 from ..domain.results import Failure, ImportResult
+from .duplicates import NotHere
 from .files import PartFile, storage_error
 from .headers import Header, read_header
 from .index_queue import REFUSED
@@ -25,14 +26,22 @@ class Importer:
     """One import.
 
     :param link: leave the files where they are, and only note them.
+    :param replace: instances that are here already give way.
     :param progress: called with the number of files looked at so far.
     """
 
     def __init__(
-        self, store: LocalStore, *, link: bool, token: CancelToken, progress: Callable[[int], None] = lambda _: None
+        self,
+        store: LocalStore,
+        *,
+        link: bool,
+        token: CancelToken,
+        progress: Callable[[int], None] = lambda _: None,
+        replace: bool = False,
     ) -> None:
         self._store = store
         self._link = link
+        self._replace = replace
         self._token = token
         self._progress = progress
         self._batch = Batch()
@@ -65,6 +74,8 @@ class Importer:
             imported=len(self._batch.stored),
             duplicates=len(self._batch.duplicates),
             rejected=(*self._rejected, *failed),
+            replaced=len(self._batch.replaced),
+            conflicts=tuple(self._batch.conflicts),
             seconds=time.monotonic() - started,
             not_kept=(*self._no_room, *failed),
         )
@@ -103,8 +114,7 @@ class Importer:
             if self._store.folder.is_database(path):
                 raise BadData("This is a file of the database itself.")
             header = read_header(path)
-            if self._store.readable([header.sop_uid]):
-                self._batch.note_duplicate(header.sop_uid)
+            if self._is_here(path, header):
                 return
             pending = self._linked(path, header) if self._link else self._copied(path, header)
         except (BadData, StorageError) as error:
@@ -115,10 +125,21 @@ class Importer:
             self._paths.setdefault(header.sop_uid, path)
             self._store.writer.put(pending, self._batch)
 
+    def _is_here(self, path: Path, header: Header) -> bool:
+        """Account for an instance that need not be copied: it is here, whatever its content, and does not give way."""
+        duplicates = self._store.duplicates
+        if self._replace and not duplicates.is_file_of(header.sop_uid, path):
+            return False
+        try:
+            self._batch.note_duplicate(header.sop_uid, duplicates.judge(path, header, _shown(path)))
+        except NotHere:
+            return False
+        return True
+
     def _linked(self, path: Path, header: Header) -> Pending:
         if _shown(path.absolute()) != str(path.absolute()):
             raise BadData("The name of the file is no text that a database can keep; import it by copying.")
-        return Pending(header, None, path.absolute(), "import")
+        return Pending(header, None, path.absolute(), "import", self._replace, _shown(path))
 
     def _copied(self, path: Path, header: Header) -> Pending:
         final = self._store.folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
@@ -131,7 +152,7 @@ class Importer:
         except BaseException:
             part.discard()
             raise
-        return Pending(header, part, final, "import")
+        return Pending(header, part, final, "import", self._replace, _shown(path))
 
 
 def exists(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import md5
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class DatabaseFolder:
 
     def stored_name(self, path: Path) -> str:
         """Return ``path`` as CTK stores it: relative with ``/`` if inside the folder, else absolute."""
-        inside = self._inside(path)
+        inside = self._inside(path) if _is_link(path) or not path.is_absolute() else self._inside_by_folder(path)
         return (inside.relative_to(self.root) if inside else Path(path).absolute()).as_posix()
 
     def absolute(self, stored: str) -> Path:
@@ -136,12 +137,27 @@ class DatabaseFolder:
         except (BadData, OSError, ValueError):
             return None
 
+    def _inside_by_folder(self, path: Path) -> Path | None:
+        """Return the same as :meth:`_inside` for a path that is no link, faster for the many files of one folder."""
+        folder = _resolved_folder(path.parent)
+        is_inside = folder is not None and (folder == self.root or self.root in folder.parents)
+        return folder / path.name if folder is not None and is_inside and path.name != ".." else self._inside(path)
+
     def _inside(self, path: Path) -> Path | None:
         try:
             resolved = Path(path).resolve()
         except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL character
             return None
         return resolved if self.root in resolved.parents else None
+
+
+@lru_cache(maxsize=256)
+def _resolved_folder(folder: Path) -> Path | None:
+    """Resolve a folder. Kept, so only good for names: what is opened or deleted is looked at each time."""
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _is_link(path: Path) -> bool:

@@ -17,6 +17,7 @@ from . import ctk_damage, damage, mirror, recovery
 from . import rebuild as rebuilding
 from .catalogue import Catalogue, LocalFile
 from .ctk_database import CtkDatabase
+from .duplicates import Duplicates
 from .files import PART_SUFFIX
 from .host_link import HostLink, HostPlan
 from .host_removal import Cleared, HostRemoval
@@ -25,6 +26,7 @@ from .layout import DatabaseFolder
 from .local_records import header_of
 from .lock import FolderLock
 from .rows import LocalRows, OwnRows, RowKeeper
+from .safekeeping import Safekeeping
 from .sqlite import DamagedDatabase
 from .trash import Trash, forget, removals
 from .undo import bring_back
@@ -32,7 +34,7 @@ from .writer import StoreWriter
 
 _log = logging.getLogger(__name__)
 
-_INTENTS = ("receive", "remove", "unlink")
+_INTENTS = ("receive", "remove", "unlink", "replace")
 _SECOND_LOOKS = 2
 _NO_ROOM = "The disk is full: this can be looked at, and changed when there is room and the program is started again."
 # Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
@@ -44,6 +46,7 @@ class LocalStore:
 
     :ivar read_only: True if another engine holds the folder, the disk is full, or the caller wanted it so.
     :ivar held_by: a sentence on who holds it, empty if nobody else does.
+    :ivar duplicates: compares what comes and is here already.
     """
 
     def __init__(
@@ -69,9 +72,13 @@ class LocalStore:
         self._undoing = threading.Lock()
         self._outdated: list[Catalogue] = []
         self._keeper = keeper
+        self.duplicates = Duplicates(folder, catalogue)
         self._writer = (
-            StoreWriter(folder, catalogue, rows, keeper, self._tell, self._change) if keeper is not None else None
+            StoreWriter(folder, catalogue, rows, keeper, self.duplicates, self._tell, self._change)
+            if keeper is not None
+            else None
         )
+        self._safekeeping = Safekeeping(folder, catalogue, self._writer) if self._writer is not None else None
         self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
         #: What was made anew when it was opened; None if that was not asked for.
         self.rebuilt: RebuildResult | None = None
@@ -145,12 +152,14 @@ class LocalStore:
 
     def _begin(self) -> None:
         self._left_over = list(removals(self.folder))
+        self.safekeeping.take_up()
         if not self.has_open_removals:
             self._settle_trash(self._left_over, closing=False)
 
     def close(self) -> None:
         """Commit what is under way, close the files and give the folder back."""
         if self._writer is not None:
+            self.safekeeping.close()
             self._writer.close()
             self._settle_trash(removals(self.folder), closing=True)
         with self._change:
@@ -176,6 +185,16 @@ class LocalStore:
         self.require_writable()
         assert self._writer is not None
         return self._writer
+
+    @property
+    def safekeeping(self) -> Safekeeping:
+        """Where new instances go whose senders do not wait for rows.
+
+        :raises FolderInUse: the folder is open for reading only.
+        """
+        self.require_writable()
+        assert self._safekeeping is not None
+        return self._safekeeping
 
     def _tell(self, series_uids: frozenset[str]) -> None:
         if self.on_stored is not None:
@@ -217,6 +236,17 @@ class LocalStore:
         files = self.catalogue.local_files(Level.IMAGE, sop_uids)
         return {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
 
+    def require_replacing(self) -> None:
+        """Return quietly if instances can be given other files.
+
+        :raises UsageError: another program keeps the rows.
+        """
+        if self._keeper is not None and not self._keeper.can_replace:
+            raise UsageError(
+                "Slicer keeps the rows of this database, and does not notice when a file is replaced: remove what is"
+                " here first, then import or fetch it again."
+            )
+
     def unseen(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that are here, but whose rows another program has still to write."""
         return self.host.queue.unseen(sop_uids) if self.host is not None else set()
@@ -234,7 +264,7 @@ class LocalStore:
         :raises StorageError: files could not be deleted, and are tried again at the next start; or the program that
             keeps the rows did not let go of them, and nothing was removed.
         """
-        self.require_writable()
+        self.safekeeping.settle()
         with self._change:
             self.refresh()
             files = self.catalogue.local_files(target.level, target.uids)
@@ -351,6 +381,7 @@ class LocalStore:
         if isinstance(self._rows, CtkDatabase):
             self._rows.check()
         if not self.read_only:
+            self.safekeeping.settle()
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)
             with self._change:

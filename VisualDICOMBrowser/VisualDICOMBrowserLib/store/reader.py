@@ -13,18 +13,23 @@ from ..domain.filters import QueryFilter
 from ..domain.model import Patient, Series, Study
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow, Thumbnail
 from . import catalogue_schema
-from .catalogue_matching import add_functions, patients_that_fit
+from .catalogue_matching import Condition, add_functions, patients_that_fit
 from .catalogue_people import ROW_NOW, SHARED_IDS
 from .catalogue_records import LOCAL_TOTALS, SEPARATOR
 from .layout import DatabaseFolder
 from .sqlite import LIST, DamagedDatabase, fetch_in, storage_errors
 
+#: A place in the list of persons: after the person with this folded name, patient ID and key.
+PersonMark = tuple[str, str, int]
+
 # The window must not hang; who finds the catalogue locked shows what it has and asks again.
 _PATIENCE_S = 0.1
 _MAX_RECORDS = 4_000
 
-_PATIENT_ROWS = "SELECT p.id FROM patients p WHERE {} AND {} ORDER BY p.sort_name, p.patient_id, p.id LIMIT ?"
-_AFTER = "(p.sort_name, p.patient_id, p.id) > (SELECT sort_name, patient_id, id FROM patients WHERE id = ?)"
+_ALL = Condition("1")
+_BY_NAME = "ORDER BY p.sort_name, p.patient_id, p.id"
+_PATIENT_ROWS = f"SELECT p.id FROM patients p WHERE {{}} AND {{}} AND {{}} {_BY_NAME}"  # noqa: S608 - constants
+_STEP_END = f"SELECT sort_name, patient_id, id FROM patients p WHERE {{}} {_BY_NAME} LIMIT 1 OFFSET ?"  # noqa: S608
 _PATIENTS = f"SELECT id, patient_id, name, birth_date, sex, issuer FROM patients WHERE id IN {LIST}"  # noqa: S608
 _STUDY_COUNTS = f"SELECT patient, count(*), max(local) FROM studies WHERE patient IN {LIST} GROUP BY patient"  # noqa: S608
 _SERVERS_BY_MARK = f"SELECT patient, server FROM patient_servers WHERE patient IN {LIST}"  # noqa: S608
@@ -74,22 +79,33 @@ class CatalogueReader:
             self._connection.close()
         self._connection = self._identity = None
 
-    def patient_rows(
-        self, filter: QueryFilter, places: Places, *, limit: int | None = None, after: int | None = None
-    ) -> list[int]:
+    def patient_rows(self, filter: QueryFilter, places: Places) -> list[int]:
         """Return the keys of the persons that fit, sorted by name.
 
         All conditions hold for one and the same study, which is in one of the places; a person of whom no study is
         known fits if nothing is asked of studies. ``filter.limit`` is for servers, not for this.
-
-        :param limit: at most so many.
-        :param after: only those that come after this person; nobody if it is gone.
         """
-        condition = patients_that_fit(filter, places)
-        statement = _PATIENT_ROWS.format(condition.sql, "1" if after is None else _AFTER)
-        place = () if after is None else (after,)
-        values: tuple[str | int, ...] = (*condition.values, *place, -1 if limit is None else limit)
-        return [row[0] for row in self._rows(statement, values)]
+        return self.some_patient_rows(filter, places)[0]
+
+    def some_patient_rows(
+        self, filter: QueryFilter, places: Places, after: PersonMark | None = None, among: int | None = None
+    ) -> tuple[list[int], PersonMark | None]:
+        """Return the keys of those that fit among the next persons, sorted by name, and where to go on.
+
+        Where to go on is None when all were looked at. Many persons are looked at in steps so that none takes long.
+
+        :param after: where the step before ended.
+        :param among: at how many persons to look.
+        """
+        start = _ALL if after is None else Condition("(p.sort_name, p.patient_id, p.id) > (?, ?, ?)", after)
+        end: list[tuple[Any, ...]] = []
+        if among is not None:
+            end = self._rows(_STEP_END.format(start.sql), (*start.values, among - 1))
+        stop = Condition("(p.sort_name, p.patient_id, p.id) <= (?, ?, ?)", end[0]) if end else _ALL
+        fitting = patients_that_fit(filter, places)
+        statement = _PATIENT_ROWS.format(fitting.sql, start.sql, stop.sql)
+        rows = self._rows(statement, (*fitting.values, *start.values, *stop.values))
+        return [row[0] for row in rows], end[0] if end else None
 
     def row_now(self, row: int) -> int:
         """Return the key of a person whose key may have been given up: the person turned out to be another one."""

@@ -35,6 +35,8 @@ class Receiver:
 
     :param source: AE title of the sender; goes into the file meta information and the intents.
     :param check: looks at each instance that came whole, and raises :class:`.Unwanted` if it shall not be kept.
+    :param keep: is offered each instance before the writer is, and returns whether it has taken it.
+    :ivar replace: whether what comes takes the place of what is here.
     :ivar bytes: bytes of data sets taken so far.
     """
 
@@ -45,12 +47,15 @@ class Receiver:
         batch: Batch,
         source: str,
         check: Callable[[Header], None] = lambda _: None,
+        keep: Callable[[Pending, PartFile], bool] = lambda _, __: False,
     ) -> None:
         self._folder = folder
         self._writer = writer
         self._batch = batch
         self._source = source
         self._check = check
+        self._offer = keep
+        self.replace = False
         self.bytes = 0
 
     def open(self, incoming: Announced) -> ReceivedFile:
@@ -73,8 +78,10 @@ class Receiver:
     def _keep(self, part: PartFile, header: Header) -> None:
         self._check(header)
         final = self._folder.instance_path(header.study_uid, header.series_uid, header.sop_uid)
-        part.retarget(final)
-        self._writer.put(Pending(header, part, final, self._source), self._batch)
+        pending = Pending(header, part, final, self._source, self.replace)
+        if not self._offer(pending, part):
+            part.retarget(final)
+            self._writer.put(pending, self._batch)
 
 
 class ReceivedFile:

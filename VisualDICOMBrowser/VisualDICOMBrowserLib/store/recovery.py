@@ -12,7 +12,7 @@ from pathlib import Path
 from ..domain.errors import BadData, StorageError
 from .catalogue import Catalogue
 from .ctk_rows import StoredInstance
-from .files import PART_SUFFIX, PartFile, unlink_with_retry
+from .files import PART_SUFFIX, SAFE_SUFFIX, PartFile, unlink_with_retry
 from .layout import DatabaseFolder
 from .local_records import header_of
 from .rows import LocalRows, RowKeeper
@@ -27,18 +27,21 @@ def recover(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows, keepe
     :raises StorageError: the disk is in the way; open intents stay open.
     """
     finish_receiving(folder, catalogue, keeper)
+    finish_replacing(folder, catalogue, rows)
     finish_removing(folder, catalogue, rows, keeper)
 
 
 def sweep(root: Path, suffix: str = PART_SUFFIX) -> int:
     """Delete the ``.part`` files below ``root`` that this process does not write; return how many.
 
-    What cannot be deleted stays for the next time.
+    Those that are promised stay, and so does until the next time what cannot be deleted.
 
     :param suffix: the end of the names, for those who want only some of them.
     """
     swept = 0
     for path in [path for path in files_below(root) if path.name.endswith(suffix)]:
+        if path.name.endswith(SAFE_SUFFIX):
+            continue
         with suppress(StorageError):
             swept += not PartFile.is_live(path) and unlink_with_retry(path)
     return swept
@@ -76,6 +79,24 @@ def finish_receiving(folder: DatabaseFolder, catalogue: Catalogue, keeper: RowKe
     if undone:
         keeper.forget(undone)
         catalogue.clear_intents("receive", undone)
+
+
+def finish_replacing(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRows) -> None:
+    """Delete the old files of instances whose rows name other files now, and their pictures.
+
+    :raises StorageError: it failed, and is tried again at the next start.
+    """
+    replaced = catalogue.intents("replace")
+    if not replaced:
+        return
+    now = {image.sop_uid: image.filename for image in rows.images(sop_uids=[uid for uid, _, _ in replaced])}
+    for sop_uid, file, thumbnail in replaced:
+        current = now.get(sop_uid, file)
+        if current != file and header_of(folder, sop_uid, current) is not None:
+            _delete(folder, file)
+            if thumbnail:
+                _delete(folder, thumbnail)
+        catalogue.clear_intents("replace", [sop_uid])
 
 
 def finish_removing(

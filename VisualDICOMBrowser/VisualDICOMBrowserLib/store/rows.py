@@ -49,10 +49,17 @@ class LocalRows(Protocol):
 
 
 class RowKeeper(Protocol):
-    """Sees to it that files get their rows. Called with the lock of the store held."""
+    """Sees to it that files get their rows. Called with the lock of the store held.
+
+    :ivar can_replace: whether a row can be given another file.
+    """
+
+    can_replace: bool
 
     def take_in(self, items: Sequence[StoredInstance]) -> None:
         """Care for the rows of instances whose files are in place; the catalogue knows them as local afterwards.
+
+        Those that were local are so with what the new files say, also of their series, study and patient.
 
         :raises StorageError: they could not be, and nothing of them stays but open intents.
         """
@@ -67,6 +74,8 @@ class RowKeeper(Protocol):
 class OwnRows:
     """Rows that this program writes."""
 
+    can_replace = True
+
     def __init__(self, folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
         self._folder = folder
         self._catalogue = catalogue
@@ -75,9 +84,10 @@ class OwnRows:
     def take_in(self, items: Sequence[StoredInstance]) -> None:
         """See :class:`RowKeeper`. The tag cache and the rows first, then the catalogue, which settles the intents."""
         before = self._ctk.change_stamp()
-        self._ctk.insert(items, replaced=[item.header.sop_uid for item in items])
+        renewed = self._ctk.is_local(item.header.sop_uid for item in items)
+        self._ctk.insert(items, renewed)
         local = [local_instance(item.header, self._folder.stored_name(item.path)) for item in items]
-        self._catalogue.add_local(local, self._stamp_if_ours(before))
+        self._catalogue.add_local(local, self._stamp_if_ours(before), renewed=renewed)
 
     def forget(self, sop_uids: Sequence[str]) -> None:
         """See :class:`RowKeeper`."""

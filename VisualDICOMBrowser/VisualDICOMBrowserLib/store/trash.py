@@ -128,6 +128,11 @@ class TrashedFile:
         self._place = place
         self._final = final
 
+    @property
+    def part(self) -> Path:
+        """Where it lies."""
+        return self._place
+
     def rest(self) -> None:
         """Nothing is open."""
 

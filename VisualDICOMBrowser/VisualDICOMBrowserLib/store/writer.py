@@ -4,6 +4,11 @@ For each group, in this order: intents → every file synced and given its name 
 database (:mod:`.rows`), which also tells the catalogue. A crash in between leaves a ``.part`` file, or an
 intent that the next start finishes or undoes (:mod:`.recovery`). What fails on the way is undone at once, or left
 to the next start in the same manner.
+
+Of an instance that is here already the first is kept. The second goes back to whoever brought it, who finds out while
+waiting whether it is the same (:mod:`.duplicates`): that may take long, and holds up nobody else. Only what is to
+replace on purpose takes its place: the new file gets its name, the rows change, and then an old file that has another
+name goes, as an intent ``replace`` says.
 """
 
 from __future__ import annotations
@@ -12,20 +17,23 @@ import logging
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from ..domain.errors import InternalError, StorageError, VisualDicomError
 from ..domain.model import Level
-from .catalogue import Catalogue
+from ..domain.results import Conflict
+from .catalogue import Catalogue, LocalFile
 from .ctk_rows import StoredInstance
+from .duplicates import Duplicates, NotHere
 from .files import fsync_folder
 from .headers import Header
 from .layout import DatabaseFolder
-from .local_records import header_of
+from .recovery import finish_replacing
 from .rows import LocalRows, RowKeeper
 
 _log = logging.getLogger(__name__)
@@ -38,6 +46,10 @@ _GROUP_LENGTH = 128
 
 class Arriving(Protocol):
     """A complete file on its way to its name; usually a :class:`.PartFile`."""
+
+    @property
+    def part(self) -> Path:
+        """Where it lies until :meth:`commit`."""
 
     def rest(self) -> None:
         """Hold nothing open until :meth:`commit`."""
@@ -64,71 +76,114 @@ class Pending:
 
     :ivar part: the file to be given its name, or None if it lies where it shall stay (linked).
     :ivar path: where it will lie.
-    :ivar source: where it came from, for the intent.
+    :ivar source: where it came from, for the intent; see ``origin``.
+    :ivar replace: whether it takes the place of what is here.
+    :ivar origin: the same for people, who may be told a path; ``source`` if empty.
     """
 
     header: Header
     part: Arriving | None
     path: Path
     source: str
+    replace: bool = False
+    origin: str = ""
+
+    @property
+    def content(self) -> Path:
+        """Where its content lies until it is stored."""
+        return self.path if self.part is None else self.part.part
+
+
+#: What became of an instance: "stored", "replaced" or "duplicate", or why it was not kept.
+Outcome = str | Conflict | VisualDicomError
 
 
 @dataclass
 class Batch:
-    """What became of the instances that one job put in; complete after :meth:`wait`."""
+    """What became of the instances that one job put in; complete after :meth:`wait`.
+
+    :ivar stored: those that were not here.
+    :ivar replaced: those that took the place of what was here.
+    :ivar duplicates: those that were here, with the same content.
+    :ivar conflicts: those that were here, with other content.
+    """
 
     stored: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
     failed: list[tuple[str, VisualDicomError]] = field(default_factory=list)
     _open: int = 0
+    _returned: deque[Callable[[], None]] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def wait(self) -> None:
-        """Return when everything that was put in is settled."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._open == 0)
+        """Return when everything that was put in is settled; compares on this thread what is here already."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._open == 0 or self._returned)
+                if not self._returned:
+                    return
+                judge = self._returned.popleft()
+            judge()
 
-    def note_duplicate(self, sop_uid: str) -> None:
-        """Account for an instance that need not even be put in."""
+    def judge_returned(self) -> None:
+        """Compare what is here already, as far as that is known by now."""
+        while True:
+            with self._changed:
+                if not self._returned:
+                    return
+                judge = self._returned.popleft()
+            judge()
+
+    def note_duplicate(self, sop_uid: str, conflict: Conflict | None = None) -> None:
+        """Account for an instance that need not even be put in.
+
+        :param conflict: given if its content is another one.
+        """
         with self._changed:
-            self.duplicates.append(sop_uid)
+            self._note(sop_uid, conflict or "duplicate")
 
     def _opened(self) -> None:
         with self._changed:
             self._open += 1
 
-    def _settle(self, sop_uid: str, outcome: str | VisualDicomError) -> None:
+    def _settle(self, sop_uid: str, outcome: Outcome) -> None:
         with self._changed:
-            if isinstance(outcome, VisualDicomError):
-                self.failed.append((sop_uid, outcome))
-            else:
-                (self.stored if outcome == "stored" else self.duplicates).append(sop_uid)
+            self._note(sop_uid, outcome)
             self._open -= 1
+            self._changed.notify_all()
+
+    def _note(self, sop_uid: str, outcome: Outcome) -> None:
+        if isinstance(outcome, VisualDicomError):
+            self.failed.append((sop_uid, outcome))
+        elif isinstance(outcome, Conflict):
+            self.conflicts.append(outcome)
+        else:
+            {"stored": self.stored, "replaced": self.replaced}.get(outcome, self.duplicates).append(sop_uid)
+
+    def _return(self, judge: Callable[[], None]) -> None:
+        with self._changed:
+            self._returned.append(judge)
             self._changed.notify_all()
 
 
 @dataclass(eq=False)
 class _Entry:
-    """An instance in the queue, settled once.
-
-    :ivar twins: the same instance again in the same group, which fares as this one does.
-    """
+    """An instance in the queue, settled once."""
 
     pending: Pending
     batch: Batch
-    twins: list[_Entry] = field(default_factory=list)
     _is_open: bool = True
 
     @property
     def sop_uid(self) -> str:
         return self.pending.header.sop_uid
 
-    def settle(self, outcome: str | VisualDicomError) -> None:
+    def settle(self, outcome: Outcome) -> None:
         if self._is_open:
             self._is_open = False
             self.batch._settle(self.sop_uid, outcome)
-            for twin in self.twins:
-                twin.settle("duplicate" if outcome == "stored" else outcome)
 
 
 class StoreWriter:
@@ -144,6 +199,7 @@ class StoreWriter:
         catalogue: Catalogue,
         rows: LocalRows,
         keeper: RowKeeper,
+        duplicates: Duplicates,
         on_stored: Callable[[frozenset[str]], None],
         lock: AbstractContextManager[bool] | None = None,
     ) -> None:
@@ -152,6 +208,7 @@ class StoreWriter:
         self._catalogue = catalogue
         self._rows = rows
         self._keeper = keeper
+        self._duplicates = duplicates
         self._commit_lock = lock or threading.RLock()
         self._waiting: deque[_Entry] = deque()
         self._changed = threading.Condition()
@@ -159,18 +216,24 @@ class StoreWriter:
         self._thread = threading.Thread(target=self._run, name="vdb-store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def can_replace(self) -> bool:
+        """Whether instances that are here can be given other files."""
+        return self._keeper.can_replace
+
     def put(self, pending: Pending, batch: Batch) -> None:
-        """Hand over an instance; waits while too many are queued.
+        """Hand over an instance; waits while too many are queued, and until those are compared that were here already.
 
         :raises StorageError: the store is closed; the file is dropped.
         """
         try:
             if pending.part is not None:
                 pending.part.rest()
+            batch.judge_returned()
             with self._changed:
                 self._changed.wait_for(lambda: self._closing or len(self._waiting) < _QUEUE_LENGTH)
                 if self._closing:
-                    raise StorageError("The database folder was closed meanwhile.")
+                    raise StorageError(_CLOSED)
                 batch._opened()
                 self._waiting.append(_Entry(pending, batch))
                 self._changed.notify_all()
@@ -192,12 +255,21 @@ class StoreWriter:
                 self._tell(frozenset(stored))
 
     def _take_group(self) -> list[_Entry]:
-        """Wait for an instance, then take along what is there already; nothing tells to end."""
+        """Wait for an instance, then take along what is there already; nothing tells to end.
+
+        What comes twice waits for the next group: what becomes of the first decides.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
-            group = [self._waiting.popleft() for _ in range(min(_GROUP_LENGTH, len(self._waiting)))]
+            group: dict[str, _Entry] = {}
+            later: list[_Entry] = []
+            for _ in range(min(_GROUP_LENGTH, len(self._waiting))):
+                entry = self._waiting.popleft()
+                if group.setdefault(entry.sop_uid, entry) is not entry:
+                    later.append(entry)
+            self._waiting.extendleft(reversed(later))
             self._changed.notify_all()
-            return group
+            return list(group.values())
 
     def _tell(self, series_uids: frozenset[str]) -> None:
         try:
@@ -210,50 +282,85 @@ class StoreWriter:
         """Settle a group; return the Series Instance UIDs of what was stored."""
         try:
             with self._commit_lock:
-                placed = self._store(group)
-        except VisualDicomError as error:
-            self._fail(group, error)
+                new = self._without_duplicates(group)
+                group = new
+                replaced = self._replaced(new)
+                placed = self._store(new, replaced) if new else []
         except Exception as error:
-            # Without its text, which may hold anything.
-            _log.error("The store writer failed: %s\n%s", type(error).__name__, _where(error))
-            self._fail(group, InternalError(f"Storing failed by a fault of this program ({type(error).__name__})."))
-        else:
-            for entry in placed:
-                entry.settle("stored")
-            return [entry.pending.header.series_uid for entry in placed]
-        return []
-
-    def _store(self, group: Sequence[_Entry]) -> list[_Entry]:
-        new = self._without_duplicates(group)
-        if not new:
+            self._fail(group, _ours(error))
             return []
+        for entry in placed:
+            entry.settle("replaced" if entry.pending.replace and entry.sop_uid in replaced else "stored")
+        left = [replaced[e.sop_uid].instance.series_uid for e in placed if e.sop_uid in replaced]
+        return [*(entry.pending.header.series_uid for entry in placed), *left]
+
+    def _store(self, new: Sequence[_Entry], replaced: Mapping[str, LocalFile]) -> list[_Entry]:
+        replacements = self._replacements(new, replaced)
+        if replacements:
+            self._catalogue.add_intents("replace", replacements)
         self._catalogue.add_intents("receive", [self._intent(entry.pending) for entry in new])
         placed = [entry for entry in new if self._place(entry)]
         if len(placed) < len(new):
             self._strike_off([entry.sop_uid for entry in new if entry not in placed])
         if placed:
             self._add_rows(placed)
+        if replacements:
+            self._finish_replacing()
         return placed
 
     def _without_duplicates(self, group: Sequence[_Entry]) -> list[_Entry]:
-        """Settle what is local already; of what is twice in the group, the first is kept, and decides for both."""
-        known = self._readable([entry.sop_uid for entry in group])
-        new: dict[str, _Entry] = {}
+        """Give back what is here already, unless it is to replace that; return the rest."""
+        here = self._duplicates.here(entry.sop_uid for entry in group if not entry.pending.replace)
+        new = []
         for entry in group:
-            if entry.sop_uid in known:
-                _discard(entry.pending)
-                entry.settle("duplicate")
-            elif entry.sop_uid in new:
-                _discard(entry.pending)
-                new[entry.sop_uid].twins.append(entry)
+            if entry.sop_uid in here:
+                entry.batch._return(partial(self._judge, entry))
             else:
-                new[entry.sop_uid] = entry
-        return list(new.values())
+                new.append(entry)
+        return new
 
-    def _readable(self, sop_uids: Sequence[str]) -> set[str]:
-        """Return what is here and whole; the file of anything else is replaced."""
-        files = self._catalogue.local_files(Level.IMAGE, sop_uids)
-        return {f.instance.sop_uid for f in files if header_of(self._folder, f.instance.sop_uid, f.file)}
+    def _judge(self, entry: _Entry) -> None:
+        """Find out whether an instance that is here came with the same content; on the thread of whoever brought it."""
+        pending = entry.pending
+        outcome: Outcome
+        try:
+            origin = pending.origin or pending.source
+            outcome = self._duplicates.judge(pending.content, pending.header, origin) or "duplicate"
+        except NotHere:  # any more: so it is stored
+            if self._enqueue_again(entry):
+                return
+            outcome = StorageError(_CLOSED)
+        except Exception as error:
+            outcome = _ours(error)
+        _discard(pending)
+        entry.settle(outcome)
+
+    def _enqueue_again(self, entry: _Entry) -> bool:
+        with self._changed:
+            if not self._closing:
+                self._waiting.append(entry)
+                self._changed.notify_all()
+            return not self._closing
+
+    def _replaced(self, new: Sequence[_Entry]) -> dict[str, LocalFile]:
+        """Return what is here of instances that are about to be stored: it is to be replaced, or cannot be read."""
+        if not self._keeper.can_replace:
+            return {}
+        files = self._catalogue.local_files(Level.IMAGE, [entry.sop_uid for entry in new])
+        return {file.instance.sop_uid: file for file in files}
+
+    def _replacements(self, new: Sequence[_Entry], replaced: Mapping[str, LocalFile]) -> list[tuple[str, str, str]]:
+        """Return the intents for old files that will be left over, with their pictures."""
+        names = {entry.sop_uid: self._folder.stored_name(entry.pending.path) for entry in new}
+        old = {uid: file.file for uid, file in replaced.items() if file.file != names[uid]}
+        thumbnails = self._catalogue.thumbnail_files(old)
+        return [(uid, file, thumbnails.get(uid, "")) for uid, file in old.items()]
+
+    def _finish_replacing(self) -> None:
+        try:
+            finish_replacing(self._folder, self._catalogue, self._rows)
+        except StorageError as error:
+            _log.info("What was replaced is deleted at the next start: %s", error)
 
     def _intent(self, pending: Pending) -> tuple[str, str, str]:
         return pending.header.sop_uid, self._folder.stored_name(pending.path), pending.source
@@ -300,7 +407,8 @@ class StoreWriter:
 
     def _strike_off(self, sop_uids: Sequence[str]) -> None:
         try:
-            self._catalogue.clear_intents("receive", sop_uids)
+            for kind in ("receive", "replace"):
+                self._catalogue.clear_intents(kind, sop_uids)
         except StorageError as error:
             _log.info("Intents are struck off at the next start: %s", error)
 
@@ -311,8 +419,16 @@ class StoreWriter:
             entry.settle(error)
 
 
-def _where(error: BaseException) -> str:
-    return "".join(traceback.format_tb(error.__traceback__))
+_CLOSED = "The database folder was closed meanwhile."
+
+
+def _ours(error: Exception) -> VisualDicomError:
+    """Return an error as it is told; one that should not have happened, without its text, which may hold anything."""
+    if isinstance(error, VisualDicomError):
+        return error
+    where = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("The store writer failed: %s\n%s", type(error).__name__, where)
+    return InternalError(f"Storing failed by a fault of this program ({type(error).__name__}).")
 
 
 def _discard(pending: Pending) -> None:

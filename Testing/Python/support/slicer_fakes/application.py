@@ -219,7 +219,7 @@ class FakeSlicer:
         }
         members = {"app": self.app, "mrmlScene": self.scene}
         members |= {name.partition(".")[2]: module for name, module in self.python.items()}
-        self.python["slicer"] = self.module = _KnownModule("slicer", members, maybe=("dicomDatabase",))
+        self.python["slicer"] = self.module = _KnownModule("slicer", members, maybe=("dicomDatabase", "dicomListener"))
 
     @contextmanager
     def installed(self) -> Iterator[FakeSlicer]:

@@ -127,6 +127,16 @@ def test_the_file_here_says_whose_a_study_is_then_the_first_server_by_name(order
     assert [p["name"] for p in remote.to_list(Level.STUDY)] == ["Roe^R"]
 
 
+def test_servers_that_name_another_patient_of_a_study_are_told():
+    made = tree("A", "C", "D")
+    assert made.disputes() == []
+    made.add_study(replace(STUDY, patient=Patient("1", "Roe^Richard")), "B")
+    made.add_study(replace(STUDY, patient=Patient("")), "D")
+    assert made.disputes() == ["B: another patient than shown is named for studies: 1."]
+    made.add_study(replace(STUDY, patient=Patient("1", "Roe^Richard")), None)
+    assert [sentence[:1] for sentence in made.disputes()] == ["A", "C"]
+
+
 def test_a_person_is_completed_from_another_server():
     made = PatientTree()
     made.add_patient(Patient("1", "DOE^JANE"))

@@ -75,20 +75,17 @@ def test_what_the_server_confirmed_and_does_not_list_is_told(verified, end):
     assert message.tone is Tone.WARNING
 
 
-def test_the_one_reason_is_told_at_once_and_each_instance_in_the_details():
+def test_the_one_reason_is_told_at_once_and_for_which_instances_in_the_details():
     failed = failures("The server refused it: too large.", "The server refused it: too large.")
     message = told(record(JobState.INCOMPLETE), result(3, failed=failed))
     assert message.text == "PACS took 3 of 5 images. The server refused it: too large."
-    assert message.details == (
-        "1.9.0: The server refused it: too large.",
-        "1.9.1: The server refused it: too large.",
-    )
+    assert message.details == ("The server refused it: too large. 1.9.0, 1.9.1",)
 
 
 def test_several_reasons_are_in_the_details():
     message = told(record(JobState.INCOMPLETE), result(3, failed=failures("No room.", "Too large."), warnings=["Odd."]))
     assert message.text == "PACS took 3 of 5 images. The reasons are in the details."
-    assert message.details == ("Odd.", "1.9.0: No room.", "1.9.1: Too large.")
+    assert message.details == ("Odd.", "No room. 1.9.0", "Too large. 1.9.1")
 
 
 def test_a_send_that_failed_says_why_it_did_now():
@@ -98,10 +95,18 @@ def test_a_send_that_failed_says_why_it_did_now():
 
 
 def test_of_many_failures_some_are_named_and_the_rest_is_counted():
-    many = result(0, failed=failures(*["No room."] * 1000), requested=3000)
-    details = told(record(JobState.FAILED, "No room."), many).details
-    assert len(details) == 201
-    assert details[-1] == "and 2,800 more"
+    alike = result(0, failed=failures(*["No room."] * 1000), requested=1000)
+    (line,) = told(record(JobState.FAILED, "No room."), alike).details
+    assert line == "No room. 1.9.0, 1.9.1, 1.9.2 and 997 more"
+    various = result(0, failed=failures(*[f"Reason {number}." for number in range(30)]), requested=30)
+    details = told(record(JobState.INCOMPLETE), various).details
+    assert len(details) == 21
+    assert details[-1] == "and 10 more reasons"
+
+
+def test_a_warning_that_only_repeats_a_reason_is_left_out():
+    twice = result(0, failed=failures("It hung up."), warnings=["PACS: It hung up."])
+    assert told(record(JobState.INCOMPLETE), twice).details == ("It hung up. 1.9.0",)
 
 
 def test_a_cancelled_send_says_how_far_it_came():

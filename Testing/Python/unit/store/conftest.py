@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from VisualDICOMBrowserLib.imaging.comparison import differing_elements
 from VisualDICOMBrowserLib.store.ctk_rows import StoredInstance
 from VisualDICOMBrowserLib.store.headers import read_header
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -46,4 +47,5 @@ def stored(source_files: list[Path]) -> Callable[[DatabaseFolder], list[StoredIn
 @pytest.fixture
 def store(folder: DatabaseFolder) -> Iterator[LocalStore]:
     with LocalStore.open(folder.root) as opened:
+        opened.duplicates.compare = differing_elements
         yield opened

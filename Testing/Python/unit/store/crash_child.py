@@ -1,4 +1,4 @@
-"""Works in a folder until it is killed: ``python crash_child.py receive|import|link|remove FOLDER SOURCE SEED``."""
+"""Works in a folder until it is killed: ``crash_child.py receive|confirm|import|link|remove FOLDER SOURCE SEED``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from unit.store.store_kit import Sample, bring_in, receive, samples, write_files
+from unit.store.store_kit import Sample, bring_in, keep_safe, receive, samples, write_files
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store import writer
 from VisualDICOMBrowserLib.store.local import LocalStore
@@ -18,6 +18,13 @@ def _items(turn: int) -> list[Sample]:
 
 def _receive(store: LocalStore, source: Path, turn: int) -> None:
     assert receive(store, _items(turn)).failed == []
+
+
+def _confirm(store: LocalStore, source: Path, turn: int) -> None:
+    for item in _items(turn):
+        assert keep_safe(store, [item]).failed == []
+        sys.stdout.write(f"{item.sop_uid}\n")
+        sys.stdout.flush()
 
 
 def _import(store: LocalStore, source: Path, turn: int) -> None:
@@ -36,13 +43,16 @@ def _remove(store: LocalStore, source: Path, turn: int) -> None:
     store.remove(Target(Level.SERIES, (f"1.2.{turn // 5 + 1}.9",)))
 
 
+_WORK = {"receive": _receive, "confirm": _confirm, "import": _import, "link": _link, "remove": _remove}
+
+
 def main(work: str, folder: str, source: str, first: int) -> None:
     writer._GROUP_LENGTH = 5
     with LocalStore.open(Path(folder)) as store:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         for turn in itertools.count(first):
-            {"receive": _receive, "import": _import, "link": _link, "remove": _remove}[work](store, Path(source), turn)
+            _WORK[work](store, Path(source), turn)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,19 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     """Have a store receive instances, and wait until they are settled."""
     batch = batch or Batch()
     receiver = Receiver(store.folder, store.writer, batch, AET)
+    return _received(receiver, items, batch)
+
+
+def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:
+    """Have a store confirm instances before it writes their rows, as the listener does."""
+    batch = Batch()
+    receiver = Receiver(
+        store.folder, store.writer, batch, AET, keep=lambda pending, part: store.safekeeping.keep(pending, part, then)
+    )
+    return _received(receiver, items, batch)
+
+
+def _received(receiver: Receiver, items: Iterable[Sample], batch: Batch) -> Batch:
     for item in items:
         file = receiver.open(item)
         file.write(memoryview(item.dataset))
@@ -102,8 +115,8 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     return batch
 
 
-def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False) -> ImportResult:
-    return Importer(store, link=link, token=CancelToken()).run(paths)
+def bring_in(store: LocalStore, paths: Sequence[Path], *, link: bool = False, replace: bool = False) -> ImportResult:
+    return Importer(store, link=link, replace=replace, token=CancelToken()).run(paths)
 
 
 def local_uids(store: LocalStore) -> set[str]:
@@ -150,7 +163,7 @@ def assert_at_rest(folder: DatabaseFolder) -> set[str]:
         assert store.verify().to_dict()["ok"], store.verify()
         local = local_uids(store)
         assert store.readable(local) == local
-        for kind in ("receive", "remove", "unlink"):
+        for kind in ("receive", "remove", "unlink", "replace"):
             assert store.catalogue.intents(kind) == []
     assert part_files(folder) == []
     assert_databases_agree(folder, local)

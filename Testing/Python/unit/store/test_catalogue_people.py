@@ -180,6 +180,17 @@ def test_a_study_that_a_file_gives_to_another_takes_only_its_own_along(catalogue
     assert _people(catalogue) == [(DOE, ["1.1"]), (ROE, ["1.2"])]
 
 
+def test_one_more_with_an_id_that_thousands_have_is_little_work(catalogue):
+    catalogue.note_found("A", patients=[Patient("0", f"Doe^{number}", "19700101") for number in range(2000)])
+    assert len(_people(catalogue)) == 2000
+    statements: list[str] = []
+    catalogue._connection.set_trace_callback(statements.append)
+    _say(catalogue, ("A", 1, Patient("0", "Roe^R")))
+    catalogue._connection.set_trace_callback(None)
+    assert len(statements) < 60
+    assert len(_people(catalogue)) == 2001
+
+
 # One study, several opinions
 
 
@@ -192,6 +203,13 @@ def test_of_servers_that_contradict_each_other_the_first_by_name_says_whose_a_st
     assert _people(catalogue) == [(ROE, ["1.1"])]
     catalogue.forget_server("B")
     assert _people(catalogue) == [(DOE, ["1.1"])]
+
+
+def test_a_record_that_says_too_little_stays_one_when_its_server_gets_another_name(catalogue):
+    _say(catalogue, ("A", -1, Patient("")))
+    catalogue.rename_server("A", "Z")
+    _say(catalogue, ("Z", -1, Patient("")))
+    assert _people(catalogue) == [(Patient(""), [])]
 
 
 def test_a_server_that_changes_its_mind_is_followed(catalogue):

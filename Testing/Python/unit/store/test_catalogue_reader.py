@@ -16,6 +16,7 @@ from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter, fold
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.overview import Places, SeriesRow, StudyRow
 from VisualDICOMBrowserLib.domain.people import display_name
+from VisualDICOMBrowserLib.store import catalogue_schema
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
@@ -130,6 +131,20 @@ def test_persons_and_studies_fit_exactly_if_their_records_do(tmp_path_factory, p
         catalogue.close()
 
 
+@settings(max_examples=100, deadline=None)
+@given(people=st.lists(_PERSON, max_size=4), queries=st.lists(_QUERIES, min_size=1, max_size=5))
+def test_of_the_local_studies_those_that_match_are_never_left_out(people, queries):
+    catalogue = Catalogue(catalogue_schema.in_memory())
+    for study, series in (one for _, found in _records(people) for one in found):
+        for each in series or [Series(f"{study.study_uid}.9", study.study_uid)]:
+            instance = Instance(f"{each.series_uid}.1", each.series_uid, study.study_uid)
+            catalogue.add_local([LocalInstance(study, each, instance, "x")])
+    every = list(catalogue.local_studies())
+    for query in queries:
+        listed = [study.study_uid for study in catalogue.local_studies(query) if query.matches_study(study)]
+        assert listed == [study.study_uid for study in every if query.matches_study(study)]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -187,6 +202,20 @@ def test_people_are_sorted_as_they_are_read_and_the_nameless_by_their_id(folder,
     assert names == sorted(names)
     assert len(names) == 51
     assert "kx" in names
+
+
+def test_steps_over_the_persons_come_to_the_same_list(folder, reader):
+    fill(folder.root, Filling(patients=50, series=10, instances=1))
+    for query in (QueryFilter(), QueryFilter(text="an"), QueryFilter(modalities=("CT",))):
+        for among in (1, 7, 50, 51):
+            found, place = [], None
+            while True:
+                keys, place = reader.some_patient_rows(query, ANYWHERE, place, among)
+                assert len(keys) <= among
+                found += keys
+                if place is None:
+                    break
+            assert found == reader.patient_rows(query, ANYWHERE)
 
 
 # Places

@@ -104,14 +104,15 @@ def _dicomdir(corpus) -> Path:
     return next(path for folder in sorted(folders) for path in folder.rglob("DICOMDIR") if path.is_file())
 
 
-def test_one_instance_twice_in_an_import_is_a_duplicate(store, tmp_path):
+def test_one_instance_twice_in_an_import_is_a_duplicate_or_a_conflict(store, tmp_path):
     first = write_files(tmp_path / "a", [Sample(pixels=b"first!")])
     second = write_files(tmp_path / "b", [Sample(pixels=b"second")])
     result = bring_in(store, [*first, *second, *first])
-    assert (result.files, result.imported, result.duplicates) == (3, 1, 2)
+    assert (result.files, result.imported, result.duplicates) == (3, 1, 1)
+    assert [conflict.source for conflict in result.conflicts] == [str(second[0])]
     assert [path.read_bytes() for path in dicom_files(store.folder)] == [first[0].read_bytes()]
     linked = bring_in(store, second, link=True)
-    assert (linked.imported, linked.duplicates) == (0, 1)
+    assert (linked.imported, linked.duplicates, len(linked.conflicts)) == (0, 0, 1)
     assert second[0].is_file()
 
 

@@ -41,6 +41,7 @@ from VisualDICOMBrowserLib.store.receive import Receiver
 from VisualDICOMBrowserLib.store.writer import Batch
 
 ONE = Sample()
+PIXELS = ("(7FE0,0010) PixelData",)
 
 
 def _receiver(store: LocalStore, batch: Batch | None = None) -> Receiver:
@@ -154,9 +155,10 @@ def test_of_one_instance_that_comes_twice_the_first_is_kept(store):
     for file in files:
         file.finish()
     batch.wait()
-    assert (batch.stored, batch.duplicates, batch.failed) == ([ONE.sop_uid], [ONE.sop_uid], [])
-    later = receive(store, [second])
-    assert (later.stored, later.duplicates) == ([], [ONE.sop_uid])
+    assert (batch.stored, batch.duplicates, batch.failed) == ([ONE.sop_uid], [], [])
+    assert [(c.sop_uid, c.tags, c.source) for c in batch.conflicts] == [(ONE.sop_uid, PIXELS, AET)]
+    later = receive(store, [second, first])
+    assert (later.stored, later.duplicates, len(later.conflicts)) == ([], [ONE.sop_uid], 1)
     assert [path.read_bytes() for path in dicom_files(store.folder)] == [first.file]
     assert part_files(store.folder) == []
 

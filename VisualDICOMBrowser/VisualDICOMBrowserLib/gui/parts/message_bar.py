@@ -19,6 +19,8 @@ NOTE_MS = 6000
 REMEDY_NOTE_MS = 30_000
 _NARROW = 520  # below that, remedies stand under the text
 _ICON = 16
+#: Details of more lines can be scrolled.
+_MOST_LINES = 8
 _ROUND = 6.0
 _GLYPHS = {Tone.NOTE: "info", Tone.WARNING: "failed", Tone.PROBLEM: "failed"}
 _SPOKEN = {Tone.NOTE: "Note", Tone.WARNING: "Warning", Tone.PROBLEM: "Problem"}
@@ -140,10 +142,7 @@ class MessageCard(qt.QWidget):
         qt.QWidget.__init__(self, parent)
         self.message = message
         self._close = close
-        self._icon, self._text = qt.QLabel(self), qt.QLabel(message.text, self)
-        self._text.setTextFormat(qt.Qt.PlainText)
-        self._text.setWordWrap(True)
-        self._text.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
+        self._icon, self._text = qt.QLabel(self), self._label(message.text)
         self._text.setAccessibleName(f"{_SPOKEN[message.tone]}: {message.text}")
         self.remedies = [self._make_remedy(remedy) for remedy in message.remedies]
         self._details = self._make_details()
@@ -186,12 +185,29 @@ class MessageCard(qt.QWidget):
         remedy.act()
 
     def _make_details(self) -> Any:
-        label = qt.QLabel("\n".join(self.message.details), self)
+        text = "\n".join(self.message.details)
+        details = self._label(text) if len(self.message.details) <= _MOST_LINES else self._scrolled(text)
+        details.setVisible(False)
+        return details
+
+    def _label(self, text: str) -> Any:
+        label = qt.QLabel(text, self)
         label.setTextFormat(qt.Qt.PlainText)
         label.setWordWrap(True)
         label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
-        label.setVisible(False)
         return label
+
+    def _scrolled(self, text: str) -> Any:
+        """Return a text of a few lines' height: all of its lines would leave no room for the images."""
+        area = qt.QPlainTextEdit(self)
+        area.setPlainText(text)
+        area.setReadOnly(True)
+        area.setFrameShape(qt.QFrame.NoFrame)
+        area.setFixedHeight(_MOST_LINES * self.fontMetrics().height())
+        palette = qt.QPalette(palette_of(area))
+        palette.setColor(qt.QPalette.Base, qt.QColor(0, 0, 0, 0))
+        area.setPalette(palette)
+        return area
 
     def _make_tool(self, hint: str) -> Any:
         tool = qt.QToolButton(self)

@@ -12,6 +12,7 @@ import qt
 from ...domain.errors import StorageError
 from ...domain.filters import QueryFilter
 from ...domain.overview import PatientRow, Places
+from ...store.reader import PersonMark
 from ..messages import Tone
 from ..parts.signals import Signal
 from ..parts.throttle import Throttle
@@ -20,6 +21,8 @@ from . import patient_text
 
 #: Persons that are read at once, and most that are kept.
 PAGE = 64
+#: Persons that are looked at in one turn, to see whether they fit.
+STEP = 4000
 MAX_PAGES_KEPT = 32
 #: The catalogue is read again at most once in this time while it keeps changing.
 REFRESH_MS = 250
@@ -55,6 +58,11 @@ class PatientModel(qt.QAbstractListModel):
         self._reads = qt.QTimer(self)
         self._reads.setSingleShot(True)
         self._reads.timeout.connect(self._read_page)
+        self._found: list[int] = []  # keys, as far as they are read
+        self._steps = qt.QTimer(self)
+        self._steps.setSingleShot(True)
+        self._steps.timeout.connect(lambda: self._read_keys(self._place))
+        self._place: PersonMark | None = None
         self._refresh_soon = Throttle(REFRESH_MS, self.refresh)
         self._disconnect = session.catalogue_changed.connect(self._refresh_soon)
 
@@ -69,10 +77,24 @@ class PatientModel(qt.QAbstractListModel):
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the keys again; what is shown stays until it is read anew."""
-        keys = self._tried(lambda: self._reader.patient_rows(self._query, self._places))
-        if keys is None:
+        """Read the keys again; what is shown stays until they are all read."""
+        self._found = []
+        self._read_keys(None)
+
+    def _read_keys(self, after: PersonMark | None) -> None:
+        """Read the keys of the next persons that fit; what is asked of studies is looked up for all at once."""
+        among = None if self._query.needs_study_level else STEP
+        found = self._tried(lambda: self._reader.some_patient_rows(self._query, self._places, after, among))
+        if found is None:
             return
+        keys, self._place = found
+        self._found += keys
+        if self._place is not None:
+            self._steps.start()
+        else:
+            self._take_over(self._found)
+
+    def _take_over(self, keys: list[int]) -> None:
         self._wanted.clear()
         if keys == self._keys:
             self._stale = set(self._pages)
@@ -124,6 +146,7 @@ class PatientModel(qt.QAbstractListModel):
         """Let go of the session."""
         self._disconnect()
         self._reads.stop()
+        self._steps.stop()
         self._refresh_soon.cancel()
 
     # What Qt asks

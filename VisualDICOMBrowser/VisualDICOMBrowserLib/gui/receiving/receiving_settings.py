@@ -17,7 +17,7 @@ from ..session import Session
 from .call_table import CallTable
 from .receiving_draft import ReceivingDraft
 from .receiving_form import ReceivingForm
-from .receiving_words import hints, is_loopback, registration, state_words
+from .receiving_words import PortUser, hints, is_loopback, registration, state_words
 
 _CALLS_MS = 500
 _WIDE = 1100
@@ -33,13 +33,15 @@ class ReceivingSettings(qt.QWidget):
     ``changed``  none    there is something to save now, or nothing any more
     ===========  ======  =========================================================
 
+    :param port_user: see :class:`..host.Host`.
     :ivar draft: the settings as they are being typed.
     """
 
     _status: Mapping[str, Any] | None = None  # nothing is known yet
 
-    def __init__(self, session: Session, parent: qt.QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: qt.QWidget | None = None, port_user: PortUser | None = None) -> None:
         qt.QWidget.__init__(self, parent)
+        self._port_user = port_user or (lambda _: "")
         self.changed = Signal()
         self.draft = ReceivingDraft()
         self._session = session
@@ -158,7 +160,7 @@ class ReceivingSettings(qt.QWidget):
             return
         glyph = "failed" if status["problem"] else "tick" if status["open"] else "pause"
         self._sign.setPixmap(glyph_icon(glyph, palette_of(self).color(qt.QPalette.WindowText)).pixmap(_SIGN, _SIGN))
-        self.state.setText(state_words(status))
+        self.state.setText(state_words(status, self._port_user))
         words = hints(status["settings"], self._servers)
         self._hints.setText(" ".join(words))
         self._hints.setVisible(bool(words))

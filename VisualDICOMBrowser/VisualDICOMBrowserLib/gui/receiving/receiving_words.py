@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...domain.listener import ANY, AllowedPeer
 from ..messages import counted
 from .receiving_draft import EVERYWHERE
 
+#: Tells what part of the program around the browser listens at a port, and what to do; empty if none does.
+PortUser = Callable[[int], str]
 
-def state_words(status: Mapping[str, Any]) -> str:
-    """Return how the listener is, in a sentence.
+
+def state_words(status: Mapping[str, Any], port_user: PortUser = lambda _: "") -> str:
+    """Return how the listener is, in a sentence or two.
 
     :param status: as :meth:`.ListenerStatus.to_dict` writes it.
     """
     if status["problem"]:
-        return str(status["problem"])
+        hint = "" if status["open"] else port_user(status["settings"]["port"])
+        return f"{status['problem']} {hint}".rstrip()
     if not status["open"]:
         return "Closed. It opens by itself while a server sends what is fetched by C-MOVE."
     where = "all addresses of this computer" if _is_everywhere(status["address"]) else status["address"]

@@ -9,8 +9,8 @@ from ...jobs.description import JobRecord
 from ...jobs.states import JobState
 from ..messages import Message, Tone, counted
 
-#: Instances that are named in the details.
-_MOST_NAMED = 200
+#: Reasons that are told in the details, and instances that are named for each.
+_MOST_REASONS, _MOST_NAMED = 20, 3
 
 
 def told(record: JobRecord, result: Mapping[str, Any] | None) -> Message:
@@ -73,8 +73,16 @@ def _listed(record: JobRecord, result: Mapping[str, Any]) -> str:
 
 
 def _details(result: Mapping[str, Any]) -> tuple[str, ...]:
-    lines = [f"{item['sop_uid']}: {item['reason']}" for item in result["failed"]]
-    lines += [f"{item['path']}: {item['reason']}" for item in result["rejected"]]
-    more = max(len(lines), result["requested"] - result["sent"]) - _MOST_NAMED
-    rest = [f"and {more:,} more"] if more > 0 else []
-    return (*result["warnings"], *lines[:_MOST_NAMED], *rest)
+    """Return a line for each reason, with those that it holds for; the list of jobs names them all."""
+    groups: dict[str, list[str]] = {}
+    for item in (*result["failed"], *result["rejected"]):
+        groups.setdefault(item["reason"], []).append(str(item.get("sop_uid") or item.get("path")))
+    lines = [f"{reason} {_named(subjects)}" for reason, subjects in groups.items()]
+    more = [f"and {len(lines) - _MOST_REASONS:,} more reasons"] if len(lines) > _MOST_REASONS else []
+    warnings = [line for line in result["warnings"] if not any(reason in line for reason in groups)]
+    return (*warnings, *lines[:_MOST_REASONS], *more)
+
+
+def _named(subjects: list[str]) -> str:
+    rest = len(subjects) - _MOST_NAMED
+    return ", ".join(subjects[:_MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
