@@ -13,6 +13,7 @@ from VisualDICOMBrowserLib.domain.model import Patient, Series
 from VisualDICOMBrowserLib.domain.overview import PatientRow, SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
+from VisualDICOMBrowserLib.gui.host import Host
 from VisualDICOMBrowserLib.gui.studies.sheet_look import ThumbnailSize
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Stamp
 from VisualDICOMBrowserLib.jobs.states import JobState
@@ -109,6 +110,13 @@ def test_what_is_on_a_server_can_be_fetched_and_what_is_here_can_be_removed(brow
     assert not entries(browser, [HERE])["Cancel fetching"]
 
 
+def test_what_is_here_and_on_a_server_can_be_fetched_again_where_it_can_be_replaced(browser):
+    assert entries(browser, [HERE])["Fetch again and replace"]
+    assert not entries(browser, [REMOTE])["Fetch again and replace"]
+    browser._host = Host(replaces=False)
+    assert "Fetch again and replace" not in entries(browser, [HERE])
+
+
 def test_uids_are_copied_one_a_line(browser):
     (copy,) = [e for e in browser.series_entries([REMOTE, HERE]) if e is not None and e.label == "Copy UIDs"]
     copy.act()
@@ -126,7 +134,7 @@ def test_files_that_are_dropped_are_imported_and_web_addresses_are_not(browser, 
     event, _data = dropped(qt.QUrl.fromLocalFile(str(tmp_path)), "http://example.org/x")
     browser.dropEvent(event)
     (ask,) = session.asked("import_paths")
-    assert ask.params == {"paths": [str(tmp_path)], "link": False}
+    assert ask.params == {"paths": [str(tmp_path)], "link": False, "replace": False}
 
 
 def failed_job() -> dict[str, Any]:
@@ -216,6 +224,11 @@ def test_the_menu_sends_what_is_here(browser, session, qtbot):
     session.asked("servers")[-1].answer([SERVER])
     qtbot.keyClick(browser._send_panel, qt.Qt.Key_Return)
     assert session.asked("send")[0].params["server"] == "PACS"
+
+
+def test_the_panel_that_sends_says_whose_images_they_are_also_from_the_list_of_patients(browser, session):
+    browser.send([HERE], PatientRow(1, Patient("1", "Doe^Jane"), local=True))
+    assert browser._send_panel._title.words == "Send 4 images of 1 series of Doe, Jane"
 
 
 def test_the_window_remembers_where_it_sent_to(browser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -115,16 +116,57 @@ def test_an_export_tells_where_and_what_is_missing(session, actions):
     assert message.tone is Tone.WARNING
 
 
+def imported(number: int, **others: Any) -> dict[str, Any]:
+    return {"imported": number, "duplicates": 0, "replaced": 0, "rejected": [], "conflicts": [], **others}
+
+
+OTHER = {"sop_uid": "1.9", "reason": "It has other content.", "tags": ["(0010,0010) PatientName"], "source": "/a/x.dcm"}
+
+
+def test_other_content_under_a_known_uid_is_told_and_replaces_what_is_here_only_on_purpose(session, actions):
+    actions.import_paths(["/a"], link=True)
+    session.asked("import_paths")[0].answer(imported(3, conflicts=[OTHER]))
+    message = session.messages[-1]
+    assert message.text == (
+        "Imported 3 images. 1 file has another content than the image that is here under the same UID; that was kept."
+    )
+    assert message.details == ("x.dcm: It has other content. ((0010,0010) PatientName)",)
+    assert message.tone is Tone.WARNING
+    (replace_it,) = message.remedies
+    replace_it.act()
+    again = session.asked("import_paths")[1]
+    assert again.params == {"paths": ["/a/x.dcm"], "link": True, "replace": True}
+    again.answer(imported(0, replaced=1))
+    assert session.messages[-1].text == "Imported 0 images. 1 image that had been here gave way to the files."
+
+
+def test_where_nothing_can_be_replaced_it_is_not_offered(session):
+    Actions(session, replaces=False).import_paths(["/a"])
+    session.asked("import_paths")[0].answer(imported(0, conflicts=[OTHER]))
+    assert session.messages[-1].remedies == ()
+
+
+def test_only_what_is_here_and_on_a_server_is_fetched_again(session, actions):
+    actions.fetch_again([REMOTE, PARTLY, HERE, LINKED])
+    assert [ask.params for ask in session.asked("fetch")] == [{"series_uids": ["1.2", "1.3"], "force": True}]
+
+
+def test_what_is_under_way_is_not_fetched_again(session, actions):
+    note_retrieve(session, HERE, JobState.RUNNING)
+    actions.fetch_again([HERE])
+    assert session.asks == []
+
+
 def test_an_import_tells_what_is_new_what_was_here_and_what_was_refused(session, actions):
     actions.import_paths(["/a", "/b"])
     (ask,) = session.asked("import_paths")
-    assert ask.params == {"paths": ["/a", "/b"], "link": False}
-    ask.answer({"imported": 1, "duplicates": 2, "rejected": [{"path": "/a/x.txt", "reason": "It is no DICOM."}]})
+    assert ask.params == {"paths": ["/a", "/b"], "link": False, "replace": False}
+    ask.answer(imported(1, duplicates=2, rejected=[{"path": "/a/x.txt", "reason": "It is no DICOM."}]))
     assert session.messages[-1].text == "Imported 1 image; 2 were here already. 1 file had to be left out."
     assert session.messages[-1].details == ("x.txt: It is no DICOM.",)
 
 
 def test_all_files_here_already_is_no_failure(session, actions):
     actions.import_paths(["/a"])
-    session.asked("import_paths")[0].answer({"imported": 0, "duplicates": 5, "rejected": []})
+    session.asked("import_paths")[0].answer(imported(0, duplicates=5))
     assert session.messages[-1].tone is Tone.NOTE

@@ -43,7 +43,7 @@ def told(panel) -> list[tuple[Any, ...]]:
 
 
 def open_panel(panel, session: FakeSession, rows, servers=SERVERS) -> None:
-    panel.open_for(rows)
+    panel.open_for(rows, "Doe, Jane")
     session.asked("servers")[-1].answer(servers)
 
 
@@ -71,7 +71,7 @@ def test_escape_closes_without_sending(panel, session, told, qtbot):
 
 
 def test_until_the_servers_are_known_nothing_can_be_sent(panel, session, told, qtbot):
-    panel.open_for([HERE])
+    panel.open_for([HERE], "Doe, Jane")
     qtbot.keyClick(panel, qt.Qt.Key_Return)
     assert not panel._send_button.isEnabled()
     assert told == []
@@ -96,7 +96,7 @@ def test_what_is_only_on_servers_can_be_fetched_first_and_counts_once_it_is_here
     assert fetched == [[HERE, PARTLY]]
     session.reader.series_of = {"1": [HERE, replace(PARTLY, local_instances=4)]}
     session.series_changed.emit("1.2")
-    qtbot.waitUntil(lambda: panel._title.text() == "Send 8 images of 2 series")
+    qtbot.waitUntil(lambda: panel._title.words == "Send 8 images of 2 series of Doe, Jane")
     assert not panel._fetch_button.isVisible()
 
 
@@ -104,7 +104,7 @@ def test_a_series_that_is_removed_meanwhile_is_not_counted_any_more(panel, sessi
     open_panel(panel, session, [HERE, PARTLY])
     session.reader.series_of = {"1": [PARTLY]}
     session.series_changed.emit("1.1")
-    qtbot.waitUntil(lambda: panel._title.text() == "Send 1 image of 1 series")
+    qtbot.waitUntil(lambda: panel._title.words == "Send 1 image of 1 series of Doe, Jane")
 
 
 def test_a_choice_stays_when_the_servers_are_read_again(panel, session, qtbot):

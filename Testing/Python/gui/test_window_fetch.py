@@ -10,6 +10,8 @@ from support.browser_window import BrowserWindow
 from support.fault_proxy import Throttle
 from support.window_hands import CONTROL, Hands, engine_processes, kill_engine
 from VisualDICOMBrowserLib.gui.studies.series_state import Presence
+from VisualDICOMBrowserLib.jobs.description import JobRecord
+from VisualDICOMBrowserLib.jobs.states import JobState
 
 HERE, PARTLY, REMOTE = Presence.HERE.value, Presence.PARTLY.value, Presence.REMOTE.value
 UNDER_WAY = (Presence.QUEUED.value, Presence.ARRIVING.value)
@@ -68,6 +70,25 @@ def test_the_menu_fetches_a_series_until_all_of_it_is_here_and_right(hands, arch
     assert hands.row(uid).local_instances == len(archive.first)
     assert is_clean(hands)
     assert hands.row(uid_of(archive.second)).local_instances <= 1
+
+
+def test_what_is_here_is_fetched_again_in_its_place(hands, archive):
+    uid = uid_of(archive.second)
+    hands.open_cell(uid)
+    hands.wait_for_state(uid, HERE)
+    hands.wait(lambda: not hands.window.session.jobs.any_open, "the end of the first fetch")
+    assert hands.menu_of_cell(uid)["Fetch again and replace"]
+    hands.choose("Fetch again and replace")
+    hands.wait(lambda: again(hands), "the second fetch")
+    assert again(hands)[0].done == len(archive.second)
+    assert hands.row(uid).local_instances == len(archive.second)
+    assert is_clean(hands)
+
+
+def again(hands: Hands) -> list[JobRecord]:
+    """Return the fetches that were to replace what is here, and are done."""
+    records = hands.window.session.jobs.records()
+    return [one for one in records if one.description.params.get("force") and one.state is JobState.COMPLETED]
 
 
 def test_a_double_click_fetches_and_shows(hands, archive):

@@ -91,3 +91,18 @@ def test_export_writes_the_same_bytes_into_a_folder(hands, files, tmp_path):
     hands.wait_for_message(f"Exported {COUNT} files to")
     written = {path.read_bytes() for path in target.rglob("*") if path.is_file() and path.name != "DICOMDIR"}
     assert written == {file.path.read_bytes() for file in files}
+
+
+def test_other_content_under_a_known_uid_is_told_and_takes_its_place_on_purpose(hands, files, tmp_path):
+    import_and_choose(hands, files[0].path.parent)
+    corrected = make_ct_series(
+        tmp_path / "new", COUNT, 20_000, patient_id="LOC-1", patient_name="Local^Magdalena", study=81
+    )
+    assert hands.drop(hands.browser, [corrected[0].path.parent])
+    hands.wait_for_message(f"{COUNT} files have another content than the image that is here under the same UID")
+    assert "PatientName" in hands.details("another content")
+    assert hands.names() == ["Local, Lena"]
+    hands.press("Replace", hands.browser._messages)
+    hands.wait_for_message(f"{COUNT} images that had been here gave way to the files.")
+    hands.wait(lambda: hands.names() == ["Local, Magdalena"], "the corrected name")
+    assert hands.ask("verify")["rows"] == COUNT

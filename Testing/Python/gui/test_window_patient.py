@@ -70,7 +70,7 @@ def test_pictures_are_asked_for_only_when_they_are_scrolled_into_view(open_windo
 
 def test_thousands_of_patients_and_series_stay_lazy(open_window, tmp_path, monkeypatch):
     people = 3000
-    fill(tmp_path / "window" / "database", Filling(patients=people, studies_each=1, series=people, instances=1))
+    fill(tmp_path / "window" / "database", Filling(people, 1, series=people, instances=1, local=False))
     read, asked = CatalogueReader.patients, []
 
     def counted(reader, rows):

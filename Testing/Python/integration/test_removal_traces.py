@@ -160,6 +160,8 @@ def test_jobs_about_more_than_what_is_removed_are_kept(bench: Any, files: list[C
         for name, target in (("DEAD", PATIENT), ("TOO", Target(Level.STUDY, (other[0].study_uid,)))):
             engine.save_server(Server(name, "127.0.0.1", dead_port, "DEAD"))
             assert not engine.send(target, name).complete
+        engine.remove(Target(Level.IMAGE, (other[0].sop_uid,)))
+        assert len(engine.queued_jobs().records) == 2
         engine.remove(Target(Level.SERIES, (other[0].series_uid,)))
         assert [one.description.params["level"] for one in engine.queued_jobs().records] == ["patient"]
         assert len(engine.jobs()) >= 2

@@ -201,7 +201,7 @@ class Listener:
                 with AcceptedAssociation.accept(connection, self._limits.first, decide) as association:
                     serve(association, guests[0], self._limits.idle)
             except BaseException as error:
-                reason = str(error) if isinstance(error, VisualDicomError) else type(error).__name__
+                reason = _words(error) if isinstance(error, VisualDicomError) else type(error).__name__
                 raise
             finally:
                 for guest in guests:
@@ -214,7 +214,7 @@ class Listener:
         try:
             return wrap_accepted(visit.socket, self._tls, self._limits.first, self._token)
         except PeerError as error:
-            self._reception.turned_away(Caller(visit.address, "", "", self.secured), str(error))
+            self._reception.turned_away(Caller(visit.address, "", "", self.secured), _words(error))
             raise
 
     def _decide(self, visit: Visit, guests: list[Guest], request: AssociationRequest) -> Refusal | None:
@@ -228,6 +228,11 @@ class Listener:
             return Refusal.CALLING_AET
         guests.append(guest)
         return None if self._visits.settle(visit) else Refusal.LIMIT
+
+
+def _words(error: VisualDicomError) -> str:
+    """Return what an error says of whoever called: most are written for a server that we called."""
+    return str(error).replace("The server", "The caller").replace("the server", "the caller")
 
 
 def _printable(text: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..dimse.library import require_pynetdicom
 from ..domain.errors import PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
-from ..jobs.description import JobKind
+from ..jobs.description import JobKind, Priority
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from .core import Core
@@ -22,13 +22,22 @@ from .runner import Unfinished
 from .seen import when_seen
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """How a series is to be fetched, from whichever server; the rest as for :class:`.Retrieval`."""
+
+    priority: Priority
+    force: bool
+    renewed: set[str] = field(default_factory=set)
+
+
 class BackgroundFetching:
     """See the module."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def fetch(self, series_uids: Sequence[str], *, force: bool = False) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], *, ahead: bool, force: bool) -> list[str]:
         """See :meth:`.Engine.fetch`."""
         self._core.store.require_writable()
         if force:
@@ -38,19 +47,24 @@ class BackgroundFetching:
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
         require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
-        return [self._begin(uid, sources, force=force, renewed=set()) for uid, sources in wanted]
+        priority = Priority.VISIBLE_STUDY if ahead else Priority.USER
+        return [self._begin(uid, sources, _Wish(priority, force)) for uid, sources in wanted]
 
-    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], *, force: bool, renewed: set[str]) -> str:
+    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], wish: _Wish) -> str:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
         target = Target(Level.SERIES, (series_uid,))
-        associate = self._core.associations.request
-        retrieval = Retrieval(sources[0], target, self._core.store, associate=associate, force=force, renewed=renewed)
-        task = partial(self._fetch, retrieval, sources[1:])
-        params = {**job_params(self._core.store.catalogue, target), "force": force}
-        return self._core.jobs.submit(JobKind.RETRIEVE, task, server=sources[0].server.name, params=params).job_id
+        retrieval = Retrieval(sources[0], target, self._core.store, associate=self._core.associations.request)
+        retrieval.force, retrieval.renewed = wish.force, wish.renewed
+        task = partial(self._fetch, retrieval, sources[1:], wish)
+        params = {**job_params(self._core.store.catalogue, target), "force": wish.force}
+        server, jobs = sources[0].server.name, self._core.jobs
+        job = jobs.submit(JobKind.RETRIEVE, task, server=server, params=params, priority=wish.priority)
+        if wish.force:
+            self._core.remember_renewed(job.job_id, wish.renewed)
+        return job.job_id
 
     def _fetch(
-        self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], context: JobContext
+        self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], wish: _Wish, context: JobContext
     ) -> Outcome | Unfinished:
         problem: PeerError | None = None
         try:
@@ -60,9 +74,15 @@ class BackgroundFetching:
                 return broken_off(retrieval, error)
             error.retryable = False  # not with this server
             problem = error
-        return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, problem))
+        return when_seen(retrieval.store, retrieval.unseen(), partial(self._end, retrieval, others, wish, problem))
 
-    def _end(self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], problem: PeerError | None) -> Outcome:
+    def _end(
+        self,
+        retrieval: Retrieval,
+        others: Sequence[RetrieveStrategy],
+        wish: _Wish,
+        problem: PeerError | None,
+    ) -> Outcome:
         """Return what a try came to, and have the next server asked for the rest.
 
         :param problem: why it broke off.
@@ -72,7 +92,7 @@ class BackgroundFetching:
             self._note_size(retrieval, outcome.result)
         if outcome.state is JobState.COMPLETED or not others:
             return outcome
-        self._begin(retrieval.target.uids[0], others, force=retrieval.force, renewed=retrieval.renewed)
+        self._begin(retrieval.target.uids[0], others, wish)
         return replace(outcome, reason=f"{outcome.reason} {others[0].server.name} is asked next.")
 
     def _note_size(self, retrieval: Retrieval, result: RetrieveResult) -> None:

@@ -87,6 +87,7 @@ from .job_desk import JobDesk
 from .job_queue import CatalogueJobQueue
 from .job_targets import Overlap
 from .left_over import LeftOver
+from .listener_job import ListenerJob
 from .listening import Listening, OpenListener
 from .local_actions import LocalActions
 from .runner import JobRunner
@@ -164,6 +165,8 @@ class Engine(JobDesk):
         self._hosted = HostedRows(self._core)
         self._left_over = LeftOver(self._queue, self._jobs, ours=not self.read_only)
         self._actions.finish_removals()
+        self._listener_job = ListenerJob(self._jobs, listening)
+        self._events.subscribe(self._listener_job.hear)
         if listen:
             listening.begin()
 
@@ -288,7 +291,9 @@ class Engine(JobDesk):
         :raises UsageError: it cannot listen there.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._core.listening.listen(settings, token, ready)
+        stop = CancelToken()
+        with token.calling(stop.cancel), self._listener_job.stopped_by(stop.cancel):
+            return self._core.listening.listen(settings, stop, ready)
 
     # Finding
 
@@ -362,17 +367,18 @@ class Engine(JobDesk):
         """
         return self._fetching.retrieve(target, server, token, force=force)
 
-    def fetch(self, series_uids: Sequence[str], force: bool = False) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], ahead: bool = False, force: bool = False) -> list[str]:
         """Have series fetched, one job each, and return the jobs' ids without waiting.
 
         Of the servers that said they have a series, the next is asked for what the one before did not provide.
 
+        :param ahead: nobody asked for them yet: what the user asks for goes first.
         :param force: fetch again what is here, as :meth:`retrieve` does.
         :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from; with ``force``,
             another program keeps the rows.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._background.fetch(series_uids, force=force)
+        return self._background.fetch(series_uids, ahead=ahead, force=force)
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None

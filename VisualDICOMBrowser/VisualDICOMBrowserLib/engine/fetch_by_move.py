@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: How long after the end of a move its last instances may take to come, in seconds.
 _LATE_S = 2.0
-_SLICE_S = 0.05
+_SLICE_S = 0.01
 
 
 class FetchByMove:

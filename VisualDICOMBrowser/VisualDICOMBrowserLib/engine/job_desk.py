@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..domain.cancel import CancelToken
@@ -12,6 +13,7 @@ from ..domain.errors import UsageError
 from ..jobs.description import JobRecord
 from ..store.local import LocalStore
 from .job_queue import CatalogueJobQueue
+from .job_targets import priority_when_shown
 from .left_over import LeftOver
 from .runner import JobRunner
 
@@ -80,6 +82,13 @@ class JobDesk:
     def wait_for_jobs(self, job_ids: Sequence[str], *, token: CancelToken | None = None) -> list[JobRecord]:
         """Wait until jobs have ended, and return how; ``token`` cancels them."""
         return self._jobs.wait_ended(job_ids, token or CancelToken())
+
+    def show(self, series_uids: Sequence[str]) -> None:
+        """Have queued thumbnails of these series, and what is fetched of them ahead, done before those of all others.
+
+        What the user asked for keeps its place between the two.
+        """
+        self._jobs.prioritise(partial(priority_when_shown, frozenset(series_uids)))
 
     def clear_jobs(self) -> list[str]:
         """Forget the jobs that have ended, and return their ids."""

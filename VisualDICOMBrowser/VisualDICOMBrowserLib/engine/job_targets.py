@@ -8,7 +8,7 @@ from typing import Any
 from ..domain.errors import BadData
 from ..domain.model import Level, Series, Study, Target, readable_date
 from ..domain.people import display_name
-from ..jobs.description import JobDescription, JobKind
+from ..jobs.description import JobDescription, JobKind, Priority
 from ..store.catalogue import Catalogue
 
 _MAX_LABEL = 80
@@ -33,6 +33,15 @@ def target_of(job: JobDescription) -> Target:
         return Target(Level.from_word(level), tuple(uids))
     except KeyError as error:
         raise BadData("The job does not say what it is about.") from error
+
+
+def priority_when_shown(series_uids: frozenset[str], job: JobDescription) -> Priority:
+    """Return how urgent a job is while these series, and no others, are on the screen."""
+    if job.priority is Priority.USER:
+        return job.priority
+    if series_uids.isdisjoint(job.params.get("uids", ())):
+        return Priority.REST
+    return Priority.VISIBLE_THUMBNAIL if job.kind is JobKind.THUMBNAIL else Priority.VISIBLE_STUDY
 
 
 #: What brings instances of a target to this computer, or needs them here.
@@ -70,6 +79,8 @@ class Overlap:
             return False
         if other.level is self._target.level:
             return set(other.uids).issubset(self._target.uids)
+        if self._target.level is Level.IMAGE:
+            return False  # of the series there may be more
         series = self._catalogue.series_uids_of(other.level, other.uids)
         return bool(series) and series.issubset(self._series)
 

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,13 @@ class Listening:
                 return ListenerStatus(settings, False, problem=self._problem, reachable_at=found)
             problem = self._store.safekeeping.problem
             return ListenerStatus(settings, True, listener.address, listener.port, listener.secured, problem, found)
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether the port is open to whoever may call, and not only for what is expected."""
+        with self._lock, suppress(UsageError):  # of a configuration that cannot be read
+            return self._listener is not None and self._is_wanted_by_settings()
+        return False
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls that run and the last that are over, the newest first; see :class:`.CallLog`."""
@@ -231,9 +238,10 @@ class Listening:
         with self._expected_lock:
             if self._expected:
                 return True
-        if self._temporary is not None:
-            return True
-        return self._permanent and self.settings().enabled
+        return self._is_wanted_by_settings()
+
+    def _is_wanted_by_settings(self) -> bool:
+        return self._temporary is not None or (self._permanent and self.settings().enabled)
 
     # For the connections
 

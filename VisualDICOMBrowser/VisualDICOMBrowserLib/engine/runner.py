@@ -12,7 +12,7 @@ from typing import Any
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, InternalError, UsageError
 from ..jobs.attempt import end_of
-from ..jobs.description import JobDescription, JobKind, JobRecord
+from ..jobs.description import JobDescription, JobKind, JobRecord, Priority
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
 from ..jobs.lanes import Limits
 from ..jobs.queue import JobQueueStore
@@ -180,12 +180,25 @@ class JobRunner:
         self._finishing.shutdown(wait=False, cancel_futures=True)
 
     def submit(
-        self, kind: JobKind, task: Task, *, server: str | None = None, params: Mapping[str, Any] | None = None
+        self,
+        kind: JobKind,
+        task: Task,
+        *,
+        server: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        priority: Priority = Priority.USER,
     ) -> JobHandle:
         """Queue a task without waiting for it."""
         job_id = uuid.uuid4().hex
         self._tasks[job_id] = task
-        return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}))
+        return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}, priority))
+
+    def prioritise(self, choose: Callable[[JobDescription], Priority]) -> None:
+        """Promote and demote what is queued."""
+        for record in self.records():
+            if not record.state.terminal:
+                with suppress(UsageError):  # it ended so long ago that it is forgotten
+                    self._scheduler.set_priority(record.job_id, choose(record.description))
 
     def cancel_all(self, handles: Iterable[JobHandle]) -> None:
         """Cancel those jobs that have not ended."""
@@ -225,12 +238,13 @@ class JobRunner:
         *,
         server: str | None = None,
         params: Mapping[str, Any] | None = None,
+        priority: Priority = Priority.USER,
         token: CancelToken | None = None,
     ) -> Any:
         """Run a task as a job, and return its result or raise its error."""
         if token is not None:
             token.check()
-        return self.result(self.submit(kind, task, server=server, params=params), token)
+        return self.result(self.submit(kind, task, server=server, params=params, priority=priority), token)
 
     def _work(self, description: JobDescription, context: JobContext) -> Any:
         task = self._tasks.get(description.job_id)

@@ -5,7 +5,7 @@ Each asks the engine and tells the outcome in a sentence; nothing here waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,18 @@ from .activity.job_words import RETRIED
 from .messages import Message, Remedy, Tone, counted
 from .session import Session
 
+_MOST_DETAILS = 200
+
 
 class Actions:
-    """See the module."""
+    """See the module.
 
-    def __init__(self, session: Session) -> None:
+    :param replaces: whether images that are here can give way to others under the same UIDs.
+    """
+
+    def __init__(self, session: Session, *, replaces: bool = True) -> None:
         self._session = session
+        self._replaces = replaces
 
     def fetch(self, series: Iterable[SeriesRow]) -> None:
         """Have series that are not wholly here fetched; those under way are left alone."""
@@ -84,11 +90,21 @@ class Actions:
         params = {"target": {"level": "series", "uids": here}, "folder": folder}
         self._session.ask("export", params, self._exported, self._failed("export", "Nothing was exported"))
 
-    def import_paths(self, paths: Sequence[str], *, link: bool = False) -> None:
-        """Take files and folders into the database: copies, or links to where they lie."""
+    def fetch_again(self, series: Iterable[SeriesRow]) -> None:
+        """Have series fetched again that are here: each image takes the place of the old one once it is safely here."""
+        wanted = [row.uid for row in series if row.local_instances and row.servers and not self._under_way(row)]
+        if wanted:
+            self._session.ask("fetch", {"series_uids": wanted, "force": True})
+
+    def import_paths(self, paths: Sequence[str], *, link: bool = False, replace: bool = False) -> None:
+        """Take files and folders into the database: copies, or links to where they lie.
+
+        :param replace: what is here already gives way to the files.
+        """
         self._session.say("Importing …", about="import")
+        params = {"paths": list(paths), "link": link, "replace": replace}
         failed = self._failed("import", "The import failed")
-        self._session.ask("import_paths", {"paths": list(paths), "link": link}, self._imported, failed)
+        self._session.ask("import_paths", params, lambda result: self._imported(result, link), failed)
 
     def _under_way(self, row: SeriesRow) -> JobRecord | None:
         job = self._session.jobs.retrieve_of(row)
@@ -118,17 +134,52 @@ class Actions:
         text = f"Exported {counted(result['files'], 'file')} to {result['folder']}."
         self._tell("export", text, [f"{item['sop_uid']}: {item['reason']}" for item in result["failed"]])
 
-    def _imported(self, result: dict[str, Any]) -> None:
-        text = f"Imported {counted(result['imported'], 'image')}"
-        text += f"; {result['duplicates']} were here already." if result["duplicates"] else "."
+    def _imported(self, result: dict[str, Any], link: bool) -> None:
+        conflicts = result["conflicts"]
         rejected = [f"{Path(item['path']).name}: {item['reason']}" for item in result["rejected"]]
-        self._tell("import", text, rejected)
+        paths = [item["source"] for item in conflicts]
+        replace = Remedy("Replace", lambda: self.import_paths(paths, link=link, replace=True))
+        self._tell(
+            "import",
+            import_words(result),
+            rejected,
+            [conflict_words(conflict) for conflict in conflicts],
+            (replace,) if conflicts and self._replaces else (),
+        )
 
-    def _tell(self, about: str, text: str, left_out: Sequence[str]) -> None:
+    def _tell(
+        self,
+        about: str,
+        text: str,
+        left_out: Sequence[str],
+        others: Sequence[str] = (),
+        remedies: tuple[Remedy, ...] = (),
+    ) -> None:
+        """Tell an outcome; what was left out, and other lines worth a warning, are in the details."""
         if left_out:
             text += f" {counted(len(left_out), 'file')} had to be left out."
-        tone = Tone.WARNING if left_out else Tone.NOTE
-        self._session.said.emit(Message(text, tone, about, details=tuple(left_out[:200])))
+        lines = [*others, *left_out]
+        tone = Tone.WARNING if lines else Tone.NOTE
+        self._session.said.emit(Message(text, tone, about, remedies, tuple(lines[:_MOST_DETAILS])))
 
     def _failed(self, about: str, what: str) -> Any:
         return lambda error: self._session.say(f"{what}. {error}", Tone.PROBLEM, about)
+
+
+def import_words(result: Mapping[str, Any]) -> str:
+    """Return what an import did, as :meth:`.ImportResult.to_dict` tells it; files that were rejected are not in it."""
+    text = f"Imported {counted(result['imported'], 'image')}"
+    text += f"; {result['duplicates']:,} were here already." if result["duplicates"] else "."
+    if result["replaced"]:
+        text += f" {counted(result['replaced'], 'image')} that had been here gave way to the files."
+    conflicts = len(result["conflicts"])
+    if conflicts:
+        has = "1 file has" if conflicts == 1 else f"{conflicts:,} files have"
+        text += f" {has} another content than the image that is here under the same UID; that was kept."
+    return text
+
+
+def conflict_words(conflict: Mapping[str, Any]) -> str:
+    """Return what differs between a file and the image that is here, as :meth:`.Conflict.to_dict` tells it."""
+    words = f"{Path(conflict['source']).name}: {conflict['reason']}"
+    return f"{words} ({', '.join(conflict['tags'])})" if conflict["tags"] else words

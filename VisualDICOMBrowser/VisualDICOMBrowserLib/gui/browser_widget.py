@@ -19,12 +19,13 @@ from .elements.metadata_view import MetadataView
 from .host import Host, LoadOption
 from .loading.load_choice import LoadChoice
 from .loading.load_strip import LoadStrip
-from .menus import Entry, is_fetchable, is_loadable, is_local, menu_of
+from .menus import Entry, is_fetchable, is_loadable, is_local, is_replaceable, menu_of
 from .messages import Tone
 from .missing_packages import MissingPackages
 from .parts.file_choice import choose_files, choose_folder
 from .parts.message_bar import MessageBar
 from .patients.patient_list import PatientList
+from .patients.patient_text import title
 from .preview.stack_preview import StackPreview
 from .search.search_bar import SearchBar
 from .search.search_run import SearchRun
@@ -53,7 +54,7 @@ class BrowserWidget(qt.QWidget):
         self._session = session
         self._host = host or Host()
         self._loader = self._host.loader
-        self._actions = Actions(session)
+        self._actions = Actions(session, replaces=self._host.replaces)
         self._missing = MissingPackages(session, self, self._host)
         self._unfinished = Unfinished(session)
         self._sender = Sender(session)
@@ -300,8 +301,11 @@ class BrowserWidget(qt.QWidget):
     def _show_series_menu(self, series: Sequence[SeriesRow], point: Any) -> None:
         menu_of(self.series_entries(list(series)), self).popup(point)
 
-    def series_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
-        """Return what can be done with chosen series."""
+    def series_entries(self, series: list[SeriesRow], patient: PatientRow | None = None) -> list[Entry | None]:
+        """Return what can be done with chosen series.
+
+        :param patient: whose they are, if not those of the chosen person.
+        """
         here, many = is_local(series), len(series) != 1
         uids = "\n".join(row.uid for row in series)
         return [
@@ -309,13 +313,19 @@ class BrowserWidget(qt.QWidget):
             Entry("Fetch", lambda: self._actions.fetch(series), is_fetchable(series)),
             Entry("Cancel fetching", lambda: self._actions.cancel(series), self._actions.are_under_way(series)),
             Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
+            *self._replace_entries(series),
             None,
-            Entry("Send…", lambda: self.send(series), here),
+            Entry("Send…", lambda: self.send(series, patient), here),
             Entry("Export…", lambda: self.export(series), here),
             Entry(f"Copy UID{'s' if many else ''}", lambda: qt.QApplication.clipboard().setText(uids), bool(series)),
             None,
             Entry("Remove from this computer", lambda: self._actions.remove(series), here),
         ]
+
+    def _replace_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
+        if not self._host.replaces:
+            return []
+        return [Entry("Fetch again and replace", lambda: self._actions.fetch_again(series), is_replaceable(series))]
 
     def _load_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
         if self._loader is None:
@@ -333,7 +343,7 @@ class BrowserWidget(qt.QWidget):
         except StorageError as error:
             self._session.say(str(error), Tone.PROBLEM, "catalogue")
             return
-        menu_of(self.series_entries(series), self).popup(point)
+        menu_of(self.series_entries(series, patient), self).popup(point)
 
     def _series_of(self, patient: PatientRow) -> list[SeriesRow]:
         reader = self._session.reader
@@ -355,9 +365,13 @@ class BrowserWidget(qt.QWidget):
         panel.settings_asked.connect(self.add_server)
         panel.closed.connect(self._page.sheet.setFocus)
 
-    def send(self, series: Sequence[SeriesRow]) -> None:
-        """Ask where to send what is here of the series."""
-        self._send_panel.open_for(series)
+    def send(self, series: Sequence[SeriesRow], patient: PatientRow | None = None) -> None:
+        """Ask where to send what is here of the series.
+
+        :param patient: whose they are, if not those of the chosen person.
+        """
+        whose = patient or self._patient
+        self._send_panel.open_for(series, title(whose) if whose is not None else "")
 
     # Loading into the program around it
 

@@ -24,7 +24,7 @@ class JobBook:
 
     @property
     def any_open(self) -> bool:
-        """Whether there is a job that has not ended."""
+        """Whether there is a job that has not ended; the listener, which goes on all the time, is none."""
         return bool(self._open)
 
     def note(self, values: Mapping[str, Any]) -> None:
@@ -34,7 +34,8 @@ class JobBook:
         """
         record = JobRecord.from_dict(values)
         self._records[record.job_id] = record
-        (self._open.discard if record.state.terminal else self._open.add)(record.job_id)
+        is_over = record.state.terminal or record.description.kind.standing
+        (self._open.discard if is_over else self._open.add)(record.job_id)
         if record.description.kind is JobKind.RETRIEVE:
             for uid in record.description.params.get("uids", ()):
                 newest = self._records.get(self._retrieves.get(uid, ""))

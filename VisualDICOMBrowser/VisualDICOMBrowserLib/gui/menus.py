@@ -54,3 +54,8 @@ def is_loadable(series: Sequence[SeriesRow]) -> bool:
 def is_local(series: Sequence[SeriesRow]) -> bool:
     """Tell whether anything of them is on this computer."""
     return any(row.local_instances for row in series)
+
+
+def is_replaceable(series: Sequence[SeriesRow]) -> bool:
+    """Tell whether anything of them is on this computer and can be fetched again."""
+    return any(row.local_instances and row.servers for row in series)

@@ -25,11 +25,17 @@ class JobKind(Enum):
     VERIFY = "verify"
     EXPORT = "export"
     SEND = "send"
+    LISTENER = "listener"
 
     @property
     def bulk(self) -> bool:
         """Whether such jobs run for minutes, so that quick ones need a way past them."""
         return self in _BULK
+
+    @property
+    def standing(self) -> bool:
+        """Whether such a job only stands for something that goes on elsewhere, and takes no place within the limits."""
+        return self is JobKind.LISTENER
 
     @property
     def fetches(self) -> bool:

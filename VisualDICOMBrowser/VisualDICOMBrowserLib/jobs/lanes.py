@@ -58,7 +58,9 @@ class Limits:
 
     def has_room(self, job: JobDescription, running: Iterable[JobDescription]) -> bool:
         """Tell whether ``job`` may run beside the ``running`` ones."""
-        everything = list(running)
+        if job.kind.standing:
+            return True
+        everything = [other for other in running if not other.kind.standing]
         alike = sum(other.kind is job.kind for other in everything)
         return (
             self._fits(job, everything, self.total)
@@ -159,6 +161,11 @@ class Lanes:
         if not self._reach.is_doubtful(job.server):
             return True
         return sum(self._reach.is_doubtful(other.server) for other in running) < max(1, self.limits.total // 2)
+
+    @property
+    def standing(self) -> int:
+        """How many jobs run that take no place."""
+        return sum(job.kind.standing for job in self._running.values())
 
     def queued_for(self, server: str) -> list[str]:
         """Return the ids of what is queued for a server."""

@@ -379,11 +379,12 @@ class Scheduler:
 
     def _tend(self) -> None:
         """See to it that somebody takes what may run. Who takes it calls this again for the next."""
-        if self._closed or self._lanes.peek() is None:
+        job = None if self._closed else self._lanes.peek()
+        if job is None:
             return
         if self._idle:
             self._work_ready.notify()
-        elif len(self._threads) < self._lanes.limits.total:
+        elif len(self._threads) < self._lanes.limits.total + self._lanes.standing + job.kind.standing:
             name = f"jobs-worker-{len(self._threads) + 1}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
             thread.start()

@@ -41,8 +41,8 @@ class LocalFile:
 
 #: How many patients, studies, series and instances are local.
 LOCAL_TOTALS = (
-    "SELECT (SELECT count(DISTINCT patient) FROM studies WHERE local > 0), count(*),"
-    " (SELECT count(*) FROM series WHERE local > 0), coalesce(sum(local), 0) FROM studies WHERE local > 0"
+    "SELECT count(DISTINCT patient), count(*), coalesce(sum(local_series), 0), coalesce(sum(local), 0)"
+    " FROM studies WHERE local > 0"
 )
 
 #: Columns that follow others.
@@ -247,7 +247,8 @@ _COUNT_SERIES = (
     " (SELECT count(*), count(file) FROM instances i WHERE i.series_uid = series.series_uid)"
 )
 _COUNT_STUDIES = (
-    "UPDATE studies SET local = (SELECT coalesce(sum(local), 0) FROM series s WHERE s.study_uid = studies.study_uid),"
+    "UPDATE studies SET (local, local_series) ="
+    " (SELECT coalesce(sum(local), 0), count(nullif(local, 0)) FROM series s WHERE s.study_uid = studies.study_uid),"
     r" known_modalities = '\' || modalities || '\' || coalesce((SELECT group_concat(modality, '\') FROM"
     r" (SELECT DISTINCT modality FROM series s WHERE s.study_uid = studies.study_uid)), '') || '\'"
 )

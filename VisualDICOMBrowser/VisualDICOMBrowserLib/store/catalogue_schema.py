@@ -10,7 +10,7 @@ from . import damage
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
-VERSION = "3"
+VERSION = "4"
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -39,16 +39,17 @@ CREATE INDEX records_by_patient ON records (patient);
 
 -- record, patient: whose the study is. said: what the files that are here say of the patient, see catalogue_people.
 -- day: the date as YYYYMMDD, empty if it is none. known_modalities: those that servers said and those of the series,
--- between backslashes. local: how many instances are here.
+-- between backslashes. local, local_series: how many instances, and series with any, are here.
 CREATE TABLE studies (
     study_uid TEXT PRIMARY KEY, date TEXT NOT NULL, time TEXT NOT NULL,
     description TEXT NOT NULL, accession_number TEXT NOT NULL, study_id TEXT NOT NULL,
     modalities TEXT NOT NULL, sop_classes TEXT NOT NULL, day TEXT NOT NULL, description_key TEXT NOT NULL,
     accession_key TEXT NOT NULL, known_modalities TEXT NOT NULL DEFAULT '', local INTEGER NOT NULL DEFAULT 0,
-    record INTEGER NOT NULL DEFAULT 0, patient INTEGER NOT NULL DEFAULT 0, said TEXT NOT NULL DEFAULT '')
+    local_series INTEGER NOT NULL DEFAULT 0, record INTEGER NOT NULL DEFAULT 0,
+    patient INTEGER NOT NULL DEFAULT 0, said TEXT NOT NULL DEFAULT '')
     WITHOUT ROWID;
 CREATE INDEX studies_by_record ON studies (record, local);
-CREATE INDEX studies_by_patient ON studies (patient, local);
+CREATE INDEX studies_by_patient ON studies (patient, local, local_series);
 CREATE INDEX studies_by_day ON studies (day, patient);
 CREATE INDEX studies_by_accession ON studies (accession_key, patient);
 

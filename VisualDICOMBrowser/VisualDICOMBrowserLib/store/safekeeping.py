@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..domain.errors import BadData, DiskFull, StorageError, VisualDicomError
+from ..domain.errors import BadData, DiskFull, InternalError, StorageError, VisualDicomError
 from ..domain.model import Level
 from ..domain.results import Conflict
 from .catalogue import Catalogue
@@ -41,8 +41,13 @@ class SafeFile:
     """A promised file on its way to its name: whatever fails, it stays. An :class:`.writer.Arriving`."""
 
     def __init__(self, safe: Path, final: Path) -> None:
-        self.part = safe
+        self._safe = safe
         self._final = final
+
+    @property
+    def part(self) -> Path:
+        """Where it lies: an earlier attempt may have given it its name, and failed to take that back."""
+        return self._safe if self._safe.exists() else self._final
 
     def rest(self) -> None:
         """Nothing is open."""
@@ -54,9 +59,9 @@ class SafeFile:
         """
         make_folder(self._final.parent)
         try:
-            replace_with_retry(self.part, self._final)
+            replace_with_retry(self._safe, self._final)
         except StorageError:
-            if self.part.exists() or not self._final.exists():
+            if self._safe.exists() or not self._final.exists():
                 raise
         return self._final
 
@@ -65,7 +70,7 @@ class SafeFile:
 
         :raises StorageError: it failed.
         """
-        replace_with_retry(self._final, self.part)
+        replace_with_retry(self._final, self._safe)
 
     def discard(self) -> None:
         """Leave it where it is: its sender was told that it is here."""
@@ -73,7 +78,7 @@ class SafeFile:
     def drop(self) -> None:
         """Delete it: the same instance is here already."""
         try:
-            unlink_with_retry(self.part)
+            unlink_with_retry(self._safe)
         except StorageError as error:
             _log.info("What came twice is deleted at the next start: %s", error)
 
@@ -232,11 +237,19 @@ class Safekeeping:
         with self._changed:
             self._waiting.append(owed)
             self._urged |= owed.then is not None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="vdb-safekeeping", daemon=True)
-                self._thread.start()
+            self._start()
             if self._urged or len(self._waiting) in (1, _GROUP_LENGTH):  # else it wakes in time by itself
                 self._changed.notify_all()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="vdb-safekeeping", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread left; whoever comes next tries again
+                _log.warning("Received files wait for their rows: %s", error)
+                return
+            self._thread = thread
 
     # On the thread that asks for rows
 
@@ -322,15 +335,16 @@ class Safekeeping:
 
     def _failed(self, group: Sequence[_Owed], error: VisualDicomError | None) -> None:
         """Try again: one by one if something in it cannot be stored at all, else all, but later."""
-        if isinstance(error, BadData) and group[0].alone:
+        hopeless = isinstance(error, (BadData, InternalError))  # and everything else would wait behind it
+        if hopeless and group[0].alone:
             _log.error("A received file cannot get its rows, and waits for the next start: %s", error)
             self._release(group[0].sop_uid)
             return
         with self._changed:
             self._waiting.extendleft(reversed(group))
             for owed in group:
-                owed.alone = owed.alone or isinstance(error, BadData)
-            if not isinstance(error, BadData):
+                owed.alone = owed.alone or hopeless
+            if not hopeless:
                 self._postpone(error)
             self._changed.notify_all()
 

@@ -299,7 +299,7 @@ def test_half_an_instance_is_dropped(listener: Listener, reception: MemoryRecept
     wait_until(lambda: reception.guests[0].reasons != [], what="the end")
     assert list(reception.data()) == ["1.4.1"]
     assert reception.guests[0].discarded == ["1.4.2"]
-    assert reception.guests[0].reasons != [""]
+    assert reception.guests[0].reasons[0].startswith("The caller ")
 
 
 def test_an_abort_ends_it(listener: Listener, reception: MemoryReception):
@@ -453,8 +453,15 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def secured(reception: MemoryReception, ours: Authority) -> Iterator[Listener]:
-    """A listener with TLS and no patience."""
-    with Listener(AET, HOST, 0, reception, SHORT, tls=listener_context(listener_tls(ours.issue()))) as made:
+    """A listener with TLS and little patience: a handshake takes its time on a busy computer."""
+    with Listener(
+        AET,
+        HOST,
+        0,
+        reception,
+        Limits(first=1.5, stall=1.5, idle=1.5),
+        tls=listener_context(listener_tls(ours.issue())),
+    ) as made:
         yield made
 
 
@@ -476,23 +483,23 @@ def test_whoever_speaks_none_is_known_not_to_be(listener: Listener, reception: M
 def test_mute_tls_clients_keep_nobody_out_and_have_no_longer_than_others(secured: Listener, ours: Authority):
     with ExitStack() as stack:
         mute = [stack.enter_context(calling(secured.port)) for _ in range(5)]
-        with at_most(0.5):
+        with at_most(1.4):
             assert echo(over_tls(secured, ours), CancelToken()) is None
-        with at_most(2.0):
+        with at_most(4.0):
             for peer in mute:
                 peer.wait_for_hangup()
     alone()
 
 
 def test_half_a_handshake_has_no_longer_than_none(secured: Listener):
-    with at_most(2.0), calling(secured.port) as peer:
+    with at_most(4.0), calling(secured.port) as peer:
         peer.send(bytes.fromhex("160301020001"))
         peer.wait_for_hangup()
     alone()
 
 
 def test_a_caller_in_the_clear_is_hung_up_on(secured: Listener, reception: MemoryReception):
-    with at_most(0.4), calling(secured.port) as peer:
+    with at_most(1.4), calling(secured.port) as peer:
         peer.send(kit.associate_rq(AET, "CALLER", CONTEXTS))
         peer.wait_for_hangup()
     assert reception.callers == []
@@ -513,7 +520,7 @@ def test_closing_ends_associations_over_tls_at_once(reception: MemoryReception, 
     with closing(Connection.open(HOST, made.port, Timers(), CancelToken(), _client(ours))) as connection:
         connection.write(kit.associate_rq(AET, "CALLER", CONTEXTS))
         assert _read_pdu(connection)[0] == 2  # A-ASSOCIATE-AC
-        with at_most(0.4):
+        with at_most(1.5):
             made.close()
         with pytest.raises(ConnectionLost):
             _read_pdu(connection)

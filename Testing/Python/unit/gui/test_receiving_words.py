@@ -12,6 +12,7 @@ from VisualDICOMBrowserLib.domain.listener import (
     ListenerSettings,
     ListenerStatus,
 )
+from VisualDICOMBrowserLib.domain.results import Conflict
 from VisualDICOMBrowserLib.domain.tls import ListenerTls
 from VisualDICOMBrowserLib.gui.receiving import receiving_words as words
 
@@ -89,6 +90,10 @@ def call(number: int = 1, **values: Any) -> dict[str, Any]:
         ({"stored": 3}, "3 images so far"),
         ({"over": True}, "no images"),
         ({"over": True, "stored": 1, "duplicates": 2}, "1 image, 2 here already"),
+        (
+            {"over": True, "stored": 1, "conflicts": [Conflict("1.9", "It differs.", (), "CT")]},
+            "1 image, 1 with another content than what is here",
+        ),
         ({"over": True, "refused": 2}, "0 images, 2 refused, for nobody asked for them"),
         ({"over": True, "stored": 3, "reason": "It hung up."}, "3 images; it broke off: It hung up."),
         ({"over": True, "admitted": False, "reason": "No."}, "Refused: No."),

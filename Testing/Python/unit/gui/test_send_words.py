@@ -37,7 +37,11 @@ UNCOUNTED = SeriesRow(Series("1.4", "1"), local_instances=2, servers=("PACS",))
 )
 def test_a_plan_counts_what_is_here_and_what_is_not(rows, title, rest):
     plan = SendPlan.of(rows)
-    assert (plan.title, plan.rest) == (title, rest)
+    assert (plan.title(""), plan.rest) == (title, rest)
+
+
+def test_a_plan_says_whose_images_they_are():
+    assert SendPlan.of([HERE]).title("Doe, Jane") == "Send 4 images of 1 series of Doe, Jane"
 
 
 def test_only_series_that_are_here_at_least_in_part_are_sent():

@@ -122,6 +122,17 @@ def test_servers_that_did_not_answer_last_time_have_half_of_the_places():
     assert servers == {"dead 1": 1, "dead 2": 1, "dead 3": 1, "dead 4": 1, "well": 2}
 
 
+def test_a_job_that_only_stands_for_something_takes_no_place():
+    lanes = make_lanes(Limits(total=1, local=1))
+    for number in range(2):
+        lanes.put(job(f"stands {number}", JobKind.LISTENER, None))
+    for number in range(2):
+        lanes.put(job(f"works {number}", JobKind.REMOVE, None))
+    taken = [taken[1].job_id for taken in take_all(lanes)]
+    assert sorted(taken) == ["stands 0", "stands 1", "works 0"]
+    assert lanes.standing == 2
+
+
 def test_a_job_that_was_discarded_is_not_taken():
     lanes = make_lanes(Limits())
     lanes.put(job("1"))
@@ -161,10 +172,11 @@ def test_limits_hold_and_everything_is_taken_in_the_end(limits, jobs, data):
     running, done = [], []
     while len(done) < len(jobs):
         running += take_all(lanes)
-        assert len(running) <= limits.total
-        places = Counter(place for _, j in running for place in limits.places_of(j))
+        counted = [j for _, j in running if not j.kind.standing]
+        assert len(counted) <= limits.total
+        places = Counter(place for j in counted for place in limits.places_of(j))
         assert all(count <= limits.of_server(place) for place, count in places.items())
-        assert all(count <= limits.per_kind.get(k, 99) for k, count in Counter(j.kind for _, j in running).items())
+        assert all(count <= limits.per_kind.get(k, 99) for k, count in Counter(j.kind for j in counted).items())
         assert running, "jobs are queued, nothing runs, and none may start"
         ended = running.pop(data.draw(st.integers(0, len(running) - 1)))
         lanes.release(ended[0])

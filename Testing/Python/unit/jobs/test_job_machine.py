@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from VisualDICOMBrowserLib.domain.errors import BadData, ConnectionLost
+from VisualDICOMBrowserLib.domain.errors import BadData, ConnectionLost, ServerUnreachable
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
 from VisualDICOMBrowserLib.jobs.lanes import Limits
@@ -19,12 +19,15 @@ from VisualDICOMBrowserLib.jobs.scheduler import Scheduler
 from VisualDICOMBrowserLib.jobs.states import TRANSITIONS, IllegalTransition, JobState
 
 DEADLINE_S = 10
+MOST_TRIES = 1 + len(RetryStrategy().delays)
 LIMITS = Limits(total=4, per_server=2, servers={"B": 1}, local=2)
 ENDINGS = {
     "completed": lambda context: None,
     "incomplete": lambda context: context.incomplete(None, "Half."),
     "refused": lambda context: fail(BadData("Damaged.")),
     "cut": lambda context: fail(ConnectionLost("Cut.")),
+    "no answer": lambda context: fail(ServerUnreachable("No answer.")),
+    "half and cut": lambda context: context.incomplete(None, "Half.", ConnectionLost("Cut.")),
 }
 
 
@@ -73,6 +76,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.faults.append(f"a step from {step.old} after {self.last.get(step.job.job_id)}")
         if step.old is not None and step.new not in TRANSITIONS[step.old].values():
             self.faults.append(f"an illegal step from {step.old} to {step.new}")
+        if step.job.tries > MOST_TRIES:
+            self.faults.append("a job was tried too often")
         self.last[step.job.job_id] = step.new
 
     @rule(
@@ -113,7 +118,12 @@ class SchedulerMachine(RuleBasedStateMachine):
     def reprioritise(self, data, priority):
         data.draw(st.sampled_from(self.handles)).set_priority(priority)
 
-    @rule(seconds=st.sampled_from([0.5, 1, 5]))
+    @rule()
+    def change_settings(self):
+        self.scheduler.set_limits(LIMITS)
+        self.scheduler.trust_servers()
+
+    @rule(seconds=st.sampled_from([0.5, 1, 5, 60]))
     def advance(self, seconds):
         self.clock.advance(seconds)
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from support.waiting import wait_until
 from VisualDICOMBrowserLib.domain.errors import (
     BadData,
     Cancelled,
@@ -228,6 +229,24 @@ def test_an_incomplete_outcome_with_a_transient_error_is_tried_again(stage):
     stage.wait_for("1", WAITING)
     stage.clock.advance(1)
     assert handle.result(DEADLINE_S) == "all"
+
+
+def test_three_retries_are_all_there_are_though_each_try_brings_something(stage):
+    tried = []
+
+    def bring_one_more(context):
+        tried.append(len(tried))
+        context.progress(len(tried), 10, 100 * len(tried))
+        return Outcome(None, JobState.INCOMPLETE, "Cut.", ConnectionLost("Cut."), Missing(10 - len(tried)))
+
+    handle = stage.submit("1", bring_one_more, kind=JobKind.RETRIEVE)
+    for delay in (1, 2, 4):
+        wait_until(lambda delay=delay: handle.record().retry_at is not None)
+        stage.clock.advance(delay)
+        wait_until(lambda delay=delay: len(tried) == {1: 2, 2: 3, 4: 4}[delay])
+    assert handle.wait(DEADLINE_S).state is JobState.INCOMPLETE
+    record = handle.record()
+    assert (len(tried), record.tries, record.done, record.missing) == (4, 4, 4, Missing(6))
 
 
 def test_a_waiting_job_holds_up_nobody(stage):
@@ -546,6 +565,21 @@ def test_close_is_bounded_when_a_worker_hangs():
     assert handle.wait(0).state is JobState.CANCELLED
     stubborn.open.set()
     assert stage.scheduler.close(DEADLINE_S)
+
+
+def test_what_only_stands_for_something_leaves_all_threads_to_the_others():
+    stage = Stage(limits=Limits(total=2, local=2))
+    with stage.scheduler:
+        standing = [Gate() for _ in range(2)]
+        for number, gate in enumerate(standing):
+            stage.submit(f"stands {number}", gate, kind=JobKind.LISTENER, server=None)
+            gate.wait()
+        working = [Gate("done") for _ in range(2)]
+        handles = [stage.submit(f"works {number}", gate, server=None) for number, gate in enumerate(working)]
+        for gate in working:
+            gate.wait()
+            gate.open.set()
+        assert [handle.result(DEADLINE_S) for handle in handles] == ["done"] * 2
 
 
 # What an earlier process left

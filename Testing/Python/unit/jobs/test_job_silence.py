@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 
 import pytest
 
@@ -30,7 +30,8 @@ class Network:
         self.most = Counter()
         self.busy = Counter()
         self.lock = threading.Lock()
-        self.hold = defaultdict(threading.Event)
+        self.go = threading.Event()
+        self.go.set()
         self.reports = []
         self.scheduler = Scheduler(
             dict.fromkeys(JobKind, self.ask),
@@ -47,6 +48,7 @@ class Network:
             self.busy[server] += 1
             self.most[server] = max(self.most[server], self.busy[server])
         try:
+            assert self.go.wait(DEADLINE_S)
             if server in self.dead:
                 raise ServerUnreachable(f"The server {server} cannot be reached.")
             return "here"
@@ -177,7 +179,9 @@ def test_new_settings_let_it_be_tried_at_once(lost):
 
 
 def test_those_who_were_queued_before_are_told_why_they_wait(network):
+    network.go.clear()
     handles = [network.submit(f"r{number}", priority=Priority.REST) for number in range(2, 20)]
+    network.go.set()
     wait_until(lambda: network.scheduler.is_out_of_reach("DEAD"))  # each of them tries once, one after the other
     queued = [handle for handle in handles if handle.record().state is JobState.QUEUED]
     assert len(queued) == len(handles) - network.asked["DEAD"]

@@ -41,13 +41,14 @@ class Rows:
     """Stands in the way of the rows of a store.
 
     :ivar error: raised instead of writing them; None lets them be written.
-    :ivar poison: the instance that cannot be written at all.
+    :ivar poison: the instance that cannot be written at all, because of ``harm``.
     :ivar groups: how many instances came together, each time.
     """
 
     def __init__(self, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: Exception | None = None
         self.poison = ""
+        self.harm: Exception = BadData("A text of no kind.")
         self.groups: list[int] = []
         self._take_in: Callable[[Sequence[StoredInstance]], None] = store._keeper.take_in
         monkeypatch.setattr(store._keeper, "take_in", self.take_in)
@@ -58,7 +59,7 @@ class Rows:
         if self.error is not None:
             raise self.error
         if self.poison in {item.header.sop_uid for item in items}:
-            raise BadData("A text of no kind.")
+            raise self.harm
         self._take_in(items)
 
 
@@ -167,7 +168,8 @@ def test_what_has_no_rows_at_the_end_has_them_at_the_next_start(
 ):
     with LocalStore.open(folder.root) as store:
         Rows(store, monkeypatch).error = StorageError("The disk is full.")
-        keep_safe(store, samples(3))
+        with store._change:
+            keep_safe(store, samples(3))
         store.safekeeping.settle()
         with at_most(2.0):
             store.close()
@@ -194,9 +196,42 @@ def test_a_file_that_cannot_be_taken_back_is_found_where_it_lies(
     assert local_uids(store) == {ONE.sop_uid}
 
 
-@pytest.mark.expects_log("cannot get its rows")
-def test_what_no_database_takes_holds_nobody_up(store: LocalStore, in_the_way: Rows):
-    in_the_way.poison = Sample(number=3).sop_uid
+@pytest.mark.expects_log("wait for their rows")
+def test_rows_that_turn_out_to_be_there_end_the_waiting(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise StorageError("The database is locked by another program.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.catalogue, "add_local", fail)
+        keep_safe(store, [ONE])
+        store.safekeeping.settle()
+        assert names(store.folder) == []
+        assert store.safekeeping.problem
+    store.refresh()
+    store.safekeeping.settle()
+    assert store.safekeeping.problem == ""
+    assert keep_safe(store, [ONE, Sample(number=2)]).duplicates == [ONE.sop_uid]
+    assert store.verify().ok
+    assert local_uids(store) == {ONE.sop_uid, Sample(number=2).sop_uid}
+
+
+@pytest.mark.expects_log("Received files wait for their rows: can't start new thread")
+def test_a_system_without_threads_costs_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        keep_safe(store, [ONE])
+    keep_safe(store, [Sample(number=2)])
+    store.safekeeping.settle()
+    assert local_uids(store) == {ONE.sop_uid, Sample(number=2).sop_uid}
+
+
+@pytest.mark.expects_log("cannot get its rows", "The store writer failed: KeyError")
+@pytest.mark.parametrize("harm", [BadData("A text of no kind."), KeyError("a bug")], ids=["bad data", "a bug"])
+def test_what_no_database_takes_holds_nobody_up(store: LocalStore, in_the_way: Rows, harm: Exception):
+    in_the_way.poison, in_the_way.harm = Sample(number=3).sop_uid, harm
     with store._change:
         keep_safe(store, samples(5))
     store.safekeeping.settle()

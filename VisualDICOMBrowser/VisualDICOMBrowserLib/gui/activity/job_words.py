@@ -20,6 +20,7 @@ KINDS = {
     JobKind.VERIFY: "Check",
     JobKind.EXPORT: "Export",
     JobKind.SEND: "Send",
+    JobKind.LISTENER: "Listener",
 }
 #: Kinds that are over before anybody could look.
 QUICK = frozenset({JobKind.ECHO, JobKind.FIND, JobKind.THUMBNAIL})
@@ -162,7 +163,7 @@ def summary_of(records: Iterable[JobRecord]) -> Summary:
     What ended since the oldest job under way was asked for counts for the fraction: it does not run backwards when
     one of several jobs ends.
     """
-    records = [record for record in records if record.description.kind not in QUICK]
+    records = [record for record in records if record.description.kind not in QUICK | {JobKind.LISTENER}]
     under_way = [record for record in records if not record.state.terminal]
     running = sum(record.state in _ACTIVE for record in under_way)
     problem = next((record for record in records if record.state in PROBLEMS), None)

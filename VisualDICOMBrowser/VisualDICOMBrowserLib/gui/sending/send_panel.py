@@ -9,6 +9,7 @@ import qt
 
 from ...domain.errors import StorageError
 from ...domain.overview import SeriesRow
+from ..parts.elided_label import ElidedLabel
 from ..parts.glyphs import glyph_icon
 from ..parts.portable import value
 from ..parts.signals import Signal
@@ -45,6 +46,7 @@ class SendPanel(qt.QWidget):
         self.server, self.verify = "", True
         self._session = session
         self._is_open = False
+        self._who = ""
         self._rows: dict[str, SeriesRow] = {}
         self._changed: set[str] = set()
         self._plan = SendPlan()
@@ -58,8 +60,12 @@ class SendPanel(qt.QWidget):
         ]
         self.setVisible(False)
 
-    def open_for(self, rows: Sequence[SeriesRow]) -> None:
-        """Ask about these series."""
+    def open_for(self, rows: Sequence[SeriesRow], who: str) -> None:
+        """Ask about these series.
+
+        :param who: the patient's name: another one may be looked at while the panel is open.
+        """
+        self._who = who
         self._rows, self._changed = {row.uid: row for row in rows}, set()
         self._names, self._is_open = None, True
         self.setVisible(True)
@@ -159,7 +165,7 @@ class SendPanel(qt.QWidget):
 
     def _show(self) -> None:
         self._plan = SendPlan.of(self._rows.values())
-        self._title.setText(self._plan.title)
+        self._title.set_text(self._plan.title(self._who))
         self._rest.setText(self._plan.rest)
         for widget in (self._rest_sign, self._rest, self._fetch_button):
             widget.setVisible(bool(self._plan.rest))
@@ -185,7 +191,8 @@ class SendPanel(qt.QWidget):
         self._paint()
 
     def _build_top(self) -> qt.QHBoxLayout:
-        self._title = qt.QLabel("", self)
+        self._title = ElidedLabel("", self, quiet=False)
+        self._title.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         bold = qt.QFont(value(self, "font"))
         bold.setBold(True)
         self._title.setFont(bold)

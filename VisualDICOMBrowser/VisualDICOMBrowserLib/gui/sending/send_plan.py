@@ -40,12 +40,15 @@ class SendPlan:
         """Whether everything is here, as far as anybody knows."""
         return not self.elsewhere and not self.unsure
 
-    @property
-    def title(self) -> str:
-        """What is sent, as a heading."""
+    def title(self, who: str) -> str:
+        """Return what is sent, as a heading.
+
+        :param who: the patient's name; empty if it is not known.
+        """
         if not self.series:
             return "Nothing of this is on this computer."
-        return f"Send {counted(self.images, 'image')} of {counted(len(self.series), 'series')}"
+        of = f" of {who}" if who else ""
+        return f"Send {counted(self.images, 'image')} of {counted(len(self.series), 'series')}{of}"
 
     @property
     def rest(self) -> str:
