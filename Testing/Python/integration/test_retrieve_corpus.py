@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pydicom
@@ -170,3 +171,12 @@ def get_one(association: Association, file: CorpusFile) -> None:
     keys.QueryRetrieveLevel = "IMAGE"
     keys.StudyInstanceUID, keys.SeriesInstanceUID, keys.SOPInstanceUID = file.study_uid, file.series_uid, file.sop_uid
     list(association.send_c_get(keys, STUDY_ROOT_GET))
+
+
+def test_what_came_back_has_the_content_of_the_source(retrieved):
+    sources = [file for file in retrieved.corpus.files if file.sop_uid in retrieved.stored()]
+    with closing(retrieved.engine._comparing):  # whose processes outlive no test
+        again = retrieved.engine.import_paths([file.path for file in sources])
+
+    assert (again.files, again.imported, again.conflicts) == (len(sources), 0, ())
+    assert again.duplicates == len(sources) > 0.9 * len(retrieved.corpus.files)

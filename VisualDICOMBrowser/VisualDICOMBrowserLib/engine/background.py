@@ -58,7 +58,10 @@ class BackgroundFetching:
         task = partial(self._fetch, retrieval, sources[1:], wish)
         params = {**job_params(self._core.store.catalogue, target), "force": wish.force}
         server, jobs = sources[0].server.name, self._core.jobs
-        return jobs.submit(JobKind.RETRIEVE, task, server=server, params=params, priority=wish.priority).job_id
+        job = jobs.submit(JobKind.RETRIEVE, task, server=server, params=params, priority=wish.priority)
+        if wish.force:
+            self._core.remember_renewed(job.job_id, wish.renewed)
+        return job.job_id
 
     def _fetch(
         self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], wish: _Wish, context: JobContext

@@ -78,6 +78,8 @@ class Fetching:
         handle = self._core.jobs.submit(
             JobKind.RETRIEVE, partial(attempt, retrieval), server=retrieval.server.name, params=params
         )
+        if retrieval.force:
+            self._core.remember_renewed(handle.job_id, retrieval.renewed)
         outcome = self._core.jobs.wait(handle, token)
         if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
             raise outcome.error
@@ -87,11 +89,13 @@ class Fetching:
     def _retry(self, job: JobDescription) -> Task:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
         strategy = strategy_for(self._core, self._core.configuration.server(job.server or ""))
-        return partial(attempt, self._retrieval(strategy, target_of(job), force=bool(job.params.get("force"))))
+        retrieval = self._retrieval(strategy, target_of(job))
+        if job.params.get("force"):
+            retrieval.force, retrieval.renewed = True, self._core.renewed_by(job.job_id)
+        return partial(attempt, retrieval)
 
-    def _retrieval(self, strategy: RetrieveStrategy, target: Target, *, force: bool = False) -> Retrieval:
-        associate = self._core.associations.request
-        return Retrieval(strategy, target, self._core.store, associate=associate, force=force)
+    def _retrieval(self, strategy: RetrieveStrategy, target: Target) -> Retrieval:
+        return Retrieval(strategy, target, self._core.store, associate=self._core.associations.request)
 
     def thumbnail(self, series_uid: str, server: str | None, token: CancelToken | None) -> ThumbnailResult:
         """See :meth:`.Engine.thumbnail`."""

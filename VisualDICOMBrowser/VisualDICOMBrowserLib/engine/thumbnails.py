@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -212,14 +213,26 @@ def _existing(store: LocalStore, file: LocalFile) -> ThumbnailResult | None:
     return ThumbnailResult(file.instance.series_uid, sop_uid, str(path), placeholder, reason)
 
 
+def _changed_at(path: Path) -> int:
+    """Return the time of a file in ns, 0 if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _make(store: LocalStore, decoder: Decoder, file: LocalFile, header: Header, token: CancelToken) -> ThumbnailResult:
     final = store.folder.thumbnail_path(header.study_uid, header.series_uid, header.sop_uid)
     made = store.folder.incoming_folder / f"{uuid.uuid4().hex}.png.part"  # two may be at it
     make_folder(made.parent)
+    source = store.path_of(file)
     try:
-        outcome = decoder.render(store.path_of(file), made, header.modality)
+        before = _changed_at(source)
+        outcome = decoder.render(source, made, header.modality)
         token.check()
         make_folder(final.parent)
+        if _changed_at(source) != before:  # it was replaced: the picture is out of date already
+            os.utime(made, ns=(before, before))
         replace_with_retry(made, final)
     finally:
         with suppress(OSError):  # swept at the next start

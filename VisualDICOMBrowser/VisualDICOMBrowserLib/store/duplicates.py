@@ -7,7 +7,9 @@ since both files may be broken. Nothing here is done while the store is locked.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +20,14 @@ from .catalogue import Catalogue, LocalFile
 from .files import storage_error
 from .headers import Header
 from .layout import DatabaseFolder
-from .local_records import header_of
+from .local_records import file_of
 
 #: Names the elements in which two files differ, none if they have the same content.
 #:
 #: Raises :class:`.BadData` where it cannot be told, :class:`.StorageError` where a file cannot be read.
 Compare = Callable[[Path, Path], Sequence[str]]
 
-_CHUNK = 1 << 20
+_CHUNK = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ class Duplicates:
         found: dict[str, Here] = {}
         for local in self._catalogue.local_files(Level.IMAGE, sop_uids):
             uid = local.instance.sop_uid
-            header = header_of(self._folder, uid, local.file)
-            if header is not None:
-                found[uid] = Here(local, self._folder.absolute(local.file), header)
+            file = file_of(self._folder, uid, local.file)
+            if file is not None:
+                found[uid] = Here(local, *file)
         return found
 
     def is_file_of(self, sop_uid: str, path: Path) -> bool:
@@ -78,6 +80,8 @@ class Duplicates:
         :raises StorageError: one of the files cannot be read.
         :raises Cancelled: nobody can compare any more.
         """
+        if self._is_copy(path, header):
+            return None
         here = self.here([header.sop_uid]).get(header.sop_uid)
         if here is None:
             raise NotHere
@@ -88,6 +92,15 @@ class Duplicates:
         except (BadData, InternalError) as error:
             return Conflict(header.sop_uid, f"{_UNSURE} {error}", (), source)
         return Conflict(header.sop_uid, _OTHER, tags, source) if tags else None
+
+    def _is_copy(self, path: Path, header: Header) -> bool:
+        """Tell whether the file that is here is the same to the last byte: so it is whole, and not looked into."""
+        for local in self._catalogue.local_files(Level.IMAGE, [header.sop_uid]):
+            with suppress(BadData, OSError):
+                here = self._folder.absolute(local.file)
+                if here.stat().st_size == header.size:
+                    return _same_from(here, 0, path, 0)
+        return False
 
 
 _OTHER = "It has other content than what is here, which was kept."
@@ -102,8 +115,6 @@ def _cannot_compare(first: Path, second: Path) -> Sequence[str]:
 def _is_equal(here: Here, path: Path, header: Header) -> bool:
     """Tell whether both are one file, or have the same data set in the same encoding."""
     try:
-        if here.path.samefile(path):
-            return True
         sizes = (here.header.size - here.header.offset, header.size - header.offset)
         if here.header.transfer_syntax != header.transfer_syntax or sizes[0] != sizes[1]:
             return False
@@ -114,6 +125,8 @@ def _is_equal(here: Here, path: Path, header: Header) -> bool:
 
 def _same_from(first: Path, start: int, second: Path, begin: int) -> bool:
     with first.open("rb", buffering=0) as one, second.open("rb", buffering=0) as other:
+        if os.path.sameopenfile(one.fileno(), other.fileno()):
+            return True
         one.seek(start)
         other.seek(begin)
         while data := one.read(_CHUNK):

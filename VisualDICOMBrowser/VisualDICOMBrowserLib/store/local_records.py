@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..domain.errors import BadData, StorageError
 from ..domain.model import Instance, Patient, Series, Study
 from .catalogue import LocalInstance
@@ -14,11 +16,18 @@ def header_of(folder: DatabaseFolder, sop_uid: str, file: str) -> Header | None:
 
     :param file: its stored name.
     """
+    found = file_of(folder, sop_uid, file)
+    return found[1] if found is not None else None
+
+
+def file_of(folder: DatabaseFolder, sop_uid: str, file: str) -> tuple[Path, Header] | None:
+    """Return where the file of a local instance lies, and what :func:`header_of` does; None if that is None."""
     try:
-        header = read_header(folder.absolute(file))
+        path = folder.absolute(file)
+        header = read_header(path)
     except (BadData, StorageError):
         return None
-    return header if header.sop_uid == sop_uid else None
+    return (path, header) if header.sop_uid == sop_uid else None
 
 
 def local_instance(header: Header, file: str) -> LocalInstance:
