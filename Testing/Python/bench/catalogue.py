@@ -55,7 +55,7 @@ _STEP = 10  # instructions between two looks at the counter
 
 
 def measure(say: Say) -> dict[str, Any]:
-    """Return the document; takes some minutes, and 3 GB of disk."""
+    """Return the document; takes ten minutes, and 5 GB of disk."""
     found = [_measured(size, say) for size in SIZES]
     together = {name: [one[name] for one in found] for name in found[0] if name not in ("ms", "steps", "scans")}
     steps = _side_by_side([one["steps"] for one in found])

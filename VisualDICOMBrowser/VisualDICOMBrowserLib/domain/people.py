@@ -113,8 +113,13 @@ def _any_of(sets: Iterable[int]) -> int:
 
 def _facts(record: Patient) -> tuple[str, ...]:
     groups = (name_group(record.name, index) for index in range(3))
-    known = ("" if "\ufffd" in group else group for group in groups)
+    known = (group if is_readable(group) else "" for group in groups)
     return (record.patient_id.strip(), fold(record.issuer.strip()), _real_day(record.birth_date), *known)
+
+
+def is_readable(name: str) -> bool:
+    """Tell whether a name was decoded. Others leave replacement characters, question marks, or ISO 2022 escapes."""
+    return not name or not ("\ufffd" in name or "\x1b" in name or set(name) <= set("?^= "))
 
 
 def _real_day(text: str) -> str:

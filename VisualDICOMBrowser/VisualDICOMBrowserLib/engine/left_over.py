@@ -75,5 +75,5 @@ class LeftOver:
 
     def _taken(self, job_ids: Iterable[str] | None = None) -> list[JobRecord]:
         """Take records out, so that nobody takes them twice."""
-        wanted = list(self._records) if job_ids is None else [i for i in job_ids if i in self._records]
-        return [self._records.pop(job_id) for job_id in wanted]
+        wanted = list(self._records) if job_ids is None else job_ids
+        return [record for job_id in wanted if (record := self._records.pop(job_id, None)) is not None]

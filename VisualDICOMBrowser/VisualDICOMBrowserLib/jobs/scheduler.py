@@ -11,14 +11,13 @@ import dataclasses
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 from ..domain.cancel import CancelToken
-from ..domain.errors import InternalError, LocalError, UsageError, VisualDicomError
+from ..domain.errors import InternalError, LocalError, VisualDicomError
 from ..domain.protocol_log import ProtocolLog
 from .attempt import Worker, attempt, where
 from .clock import Clock, SystemClock
@@ -29,6 +28,7 @@ from .mailbox import Mailbox
 from .queue import InMemoryJobQueueStore, JobQueueStore
 from .reach import Reach
 from .retry import RetryStrategy
+from .shelf import Shelf
 from .states import JobEvent, JobState, transition
 from .timers import Timers
 
@@ -81,14 +81,12 @@ class Scheduler:
         self._on_progress = on_progress
         self._store = store or InMemoryJobQueueStore()
         self._cancel_grace_s = cancel_grace_s
-        self._history = history
         self._lock = threading.Lock()
         self._work_ready = threading.Condition(self._lock)
         self._job_ended = threading.Condition(self._lock)
         self._reach = Reach(self._clock)
         self._lanes = Lanes(limits or Limits(), self._reach)
-        self._jobs: dict[str, Job] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._jobs = Shelf(history)
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
@@ -147,7 +145,7 @@ class Scheduler:
             job = self._admit(record.description, record.state)
             job.note(record)
             job.log.restore(self._store.log(record.job_id))
-            self._keep_in_history(job)
+            self._jobs.note_end(job)
 
     def cancel(self, job_id: str) -> bool:
         """See :meth:`.JobHandle.cancel`.
@@ -155,7 +153,7 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            job = self._job(job_id)
+            job = self._jobs[job_id]
             if job.state.terminal:
                 return False
             job.cancel_asked = True
@@ -171,10 +169,10 @@ class Scheduler:
         """
         with self._lock:
             self._refuse_if_closed()
-            job = self._job(job_id)
+            job = self._jobs[job_id]
             transition(job.state, JobEvent.RETRY)
             job.renew()
-            self._ended.pop(job_id, None)
+            self._jobs.note_retry(job)
             self._step(job, JobEvent.RETRY, self._reach.sentence(job.description.server or ""))
             self._enqueue(job)
             self._hurry(job.description.server)
@@ -186,7 +184,7 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            job = self._job(job_id)
+            job = self._jobs[job_id]
             if job.description.priority is priority:
                 return
             job.description = dataclasses.replace(job.description, priority=priority)
@@ -220,9 +218,7 @@ class Scheduler:
     def wait_ended(self, job_id: str, timeout: float | None = None) -> bool:
         """Wait until a job is in a terminal state, or forgotten; False if ``timeout`` seconds pass first."""
         with self._lock:
-            return self._job_ended.wait_for(
-                lambda: (job := self._jobs.get(job_id)) is None or job.state.terminal, timeout
-            )
+            return self._job_ended.wait_for(lambda: self._jobs.is_over(job_id), timeout)
 
     def index_done(self, job_id: str, outcome: Outcome) -> None:
         """End a job that is indexing: its rows were seen (completed), or are missing (incomplete, failed).
@@ -231,7 +227,7 @@ class Scheduler:
         :raises IllegalTransition: it is not indexing, or the outcome is no end of it.
         """
         with self._lock:
-            job = self._job(job_id)
+            job = self._jobs[job_id]
             event = _END_EVENTS.get(outcome.state, JobEvent.START)
             transition(job.state, event)
             job.outcome = outcome
@@ -244,11 +240,10 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            job = self._job(job_id)
+            job = self._jobs[job_id]
             if not job.state.terminal:
                 return False
-            del self._jobs[job_id]
-            self._ended.pop(job_id, None)
+            self._jobs.remove(job)
             self._mailbox.post(partial(self._store.delete, job_id))
         self._mailbox.drain()
         return True
@@ -259,12 +254,12 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            return self._job(job_id).record()
+            return self._jobs[job_id].record()
 
     def records(self) -> list[JobRecord]:
         """Return snapshots of all jobs that are remembered, oldest first."""
         with self._lock:
-            return [job.record() for job in self._jobs.values()]
+            return [job.record() for job in self._jobs]
 
     def log(self, job_id: str) -> dict[str, Any]:
         """Return what happened to a job: :meth:`.ProtocolLog.to_dict`.
@@ -272,7 +267,7 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            return self._job(job_id).log.to_dict()
+            return self._jobs[job_id].log.to_dict()
 
     def close(self, grace_s: float = 3.0) -> bool:
         """Cancel everything, take no more, and wait up to ``grace_s`` seconds of real time for the workers.
@@ -284,7 +279,7 @@ class Scheduler:
         deadline = time.monotonic() + grace_s
         with self._lock:
             self._closed = True
-            unfinished = [job for job in self._jobs.values() if not job.state.terminal]
+            unfinished = [job for job in self._jobs if not job.state.terminal]
             for job in unfinished:
                 job.suspended = not job.cancel_asked
             tokens = [self._begin_cancel(job, "The program closes.") for job in unfinished]
@@ -318,23 +313,15 @@ class Scheduler:
 
     def _admit(self, description: JobDescription, state: JobState) -> Job:
         self._refuse_if_closed()
-        if description.job_id in self._jobs:
-            raise InternalError(f"There is a job {description.job_id} already.")
         if description.kind not in self._workers:
             raise InternalError(f"Nobody does jobs of the kind {description.kind.value}.")
         job = Job(description, state, self._now(), ProtocolLog(self._clock.wall))
-        self._jobs[description.job_id] = job
+        self._jobs.add(job)
         return job
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise LocalError("The engine is closing and takes no more work.")
-
-    def _job(self, job_id: str) -> Job:
-        try:
-            return self._jobs[job_id]
-        except KeyError:
-            raise UsageError("There is no such job.") from None
 
     def _now(self) -> Stamp:
         return Stamp(self._clock.monotonic(), self._clock.wall())
@@ -358,13 +345,7 @@ class Scheduler:
         job.ended = self._now()
         job.outcome = dataclasses.replace(job.outcome, state=job.state, reason=job.reason)
         self._job_ended.notify_all()
-        self._keep_in_history(job)
-
-    def _keep_in_history(self, job: Job) -> None:
-        self._ended[job.description.job_id] = None
-        while len(self._ended) > self._history:
-            oldest, _ = self._ended.popitem(last=False)
-            del self._jobs[oldest]
+        self._jobs.note_end(job)
 
     def _announce(self, job: Job, old: JobState | None, reason: str, *, save: bool = True) -> None:
         record = job.record()
@@ -487,7 +468,7 @@ class Scheduler:
         if reason:
             self._timers.call_at(self._reach.next_try(server), self._look_again)
             return
-        for job in list(self._jobs.values()):
+        for job in self._jobs:
             if job.state is JobState.WAITING and job.description.server == server:
                 self._step(job, JobEvent.WAKE)
                 self._enqueue(job)
@@ -544,13 +525,10 @@ class Scheduler:
             self._store.save(record, log.to_dict())
             return
         # What an earlier job did not bring about is done now: it is of no interest after the next start.
-        for job_id in [record.job_id, *self._ended_about_the_same(record.description)]:
-            self._store.delete(job_id)
-
-    def _ended_about_the_same(self, description: JobDescription) -> list[str]:
         with self._lock:
-            ended = [self._jobs[job_id].description for job_id in self._ended]
-        return [other.job_id for other in ended if other.kind.durable and other.is_about_the_same(description)]
+            done = [record.job_id, *self._jobs.ended_about_the_same(record.description)]
+        for job_id in done:
+            self._store.delete(job_id)
 
 
 def _line(job: Job) -> str:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from ..domain.filters import fold
 from ..domain.model import Patient
-from ..domain.people import completed, display_name, grouped, is_tellable, put_together
+from ..domain.people import completed, display_name, grouped, is_readable, is_tellable, put_together
 from .sqlite import LIST, fetch_in
 
 #: The patient IDs in a list that several persons have.
@@ -218,10 +218,14 @@ class _Keys:
 
 
 def _shown(db: sqlite3.Connection, group: Sequence[_Row]) -> Patient:
-    """Return what is shown of a person: what files say first, and names that are not all in capitals."""
+    """Return what is shown of a person: names that can be read first, what files say, names not all in capitals."""
     local = {r[0] for r in fetch_in(db, _LOCAL_RECORDS, [row.record for row in group])}
-    order = sorted(group, key=lambda row: (row.record not in local, row.patient.name.isupper(), _values(row.patient)))
-    first, *others = (row.patient for row in order)
+
+    def rank(row: _Row) -> tuple[object, ...]:
+        name = row.patient.name
+        return (not is_readable(name), row.record not in local, name.isupper(), _values(row.patient))
+
+    first, *others = (row.patient for row in sorted(group, key=rank))
     return completed(first, others)
 
 

@@ -38,6 +38,8 @@ JANE = Patient("4711", "Doe^Jane", "19700101", "F", "HOSPITAL")
         Patient("4711", "Ｄｏｅ^Ｊａｎｅ"),
         Patient("4711", "D\ufffde^Jane"),
         Patient("4711", "Doe^Jane=\ufffd\ufffd^\ufffd"),
+        Patient("4711", "Doe^Jane=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"),
+        Patient("4711", "????^??"),
         Patient("4711", "Doe^Jane", issuer="hospital"),
     ],
 )

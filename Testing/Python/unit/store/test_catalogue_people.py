@@ -123,6 +123,12 @@ def test_no_study_is_lost_and_no_file_changes_hands_by_what_servers_say(local, r
     assert {uid for _, uids in _people(catalogue) for uid in uids} == said
 
 
+def test_a_name_that_could_not_be_decoded_separates_nobody_and_is_shown_last(catalogue):
+    whole = dataclasses.replace(DOE, name="Yamada^Hanako=山田^花子")
+    _say(catalogue, (HERE, 1, dataclasses.replace(DOE, name="Yamada^Hanako=\x1b$B;3ED\x1b(B^?")), ("A", 2, whole))
+    assert _people(catalogue) == [(whole, ["1.1", "1.2"])]
+
+
 # Keys
 
 

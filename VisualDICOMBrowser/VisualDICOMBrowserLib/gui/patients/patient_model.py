@@ -22,7 +22,7 @@ from . import patient_text
 #: Persons that are read at once, and most that are kept.
 PAGE = 64
 #: Persons that are looked at in one turn, to see whether they fit.
-STEP = 4000
+STEP = 2000
 MAX_PAGES_KEPT = 32
 #: The catalogue is read again at most once in this time while it keeps changing.
 REFRESH_MS = 250
