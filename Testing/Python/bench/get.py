@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cases import in_words, made_for, require
 from support.dcmqrscp import Dcmqrscp
 from support.orthanc import Orthanc
-from support.peers import find
-from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.errors import LocalError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import Server
@@ -44,8 +43,7 @@ class _Case:
 
     @property
     def name(self) -> str:
-        size = f"{self.size / 1e6:g} MB" if self.size >= 100_000 else f"{self.size / 1e3:g} KB"
-        return f"{self.count} x {size}, peer with {'TCP_NODELAY=1' if self.nodelay else 'Nagle on'}"
+        return f"{in_words(self)}, peer with {'TCP_NODELAY=1' if self.nodelay else 'Nagle on'}"
 
 
 _CASES = (_Case(400, 500_000, 3), _Case(2000, 8_000, 1), _Case(100, 8_000, 1, nodelay=False))
@@ -53,15 +51,11 @@ _CASES = (_Case(400, 500_000, 3), _Case(2000, 8_000, 1), _Case(100, 8_000, 1, no
 
 def measure(say: Say) -> list[dict[str, Any]]:
     """Return one row for each case, peer and other program."""
-    for binary in ("Orthanc", "dcmqrscp", "getscu"):
-        if find(binary) is None:
-            raise LocalError(f"{binary} is not installed; as root on Debian: python3 run.py test --collect-only -q")
+    require("Orthanc", "dcmqrscp", "getscu")
     rows = []
     for case in _CASES:
-        with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder:
-            top = Path(folder)
-            say(f"Making {case.count} instances ...")
-            files = make_ct_series(top / "source", case.count, case.size)
+        say(f"Making {case.count} instances ...")
+        with made_for(case) as (top, files):
             for peer in _peers(top, case):
                 with peer:
                     say(f"Loading {_name(peer)} ...")

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.send import size_words
+from bench.cases import in_words, require
 from support.listen_process import ListenProcess
-from support.peers import find
 from support.storescp import Storescp
 from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.errors import LocalError
@@ -40,7 +39,7 @@ class _Case:
 
     @property
     def name(self) -> str:
-        return f"{self.count} x {size_words(self.size)} by {self.senders} at once"
+        return f"{in_words(self)} by {self.senders} at once"
 
 
 _CASES = [_Case(count, size, senders) for count, size in ((400, 500_000), (1000, 8_000)) for senders in (1, 4)]
@@ -48,9 +47,7 @@ _CASES = [_Case(count, size, senders) for count, size in ((400, 500_000), (1000,
 
 def measure(say: Say) -> list[dict[str, Any]]:
     """Return one row for each case."""
-    for binary in ("storescp", "storescu"):
-        if find(binary) is None:
-            raise LocalError(f"{binary} is not installed; as root on Debian: python3 run.py test --collect-only -q")
+    require("storescp", "storescu")
     return [_measured(case, say) for case in _CASES]
 
 

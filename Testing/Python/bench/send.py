@@ -16,22 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cases import in_words, made_for, require
 from support.corpus import CorpusFile
 from support.orthanc import Orthanc
-from support.peers import find
 from support.storescp import Storescp
-from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.errors import LocalError
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.engine.engine import Engine
 
 Say = Callable[[str], None]
 Peer = Orthanc | Storescp
-
-
-def size_words(size: int) -> str:
-    """Return a number of bytes for people."""
-    return f"{size / 1e6:g} MB" if size >= 100_000 else f"{size / 1e3:g} KB"
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class _Case:
 
     @property
     def name(self) -> str:
-        return f"{self.count} x {size_words(self.size)}, both sides with TCP_NODELAY"
+        return f"{in_words(self)}, both sides with TCP_NODELAY"
 
 
 _CASES = (_Case(400, 500_000, 3), _Case(2000, 8_000, 3))
@@ -52,15 +46,11 @@ _CASES = (_Case(400, 500_000, 3), _Case(2000, 8_000, 3))
 
 def measure(say: Say) -> list[dict[str, Any]]:
     """Return one row for each case and peer."""
-    for binary in ("Orthanc", "storescp", "storescu"):
-        if find(binary) is None:
-            raise LocalError(f"{binary} is not installed; as root on Debian: python3 run.py test --collect-only -q")
+    require("Orthanc", "storescp", "storescu")
     rows = []
     for case in _CASES:
-        with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder:
-            top = Path(folder)
-            say(f"Making {case.count} instances ...")
-            files = make_ct_series(top / "source", case.count, case.size)
+        say(f"Making {case.count} instances ...")
+        with made_for(case) as (top, files):
             for kind in (Storescp, Orthanc):
                 rows.append(_compare(case, kind, files, top, say))
     return rows

@@ -70,6 +70,17 @@ def test_escape_closes_without_sending(panel, session, told, qtbot):
     assert (told, closed, panel.isHidden()) == ([], [True], True)
 
 
+def test_enter_on_another_button_presses_that(panel, session, told, qtbot):
+    for button in (panel._fetch_button, panel._cancel_button):
+        with qtbot.waitActive(panel):
+            open_panel(panel, session, [HERE, PARTLY])
+            panel.activateWindow()
+        button.setFocus()
+        qtbot.keyClick(button, qt.Qt.Key_Return)
+        assert panel.isHidden() == (button is panel._cancel_button)
+    assert told == []
+
+
 def test_until_the_servers_are_known_nothing_can_be_sent(panel, session, told, qtbot):
     panel.open_for([HERE], "Doe, Jane")
     qtbot.keyClick(panel, qt.Qt.Key_Return)

@@ -148,6 +148,25 @@ def test_what_was_sent_is_listed(bench: Bench, tmp_path: Path, kind: type[Orthan
     assert run.document["failed"] == run.document["rejected"] == run.document["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("level", "expected"), [(Level.PATIENT, 6), (Level.STUDY, 4), (Level.SERIES, 3), (Level.IMAGE, 1)]
+)
+def test_what_belongs_to_it_is_sent_and_nothing_else(
+    bench: Bench, engine: Engine, tmp_path: Path, storescp: Callable[..., Storescp], level: Level, expected: int
+) -> None:
+    first = make_ct_series(tmp_path / "files" / "1", 3, 1000, patient_id="A", study=1)
+    make_ct_series(tmp_path / "files" / "2", 1, 1000, patient_id="A", study=1, series=2)
+    make_ct_series(tmp_path / "files" / "3", 2, 1000, patient_id="A", study=2)
+    make_ct_series(tmp_path / "files" / "4", 1, 1000, patient_id="B", study=3)
+    engine.import_paths([tmp_path / "files"])
+    peer = storescp()
+    bench.add("pacs", peer)
+    uids = {Level.PATIENT: "A", Level.STUDY: first[0].study_uid, Level.SERIES: first[0].series_uid}
+
+    result = engine.send(Target(level, (uids.get(level, first[0].sop_uid),)), "pacs")
+    assert (result.complete, result.sent, len(peer.files)) == (True, expected, expected)
+
+
 def test_a_server_that_cannot_be_searched_cannot_be_checked(
     bench: Bench, tmp_path: Path, storescp: Callable[..., Storescp]
 ) -> None:

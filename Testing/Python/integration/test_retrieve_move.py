@@ -6,19 +6,17 @@ import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from support.client import at_most
-from support.corpus import CorpusFile
-from support.dcmqrscp import Dcmqrscp, Node
+from support.dcmqrscp import Node
 from support.fault_proxy import FaultProxy, Throttle
 from support.host_of_rows import HostOfRows
+from support.moving_pacs import MovingPacs
 from support.mute_pacs import MutePacs
 from support.peers import require
 from support.processes import HOST, answers, free_port
-from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
@@ -35,36 +33,15 @@ SIZE = 20_000
 US = "VISUALDICOM"
 
 
-class Pacs:
-    """A PACS that only moves, and knows us at ``port``, which may be that of a faulty link."""
-
-    def __init__(self, root: Path, nodes: list[Node]) -> None:
-        self.series = [make_ct_series(root / f"{n}", count, SIZE, series=n) for n, count in enumerate((12, 30), 1)]
-        (root / "pacs").mkdir()
-        self.peer = Dcmqrscp(root / "pacs", ae_title="MOVER", disable_get=True, nodes=nodes)
-        assert self.peer.index([f.path for f in self.files]) == []
-
-    @property
-    def files(self) -> list[CorpusFile]:
-        return [file for series in self.series for file in series]
-
-    @property
-    def study(self) -> Target:
-        return Target(Level.STUDY, (self.files[0].study_uid,))
-
-    def series_target(self, number: int) -> Target:
-        return Target(Level.SERIES, (self.series[number][0].series_uid,))
-
-
 @pytest.fixture(scope="module")
 def our_port() -> int:
     return free_port()
 
 
 @pytest.fixture(scope="module")
-def pacs(our_port, tmp_path_factory) -> Iterator[Pacs]:
+def pacs(our_port, tmp_path_factory) -> Iterator[MovingPacs]:
     require("dcmqrscp")
-    made = Pacs(tmp_path_factory.mktemp("mover"), [Node(US, our_port)])
+    made = MovingPacs(tmp_path_factory.mktemp("mover"), [Node(US, our_port)])
     with made.peer:
         made.peer.make_lasting()
         yield made
@@ -75,7 +52,7 @@ def listen_at(bench, port: int) -> None:
 
 
 @pytest.fixture
-def placed(bench, pacs, our_port) -> Pacs:
+def placed(bench, pacs, our_port) -> MovingPacs:
     bench.add("PACS", pacs.peer, retrieve=MOVE, timeout=5.0)
     listen_at(bench, our_port)
     return pacs
@@ -123,7 +100,7 @@ def test_two_jobs_at_once_share_the_listener(placed, engine):
 
 
 def test_a_server_that_does_not_know_us_is_told_with_what_to_register(bench, engine, tmp_path, our_port):
-    made = Pacs(tmp_path, [])
+    made = MovingPacs(tmp_path, [])
     with made.peer:
         bench.add("PACS", made.peer, retrieve=MOVE)
         listen_at(bench, our_port)
@@ -171,11 +148,11 @@ def test_success_with_a_part_names_the_rest(placed, bench, engine, our_port, scr
 
 
 @pytest.fixture
-def slow(bench, tmp_path) -> Iterator[tuple[Pacs, FaultProxy]]:
+def slow(bench, tmp_path) -> Iterator[tuple[MovingPacs, FaultProxy]]:
     """A PACS whose way to us is slow after some instances."""
     port = free_port()
     with FaultProxy((HOST, port), to_server=[Throttle(after=4 * SIZE, bytes_per_second=2 * SIZE)]) as link:
-        made = Pacs(tmp_path, [Node(US, link.port)])
+        made = MovingPacs(tmp_path, [Node(US, link.port)])
         with made.peer:
             bench.add("PACS", made.peer, retrieve=MOVE, timeout=5.0)
             listen_at(bench, port)

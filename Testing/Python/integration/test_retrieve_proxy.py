@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from support.client import at_most
-from support.corpus import CorpusFile
 from support.counting_server import CountingServer
-from support.dcmqrscp import Dcmqrscp, Node
+from support.dcmqrscp import Node
 from support.fault_proxy import Cut, FaultProxy, Throttle
 from support.host_of_rows import HostOfRows
+from support.moving_pacs import MovingPacs
 from support.mute_pacs import MutePacs
 from support.orthanc import Orthanc
 from support.peers import require
@@ -33,33 +33,15 @@ MOVE = RetrieveMethod.MOVE
 SIZE = 20_000
 
 
-class Hospital:
-    """A PACS that only moves, and the proxy that it knows."""
+class Hospital(MovingPacs):
+    """A PACS that only moves, and the proxy that it knows, perhaps at another port, or (0) does not."""
 
     def __init__(
         self, root: Path, proxy: Orthanc, name: str, study: int, counts: tuple[int, ...], port: int | None = None
     ) -> None:
-        self.proxy = proxy
-        self.name = name
-        self.series = [
-            make_ct_series(root / f"{name}-{n}", count, SIZE, patient_id=name, study=study, series=n)
-            for n, count in enumerate(counts, 1)
-        ]
-        (root / name).mkdir()
         node = Node(proxy.ae_title, proxy.port if port is None else port)
-        self.pacs = Dcmqrscp(root / name, ae_title=name, disable_get=True, nodes=[node] if node.port else [])
-        assert self.pacs.index([f.path for f in self.files]) == []
-
-    @property
-    def files(self) -> list[CorpusFile]:
-        return [file for series in self.series for file in series]
-
-    @property
-    def study(self) -> Target:
-        return Target(Level.STUDY, (self.files[0].study_uid,))
-
-    def series_target(self, number: int) -> Target:
-        return Target(Level.SERIES, (self.series[number][0].series_uid,))
+        super().__init__(root, [node] if node.port else [], name=name, study=study, counts=counts, size=SIZE)
+        self.proxy = proxy
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +55,16 @@ def gate(tmp_path_factory) -> Iterator[Orthanc]:
 def hospital(gate, tmp_path_factory) -> Iterator[Hospital]:
     require("dcmqrscp")
     made = Hospital(tmp_path_factory.mktemp("hospital"), gate, "MOVER", 21, (12, 30, 1))
-    with made.pacs:
-        made.pacs.make_lasting()
+    with made.peer:
+        made.peer.make_lasting()
         yield made
 
 
 @pytest.fixture(scope="module")
 def clinic(gate, tmp_path_factory) -> Iterator[Hospital]:
     made = Hospital(tmp_path_factory.mktemp("clinic"), gate, "CLINIC", 22, (7,))
-    with made.pacs:
-        made.pacs.make_lasting()
+    with made.peer:
+        made.peer.make_lasting()
         yield made
 
 
@@ -91,7 +73,7 @@ def placed(bench, hospital) -> Hospital:
     """The PACS and its proxy, which is empty."""
     hospital.proxy.delete_all()
     bench.add("GATE", hospital.proxy)
-    bench.add("PACS", hospital.pacs, retrieve=MOVE, proxy="GATE", timeout=5.0)
+    bench.add("PACS", hospital.peer, retrieve=MOVE, proxy="GATE", timeout=5.0)
     return hospital
 
 
@@ -121,11 +103,11 @@ def test_the_command_line_retrieves_by_way_of_the_proxy(placed, bench):
 
 
 def test_what_the_proxy_has_is_not_moved_again(placed, bench, engine):
-    placed.pacs.stop()
+    placed.peer.stop()
     try:
         assert placed.proxy.load([f.path for f in placed.series[0]]) == []
     finally:
-        placed.pacs.start().make_lasting()
+        placed.peer.start().make_lasting()
     changes = placed.proxy.get("/changes?last")["Last"]
     result = engine.retrieve(placed.series_target(0), "PACS")
 
@@ -156,7 +138,7 @@ def test_a_thumbnail_costs_one_instance(placed, engine):
 
 
 def test_two_servers_share_one_proxy(placed, clinic, bench, engine):
-    bench.add("CLINIC", clinic.pacs, retrieve=MOVE, proxy="GATE")
+    bench.add("CLINIC", clinic.peer, retrieve=MOVE, proxy="GATE")
     results = {}
 
     def retrieve(name: str, target: Target) -> None:
@@ -214,17 +196,17 @@ def narrow(bench, gate, tmp_path, request) -> Iterator[tuple[Hospital, FaultProx
     gate.delete_all()
     with FaultProxy(gate.address, to_server=request.param) as link:
         made = Hospital(tmp_path, gate, "NARROW", 23, (20,), link.port)
-        with made.pacs:
+        with made.peer:
             bench.add("GATE", gate)
-            bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE", timeout=5.0)
+            bench.add("PACS", made.peer, retrieve=MOVE, proxy="GATE", timeout=5.0)
             yield made, link
 
 
 def test_an_unknown_destination_is_told_with_what_to_do(bench, gate, tmp_path):
     made = Hospital(tmp_path, gate, "STRICT", 24, (3,), 0)
-    with made.pacs:
+    with made.peer:
         bench.add("GATE", gate)
-        bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE")
+        bench.add("PACS", made.peer, retrieve=MOVE, proxy="GATE")
         done = bench.run("retrieve", "--study", made.files[0].study_uid, "--server", "PACS")
 
     assert done.code == 1
@@ -237,7 +219,7 @@ def test_an_unknown_destination_is_told_with_what_to_do(bench, gate, tmp_path):
 
 def test_a_proxy_that_is_down_is_told_and_nothing_is_moved(placed, bench, engine, dead_port):
     bench.run("servers", "add", "DOWN", "--host", "127.0.0.1", "--port", dead_port, "--called-aet", "GATE")
-    bench.add("OTHER", placed.pacs, retrieve=MOVE, proxy="DOWN")
+    bench.add("OTHER", placed.peer, retrieve=MOVE, proxy="DOWN")
     result = engine.retrieve(placed.series_target(2), "OTHER")
 
     assert not result.complete
@@ -252,9 +234,9 @@ def test_a_proxy_that_refuses_c_get_is_told(bench, engine, tmp_path):
     (tmp_path / "closed").mkdir()
     with Orthanc(tmp_path / "closed", ae_title="CLOSED", options=options) as closed:
         made = Hospital(tmp_path, closed, "MOVER", 25, (3,))
-        with made.pacs:
+        with made.peer:
             bench.add("GATE", closed)
-            bench.add("PACS", made.pacs, retrieve=MOVE, proxy="GATE")
+            bench.add("PACS", made.peer, retrieve=MOVE, proxy="GATE")
             result = engine.retrieve(made.study, "PACS")
 
     assert (result.complete, result.received) == (False, 0)
@@ -292,7 +274,7 @@ def test_fetching_begins_while_the_move_runs_and_survives_the_end_of_the_pacs(na
         wait_until(lambda: engine.verify().rows >= 3, what="arrivals")
         assert hospital.proxy.counts()[3] < 20
         assert not running.done()
-        hospital.pacs.kill9()
+        hospital.peer.kill9()
         result = running.result(30)
 
     assert 3 <= result.received < 20
@@ -319,7 +301,7 @@ def test_a_cancel_while_the_move_runs_is_back_within_two_seconds(narrow, bench, 
 @pytest.mark.parametrize("narrow", [[Throttle(after=4 * SIZE, bytes_per_second=4 * SIZE)]], indirect=True)
 def test_a_move_whose_connection_is_cut_keeps_what_came_and_says_on_which_way(narrow, bench, engine):
     hospital, link = narrow
-    with FaultProxy(hospital.pacs.address) as wire, ThreadPoolExecutor(1) as pool:
+    with FaultProxy(hospital.peer.address) as wire, ThreadPoolExecutor(1) as pool:
         bench.add("CUT", wire.address, called_aet="NARROW", retrieve=MOVE, proxy="GATE", timeout=5.0)
         running = pool.submit(engine.retrieve, hospital.study, "CUT")
         wait_until(lambda: engine.verify().rows >= 3, what="arrivals")

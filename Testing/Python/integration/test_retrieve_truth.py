@@ -71,7 +71,47 @@ def test_a_server_that_stays_too_busy_is_given_up_and_says_why(archive: Archive,
 
     assert (result.complete, archive.gets) == (False, 4)
     assert result.warnings[0].startswith("PACS: The server did not send it: out of resources")
-    assert states(engine) == [JobState.FAILED]
+    (job,) = engine.jobs()
+    assert job.state is JobState.INCOMPLETE
+    assert "out of resources" in job.reason
+
+
+@pytest.mark.parametrize(
+    ("result", "source", "reason", "said"),
+    [
+        (1, 1, 1, "it gave no reason"),
+        (1, 1, 2, "it does not support DICOM's application context"),
+        (1, 1, 3, "it does not know our AE title VISUALDICOM"),
+        (1, 1, 7, "it is not called ANY"),
+        (1, 2, 2, "it does not support this protocol version"),
+        (2, 1, 1, ""),
+        (2, 3, 1, ""),
+        (2, 3, 2, ""),
+    ],
+)
+def test_only_a_rejection_that_may_pass_is_tried_again(
+    bench, engine: Engine, scripted_peer: Factory, result: int, source: int, reason: int, said: str
+):
+    def rejects(peer: Conversation) -> None:
+        peer.reject_association(result, source, reason)
+
+    peer = scripted_peer(rejects, Archive(count=2, objects=2))
+    bench.add("PACS", peer.address)
+    retrieved = engine.retrieve(STUDY_TARGET)
+
+    assert retrieved.complete == (not said)
+    assert said in " ".join(retrieved.warnings)
+    assert said == "" or len(peer.conversations) == 1
+
+
+@pytest.mark.parametrize("count", [3, None])
+def test_success_with_nothing_is_none(archive: Archive, engine: Engine, count: int | None):
+    archive.count, archive.objects = count, []
+    result = engine.retrieve(STUDY_TARGET)
+
+    assert (result.complete, result.received) == (False, 0)
+    assert result.requested == (count or 0)
+    assert any("reported success but did not send it" in warning for warning in result.warnings)
 
 
 class CutOff(CountingServer):

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from VisualDICOMBrowserLib.dimse.listener import Caller, Listener
 
 from .client import MemoryHandler
+from .loopback_server import HOST
 from .messages import VERIFICATION, Message
 from .pdu import EXPLICIT_LITTLE, AssociateAccept, Pdu, ProposedContext, ReleaseReply, associate_rq, release_rq
-from .scripted_peer import HOST, Conversation
+from .scripted_peer import Conversation
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 AET = "LISTENER"

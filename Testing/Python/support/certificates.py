@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from VisualDICOMBrowserLib.domain.tls import ListenerTls
+from VisualDICOMBrowserLib.domain.tls import ListenerTls, TlsSettings
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _NAMES = ("localhost", "127.0.0.1")
@@ -69,3 +69,26 @@ class Authority:
             part.write_to_path(str(file), append=place > 0)
         issued.private_key_pem.write_to_path(str(key))
         return Certificate(file, key)
+
+
+@dataclass(frozen=True)
+class Authorities:
+    """Two authorities, of which the first is trusted."""
+
+    ours: Authority
+    strange: Authority
+
+    @classmethod
+    def below(cls, root: Path) -> Authorities:
+        """Make them in a folder."""
+        return cls(Authority(root / "ours"), Authority(root / "strange"))
+
+    @property
+    def trusting(self) -> TlsSettings:
+        """How to speak to a server with a certificate of ours."""
+        return TlsSettings(ca_file=str(self.ours.file))
+
+    def known_as(self, authority: Authority, *, expired: bool = False) -> TlsSettings:
+        """Return the same for a client with a certificate of an authority."""
+        mine = authority.issue("workstation.example", expired=expired)
+        return replace(self.trusting, certificate=str(mine.file), key=str(mine.key))

@@ -15,16 +15,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from functools import partial
 from typing import Any
 
-from .waiting import join_all
+from .loopback_server import TICK, LoopbackServer
 
-HOST = "127.0.0.1"
 CHUNK = 65536
-TICK = 0.01
 #: How long a cut with FIN waits for the other side to close, before the socket goes anyway.
 FIN_SECONDS = 2.0
 
@@ -147,7 +145,7 @@ class _Flow:
         return sent
 
 
-class FaultProxy:
+class FaultProxy(LoopbackServer):
     """The proxy. ``to_server`` and ``to_client`` are the faults of either direction.
 
     :ivar connections: how many connections were accepted.
@@ -168,6 +166,7 @@ class FaultProxy:
         :param only_first: so many connections get the faults; later ones go through untouched.
         :param buffer: how many bytes of a client its system may hold before they are read: few, as on a slow line.
         """
+        super().__init__("fault-proxy")
         self.target = target
         self.to_server = tuple(to_server)
         self.to_client = tuple(to_client)
@@ -175,27 +174,11 @@ class FaultProxy:
         self.connections = 0
         self._counts = {"server": 0, "client": 0}
         self.happened = threading.Event()
-        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._flows: list[_Flow] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((HOST, 0))
-        self._listener.settimeout(TICK)
         if buffer is not None:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)  # accepted ones inherit it
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
-        self._acceptor = threading.Thread(target=self._accept, name="fault-proxy-accept")
-        self._acceptor.start()
-
-    @property
-    def host(self) -> str:
-        """The loopback address."""
-        return self.address[0]
-
-    @property
-    def port(self) -> int:
-        """The port that clients connect to."""
-        return self.address[1]
+        self.begin()
 
     @property
     def bytes_to_server(self) -> int:
@@ -221,33 +204,10 @@ class FaultProxy:
             for flow in self._flows:
                 flow.faults, flow.stalled, flow.rate, flow.not_before = [], False, 0.0, 0.0
 
-    def close(self) -> None:
-        """End all connections and threads."""
-        self._closing.set()
-        join_all([self._acceptor])
-        join_all(self._threads)
-        self._listener.close()
-
-    def __enter__(self) -> FaultProxy:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                client, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            self.connections += 1
-            thread = threading.Thread(
-                target=self._serve, args=(client, self.connections), name=f"fault-proxy-{self.connections}"
-            )
-            thread.start()
-            self._threads.append(thread)
+    def serving(self, client: socket.socket) -> Callable[[], None]:
+        """See :class:`.LoopbackServer`."""
+        self.connections += 1
+        return partial(self._serve, client, self.connections)
 
     def _serve(self, client: socket.socket, number: int) -> None:
         try:
@@ -278,7 +238,7 @@ class FaultProxy:
             down = _Flow(server, client, self.to_client if faulty else ())
             self._flows += [up, down]
         try:
-            while not self._closing.is_set() and not _is_over(up, down):
+            while not self.closing.is_set() and not _is_over(up, down):
                 self._turn(up, down)
         finally:
             with self._lock:
@@ -299,7 +259,7 @@ class FaultProxy:
 
     def _wait(self, interest: dict[socket.socket, int]) -> dict[Any, int]:
         if not interest:
-            self._closing.wait(TICK)
+            self.closing.wait(TICK)
             return {}
         with selectors.DefaultSelector() as selector:
             for end, events in interest.items():
@@ -322,9 +282,9 @@ class FaultProxy:
                 continue  # this side is gone already
         deadline = time.monotonic() + FIN_SECONDS
         waiting = list(ends)
-        while waiting and time.monotonic() < deadline and not self._closing.is_set():
+        while waiting and time.monotonic() < deadline and not self.closing.is_set():
             waiting = [end for end in waiting if not _drained(end)]
-            self._closing.wait(TICK)
+            self.closing.wait(TICK)
 
 
 def _interest(up: _Flow, down: _Flow) -> dict[socket.socket, int]:

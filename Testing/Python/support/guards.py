@@ -1,13 +1,21 @@
-"""What every test is watched for: unexpected log messages, threads and processes left behind.
+"""What every test is watched for: unexpected log messages, and what it left behind.
+
+That is threads, processes, sockets and files of the engine that are open still, and the engine's temporary folders.
 
 ``conftest.py`` takes the fixtures and hooks from here.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
+import tempfile
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +24,8 @@ from .process_table import ProcessEntry, children
 from .processes import lasting
 
 LEAK_SECONDS = 5.0
+DESCRIPTORS = "/proc/self/fd"
+WATCHED_FILES = (".part", ".dcm", ".sql", ".sqlite", ".lock")
 
 MARKERS = (
     "expects_log(*parts): warnings and errors in the log that hold one of these texts do not fail the test",
@@ -72,16 +82,51 @@ def logfail(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def leak_check() -> Iterator[None]:
-    """Fail the test if a thread (other than a daemon) or a child process of its own is still there afterwards."""
+    """Fail the test if anything of its own is still there afterwards: see the module."""
     threads_before = set(threading.enumerate())
     children_before = {entry.pid for entry in children()}
+    open_before, folders_before = open_things(), temporary_folders()
     yield
     for thread in new_threads(threads_before):
         thread.join(LEAK_SECONDS)
-    threads = [thread.name for thread in new_threads(threads_before)]
-    processes = [f"{entry.pid} {entry.command_line}" for entry in new_children(children_before)]
-    if threads or processes:
-        pytest.fail(f"The test left behind threads {threads} and processes {processes}.", pytrace=False)
+    left = {
+        "threads": [thread.name for thread in new_threads(threads_before)],
+        "processes": [f"{entry.pid} {entry.command_line}" for entry in new_children(children_before)],
+        "descriptors": sorted((_opened_since(open_before)).elements()),
+        "temporary folders": sorted(temporary_folders() - folders_before),
+    }
+    if any(left.values()):
+        words = ", ".join(f"{kind} {names}" for kind, names in left.items() if names)
+        pytest.fail(f"The test left behind {words}.", pytrace=False)
+
+
+def open_things() -> Counter[str]:
+    """Return what is open in this process of the kinds that matter, where the system tells: sockets and files."""
+    found: Counter[str] = Counter()
+    for entry in os.scandir(DESCRIPTORS) if os.path.isdir(DESCRIPTORS) else ():  # noqa: PTH112
+        try:
+            target = os.readlink(entry.path)  # noqa: PTH115
+        except OSError:
+            continue  # closed in this moment
+        kind = target.partition(":")[0]
+        if kind == "socket" or target.endswith(WATCHED_FILES):
+            found[kind] += 1
+    return found
+
+
+def _opened_since(before: Counter[str]) -> Counter[str]:
+    """Return what is open and was not then; what only waits to be collected or closed gets its time."""
+    deadline = time.monotonic() + LEAK_SECONDS
+    while (left := open_things() - before) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.05)
+    return left
+
+
+def temporary_folders() -> set[str]:
+    """Return this process's session folders."""
+    pattern = f"visual-dicom-browser-*-{os.getpid()}-*"
+    return {path.name for path in Path(tempfile.gettempdir()).glob(pattern)}
 
 
 def new_threads(before: set[threading.Thread]) -> list[threading.Thread]:

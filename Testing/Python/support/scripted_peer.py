@@ -17,8 +17,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
+from functools import partial
 
+from .loopback_server import TICK, LoopbackServer
 from .messages import Message, decode_command, encode_message
 from .pdu import (
     HEAD_LENGTH,
@@ -36,10 +37,8 @@ from .pdu import (
     decode,
     release_rp,
 )
-from .waiting import join_all, wait_until
+from .waiting import wait_until
 
-HOST = "127.0.0.1"
-TICK = 0.01
 DEADLINE = 20.0
 LINGER_SECONDS = 2.0
 
@@ -243,33 +242,18 @@ class Conversation:
 Script = Callable[[Conversation], None]
 
 
-class ScriptedPeer:
+class ScriptedPeer(LoopbackServer):
     """A server on loopback. The first connection follows the first script, and so on; the last one repeats.
 
     :ivar conversations: all connections so far, for assertions on what the client sent.
     """
 
     def __init__(self, *scripts: Script) -> None:
+        super().__init__("scripted-peer")
         self._scripts = scripts
-        self._closing = threading.Event()
         self._errors: list[Exception] = []
-        self._threads: list[threading.Thread] = []
         self.conversations: list[Conversation] = []
-        self._listener = socket.create_server((HOST, 0))
-        self._listener.settimeout(TICK)
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
-        self._acceptor = threading.Thread(target=self._accept, name="scripted-peer-accept")
-        self._acceptor.start()
-
-    @property
-    def host(self) -> str:
-        """The loopback address."""
-        return self.address[0]
-
-    @property
-    def port(self) -> int:
-        """The port that clients connect to."""
-        return self.address[1]
+        self.begin()
 
     def finish(self, timeout: float = DEADLINE) -> None:
         """Wait until every script has run to its end at least once, and raise what one of them raised."""
@@ -282,36 +266,19 @@ class ScriptedPeer:
 
     def close(self) -> None:
         """End all connections and threads, and raise what a script raised before."""
-        self._closing.set()
-        join_all([self._acceptor])
-        join_all(self._threads)
-        self._listener.close()
+        super().close()
         self._raise_errors()
-
-    def __enter__(self) -> ScriptedPeer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _raise_errors(self) -> None:
         if self._errors:
             raise self._errors.pop(0)
 
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            script = self._scripts[min(len(self.conversations), len(self._scripts) - 1)]
-            conversation = Conversation(connection, self._closing)
-            self.conversations.append(conversation)
-            thread = threading.Thread(target=self._run, args=(script, conversation), name="scripted-peer")
-            thread.start()
-            self._threads.append(thread)
+    def serving(self, client: socket.socket) -> Callable[[], None]:
+        """See :class:`.LoopbackServer`."""
+        script = self._scripts[min(len(self.conversations), len(self._scripts) - 1)]
+        conversation = Conversation(client, self.closing)
+        self.conversations.append(conversation)
+        return partial(self._run, script, conversation)
 
     def _run(self, script: Script, conversation: Conversation) -> None:
         try:

@@ -11,16 +11,14 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
 import warnings
-from types import TracebackType
+from collections.abc import Callable
+from functools import partial
 
 from .certificates import Certificate
-from .waiting import join_all
+from .loopback_server import TICK, LoopbackServer
 
-HOST = "127.0.0.1"
 CHUNK = 65536
-TICK = 0.01
 HANDSHAKE_SECONDS = 10.0
 
 
@@ -42,7 +40,7 @@ def server_context(
     return context
 
 
-class TlsFront:
+class TlsFront(LoopbackServer):
     """The server side of TLS before ``target``; handshakes that fail are simply over.
 
     :ivar versions: what each connection agreed on, such as ``TLSv1.3``.
@@ -50,42 +48,16 @@ class TlsFront:
     """
 
     def __init__(self, target: tuple[str, int], context: ssl.SSLContext) -> None:
+        super().__init__("tls-front")
         self._target = target
         self._context = context
         self.versions: list[str | None] = []
         self.ended_in_order = 0
-        self._closing = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((HOST, 0))
-        self._listener.settimeout(TICK)
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
-        self._acceptor = threading.Thread(target=self._accept, name="tls-front-accept")
-        self._acceptor.start()
+        self.begin()
 
-    def close(self) -> None:
-        """End all connections and threads."""
-        self._closing.set()
-        join_all([self._acceptor])
-        join_all(self._threads)
-        self._listener.close()
-
-    def __enter__(self) -> TlsFront:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                client, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            thread = threading.Thread(target=self._serve, args=(client,), name="tls-front")
-            thread.start()
-            self._threads.append(thread)
+    def serving(self, client: socket.socket) -> Callable[[], None]:
+        """See :class:`.LoopbackServer`."""
+        return partial(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
         client.settimeout(HANDSHAKE_SECONDS)
@@ -108,7 +80,7 @@ class TlsFront:
 
     def _shuttle(self, client: ssl.SSLSocket, server: socket.socket) -> None:
         try:
-            while not self._closing.is_set():
+            while not self.closing.is_set():
                 ready, _, _ = select.select([client, server], [], [], TICK)
                 if client in ready and not self._pass(client, server):
                     self.ended_in_order += 1
@@ -125,7 +97,7 @@ class TlsFront:
         except TimeoutError:
             return True
         rest = memoryview(data)
-        while rest and not self._closing.is_set():
+        while rest and not self.closing.is_set():
             try:
                 rest = rest[sink.send(rest) :]
             except TimeoutError:

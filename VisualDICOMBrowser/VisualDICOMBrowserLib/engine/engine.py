@@ -85,6 +85,7 @@ from .finding import Finding
 from .hosted_rows import HostedRows
 from .job_desk import JobDesk
 from .job_queue import CatalogueJobQueue
+from .job_targets import Overlap
 from .left_over import LeftOver
 from .listener_job import ListenerJob
 from .listening import Listening, OpenListener
@@ -495,12 +496,20 @@ class Engine(JobDesk):
     def remove(self, target: Target, undoable: bool = False) -> RemoveResult:
         """Remove what a target names from this computer, never from a server; linked files stay where they are.
 
-        Work that is bringing any of it here is cancelled first.
+        Work that is bringing any of it here, or sends or exports any of it, is cancelled first. What the queue on disk
+        holds about nothing else is forgotten, and so are the viewer's copies.
 
         :param undoable: keep the files until this engine is closed; ``trash`` of the result is for :meth:`undo_remove`.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._actions.remove(target, undoable)
+        self._store.require_writable()
+        about = Overlap(self._store.catalogue, target)
+        jobs = about.whole(record.description for record in (*self._jobs.records(), *self._left_over.records()))
+        result = self._actions.remove(target, undoable, about)
+        self._left_over.forget(jobs)
+        self._jobs.unsave(jobs)
+        self._viewer.forget_gone()
+        return result
 
     def undo_remove(self, trash: str) -> UndoResult:
         """Bring back what was removed. What is here again meanwhile is kept as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..domain.errors import BadData
@@ -43,12 +44,15 @@ def priority_when_shown(series_uids: frozenset[str], job: JobDescription) -> Pri
     return Priority.VISIBLE_THUMBNAIL if job.kind is JobKind.THUMBNAIL else Priority.VISIBLE_STUDY
 
 
-#: What brings instances of a target to this computer.
-_BRINGING = (JobKind.RETRIEVE, JobKind.THUMBNAIL)
+#: What brings instances of a target to this computer, or needs them here.
+_CONCERNED = (JobKind.RETRIEVE, JobKind.THUMBNAIL, JobKind.SEND, JobKind.EXPORT)
 
 
 class Overlap:
-    """Tells which jobs bring instances of something that a target names, in whole or in part."""
+    """Tells which jobs have to do with instances that a target names, in whole or in part.
+
+    Made before a target is removed: afterwards nobody knows any more what belongs to it.
+    """
 
     def __init__(self, catalogue: Catalogue, target: Target) -> None:
         self._catalogue = catalogue
@@ -57,15 +61,35 @@ class Overlap:
 
     def __call__(self, job: JobDescription) -> bool:
         """Tell it of one job."""
-        if job.kind not in _BRINGING:
-            return False
-        try:
-            other = target_of(job)
-        except BadData:
+        other = self._target_of(job)
+        if other is None:
             return False
         if other.level is self._target.level:
             return not set(other.uids).isdisjoint(self._target.uids)
         return not self._series.isdisjoint(self._catalogue.series_uids_of(other.level, other.uids))
+
+    def whole(self, jobs: Iterable[JobDescription]) -> Callable[[JobDescription], bool]:
+        """Return what tells, also later, which of some jobs have to do with nothing else."""
+        ids = {job.job_id for job in jobs if self._holds(job)}
+        return lambda job: job.job_id in ids
+
+    def _holds(self, job: JobDescription) -> bool:
+        other = self._target_of(job)
+        if other is None:
+            return False
+        if other.level is self._target.level:
+            return set(other.uids).issubset(self._target.uids)
+        if self._target.level is Level.IMAGE:
+            return False  # of the series there may be more
+        series = self._catalogue.series_uids_of(other.level, other.uids)
+        return bool(series) and series.issubset(self._series)
+
+    @staticmethod
+    def _target_of(job: JobDescription) -> Target | None:
+        try:
+            return target_of(job) if job.kind in _CONCERNED else None
+        except BadData:
+            return None
 
 
 def _label(catalogue: Catalogue, target: Target) -> str:

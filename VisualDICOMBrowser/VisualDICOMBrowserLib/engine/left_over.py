@@ -6,14 +6,14 @@ way are not queued again before somebody says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ..domain.errors import UsageError
 from ..domain.protocol_log import ProtocolLog
-from ..jobs.description import JobRecord
+from ..jobs.description import JobDescription, JobRecord
 from ..jobs.queue import JobQueueStore
 from ..jobs.states import JobEvent, transition
 from .runner import JobRunner
@@ -53,9 +53,10 @@ class LeftOver:
             return True
         return False
 
-    def forget(self) -> list[str]:
-        """Drop all of :meth:`records`, and return their ids; what they had brought stays."""
-        dropped = [record.job_id for record in self._taken()]
+    def forget(self, unwanted: Callable[[JobDescription], bool] = lambda _: True) -> list[str]:
+        """Drop those of :meth:`records` that are unwanted, and return their ids; what they had brought stays."""
+        ids = [record.job_id for record in self.records() if unwanted(record.description)]
+        dropped = [record.job_id for record in self._taken(ids)]
         for job_id in dropped:
             self._queue.delete(job_id)
         return dropped

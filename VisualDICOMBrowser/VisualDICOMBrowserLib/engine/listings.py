@@ -52,6 +52,12 @@ class Listings:
         total, page = rows.page(offset, limit, search)
         return ElementPage(total, str(path), rows.warning, tuple(page))
 
+    def forget_gone(self) -> None:
+        """Delete the listings of files that are not there any more."""
+        with self._lock:
+            for key in [key for key in self._kept if not key[0].exists()]:
+                _discard(self._kept.pop(key)[0])
+
     def _rows(self, path: Path, token: CancelToken) -> ElementRows:
         key = identity(path)
         with self._lock:

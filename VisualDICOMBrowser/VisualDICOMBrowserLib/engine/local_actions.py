@@ -59,11 +59,13 @@ class LocalActions:
         link, replace = bool(job.params["link"]), bool(job.params.get("replace"))
         return partial(self._import, [Path(path) for path in job.params["paths"]], link, replace)
 
-    def remove(self, target: Target, undoable: bool) -> RemoveResult:
-        """See :meth:`.Engine.remove`."""
+    def remove(self, target: Target, undoable: bool, about: Overlap) -> RemoveResult:
+        """See :meth:`.Engine.remove`.
+
+        :param about: tells which jobs have to do with it.
+        """
         core = self._core
-        core.store.require_writable()
-        core.jobs.stop(Overlap(core.store.catalogue, target))  # else what is removed would come back at once
+        core.jobs.stop(about)  # else what is removed would come back at once
 
         def work(context: JobContext) -> RemoveResult:
             series_uids = core.store.catalogue.series_uids_of(target.level, target.uids)

@@ -168,6 +168,12 @@ class JobRunner:
         for job_id in job_ids:
             self._scheduler.wait_ended(job_id)
 
+    def unsave(self, unwanted: Callable[[JobDescription], bool]) -> None:
+        """Take the ended jobs that are unwanted out of the queue on disk; this engine remembers them."""
+        for record in self.records():
+            if record.state.terminal and unwanted(record.description):
+                self._scheduler.unsave(record.job_id)
+
     def close(self, grace_s: float) -> None:
         """Cancel what runs, and wait for it up to ``grace_s`` seconds."""
         self._scheduler.close(grace_s)

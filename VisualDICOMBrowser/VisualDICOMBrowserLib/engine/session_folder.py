@@ -152,6 +152,12 @@ class FileCache(Generic[Content]):
             while len(self._entries) > 1 and (self._size > self._limit or len(self._entries) > self._max_entries):
                 self._drop(next(iter(self._entries)))
 
+    def forget(self, unwanted: Callable[[Hashable], bool]) -> None:
+        """Delete the files of keys that are unwanted."""
+        with self._lock:
+            for key in [key for key in self._entries if unwanted(key)]:
+                self._drop(key)
+
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
         self._size -= entry.size

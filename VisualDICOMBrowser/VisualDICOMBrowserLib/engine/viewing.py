@@ -65,6 +65,11 @@ class Viewer:
         self._decoder.close()
         self._folder.close()
 
+    def forget_gone(self) -> None:
+        """Delete what was made of files that are not there any more."""
+        self._frames.forget(lambda key: isinstance(key, tuple) and not key[0].exists())
+        self._listings.forget_gone()
+
     def stack(self, series_uid: str, token: CancelToken) -> Stack:
         """Return the images of a series that are here; see :class:`.Stack`. Frames will be asked for next."""
         self._decoder.warm()

@@ -248,6 +248,11 @@ class Scheduler:
         self._mailbox.drain()
         return True
 
+    def unsave(self, job_id: str) -> None:
+        """Take a job out of the store, and leave it in memory: after a restart nobody knows of it."""
+        self._mailbox.post(partial(self._store.delete, job_id))
+        self._mailbox.drain()
+
     def record(self, job_id: str) -> JobRecord:
         """Return a snapshot of a job.
 

@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE
 
 from support import peers
-from support.certificates import Authority, listener_tls
+from support.certificates import Authorities, listener_tls
 from support.client import Background, MemoryHandler, fetch, server_at
 from support.dcmqrscp import Dcmqrscp
 from support.fault_proxy import Cut, FaultProxy, Stall
@@ -24,40 +24,26 @@ from support.stock import quiet_libraries
 from support.synthetic import make_ct_series
 from support.tls_front import server_context
 from support.tls_storescp import TlsStorescp
+from VisualDICOMBrowserLib.dimse.association import Association
 from VisualDICOMBrowserLib.dimse.contexts import Proposal
 from VisualDICOMBrowserLib.dimse.echo import VERIFICATION, echo
+from VisualDICOMBrowserLib.dimse.store import Outgoing, context_as_it_is, store, store_batches
 from VisualDICOMBrowserLib.dimse.tls import listener_context, wrap_accepted
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import ConnectionLost, PeerError, PeerStalled, TlsFailed
 from VisualDICOMBrowserLib.domain.model import Level
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.domain.tls import TlsSettings
+from VisualDICOMBrowserLib.store.outgoing import opened_data_set, read_outgoing
 
 HOST = "127.0.0.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
 
-@dataclass(frozen=True)
-class Kit:
-    """Two authorities, of which the first is trusted."""
-
-    ours: Authority
-    strange: Authority
-
-    @property
-    def trusting(self) -> TlsSettings:
-        return TlsSettings(ca_file=str(self.ours.file))
-
-    def known_as(self, authority: Authority, *, expired: bool = False) -> TlsSettings:
-        mine = authority.issue("workstation.example", expired=expired)
-        return replace(self.trusting, certificate=str(mine.file), key=str(mine.key))
-
-
 @pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    root = tmp_path_factory.mktemp("certificates")
-    return Kit(Authority(root / "ours"), Authority(root / "strange"))
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
+    return Authorities.below(tmp_path_factory.mktemp("certificates"))
 
 
 def secured(address: tuple[str, int], settings: TlsSettings | None, timeout: float = 5.0) -> Server:
@@ -68,14 +54,30 @@ def secured(address: tuple[str, int], settings: TlsSettings | None, timeout: flo
 
 
 @pytest.fixture(scope="module")
-def strict(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsStorescp]:
+def strict(kit: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsStorescp]:
     """A storescp that wants certificates of our authority."""
     with TlsStorescp(tmp_path_factory.mktemp("strict"), kit.ours.issue(), clients=kit.ours) as peer:
         yield peer.make_lasting()
 
 
-def test_storescp_answers_whom_it_knows(kit: Kit, strict: TlsStorescp):
+def test_storescp_answers_whom_it_knows(kit: Authorities, strict: TlsStorescp):
     assert echo(secured(strict.address, kit.known_as(kit.ours)), CancelToken()) is None  # else it raises
+
+
+def test_storescp_takes_what_it_is_sent(kit: Authorities, strict: TlsStorescp, tmp_path: Path):
+    (file,) = make_ct_series(tmp_path, 1, 300_000)
+    outgoing = read_outgoing(file.path)
+    kind = (outgoing.sop_class, outgoing.transfer_syntax)
+    instance = Outgoing(outgoing.sop_class, outgoing.sop_uid, outgoing.transfer_syntax, outgoing.size)
+    server = secured(strict.address, kit.known_as(kit.ours))
+    with (
+        Association.request(server, next(store_batches([kind])), CancelToken()) as association,
+        opened_data_set(outgoing) as reader,
+    ):
+        context = context_as_it_is(association, instance)
+        assert context is not None
+        assert store(association, context, instance, reader.read).status == 0
+    assert len(list((strict.folder / "storage").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,13 +93,17 @@ def test_storescp_answers_whom_it_knows(kit: Kit, strict: TlsStorescp):
     ids=["no certificate", "unknown certificate", "expired certificate", "wrong authority", "wrong name", "no TLS"],
 )
 def test_storescp_refused_or_refusing_is_said_in_words(
-    kit: Kit, strict: TlsStorescp, settings: Callable[[Kit], TlsSettings | None], error: type[PeerError], said: str
+    kit: Authorities,
+    strict: TlsStorescp,
+    settings: Callable[[Authorities], TlsSettings | None],
+    error: type[PeerError],
+    said: str,
 ):
     with pytest.raises(error, match=said):
         echo(secured(strict.address, settings(kit)), CancelToken())
 
 
-def test_an_expired_storescp_is_refused(kit: Kit, tmp_path: Path):
+def test_an_expired_storescp_is_refused(kit: Authorities, tmp_path: Path):
     with (
         TlsStorescp(tmp_path, kit.ours.issue(expired=True)) as peer,
         pytest.raises(TlsFailed, match="The server's certificate has expired"),
@@ -106,17 +112,17 @@ def test_an_expired_storescp_is_refused(kit: Kit, tmp_path: Path):
 
 
 @pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
-def test_storescp_with_each_profile_of_the_standard_is_understood(kit: Kit, tmp_path: Path, profile: str):
+def test_storescp_with_each_profile_of_the_standard_is_understood(kit: Authorities, tmp_path: Path, profile: str):
     with TlsStorescp(tmp_path, kit.ours.issue(), options=[profile]) as peer:
         echo(secured(peer.address, kit.trusting), CancelToken())
 
 
-def test_storescp_with_ciphers_that_do_not_encrypt_is_refused(kit: Kit, tmp_path: Path):
+def test_storescp_with_ciphers_that_do_not_encrypt_is_refused(kit: Authorities, tmp_path: Path):
     with TlsStorescp(tmp_path, kit.ours.issue(), options=["+pn"]) as peer, pytest.raises(TlsFailed):
         echo(secured(peer.address, kit.trusting), CancelToken())
 
 
-def test_dcmqrscp_speaks_no_tls_and_is_not_spoken_to(kit: Kit, tmp_path: Path):
+def test_dcmqrscp_speaks_no_tls_and_is_not_spoken_to(kit: Authorities, tmp_path: Path):
     with Dcmqrscp(tmp_path) as peer, pytest.raises(PeerError, match="does not speak TLS here"):
         echo(secured(peer.address, kit.trusting, timeout=1.0), CancelToken())
 
@@ -124,7 +130,7 @@ def test_dcmqrscp_speaks_no_tls_and_is_not_spoken_to(kit: Kit, tmp_path: Path):
 # pynetdicom
 
 
-def test_a_stock_pynetdicom_server_answers(kit: Kit):
+def test_a_stock_pynetdicom_server_answers(kit: Authorities):
     entity = AE("ANY")
     entity.add_supported_context(VERIFICATION)
     with quiet_libraries():
@@ -151,7 +157,7 @@ class Archive:
 
 
 @pytest.fixture(scope="module")
-def archive(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+def archive(kit: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     own = kit.ours.issue()
     options = {
         "DicomTlsEnabled": True,
@@ -173,7 +179,7 @@ def get_all(archive: Archive, server: Server) -> MemoryHandler:
     return handler
 
 
-def test_a_hundred_instances_come_over_tls(kit: Kit, archive: Archive):
+def test_a_hundred_instances_come_over_tls(kit: Authorities, archive: Archive):
     with FaultProxy(archive.peer.address) as proxy:
         handler = get_all(archive, secured(proxy.address, kit.known_as(kit.ours), timeout=10))
         assert proxy.bytes_to_client > COUNT * 100_000
@@ -182,7 +188,7 @@ def test_a_hundred_instances_come_over_tls(kit: Kit, archive: Archive):
     assert all(len(body) > 100_000 for body in data.values())
 
 
-def test_orthanc_wants_to_know_its_clients(kit: Kit, archive: Archive):
+def test_orthanc_wants_to_know_its_clients(kit: Authorities, archive: Archive):
     with pytest.raises(TlsFailed, match="wants a client certificate"):
         echo(secured(archive.peer.address, kit.trusting), CancelToken())
 
@@ -191,7 +197,7 @@ def test_orthanc_wants_to_know_its_clients(kit: Kit, archive: Archive):
     ("fault", "error"), [(Stall(after=3_000_777), PeerStalled), (Cut(after=3_000_777), ConnectionLost)]
 )
 def test_a_fetch_that_stalls_or_is_cut_within_a_record_ends(
-    kit: Kit, archive: Archive, fault: Stall | Cut, error: type[PeerError]
+    kit: Authorities, archive: Archive, fault: Stall | Cut, error: type[PeerError]
 ):
     with FaultProxy(archive.peer.address, to_client=[fault]) as proxy, pytest.raises(error):
         get_all(archive, secured(proxy.address, kit.known_as(kit.ours), timeout=1.0))
@@ -200,7 +206,7 @@ def test_a_fetch_that_stalls_or_is_cut_within_a_record_ends(
 # The side that is called
 
 
-def test_echoscu_is_secured_when_it_calls(kit: Kit):
+def test_echoscu_is_secured_when_it_calls(kit: Authorities):
     own, its = kit.ours.issue("localhost"), kit.ours.issue("scu.example")
     context = listener_context(listener_tls(own, kit.ours))
     tool = shutil.which(peers.require("echoscu"))
@@ -217,7 +223,7 @@ def test_echoscu_is_secured_when_it_calls(kit: Kit):
         assert calling.ended_by(20.0) is None
 
 
-def test_echoscu_that_trusts_another_authority_hangs_up(kit: Kit):
+def test_echoscu_that_trusts_another_authority_hangs_up(kit: Authorities):
     own, its = kit.ours.issue("localhost"), kit.ours.issue("scu.example")
     with socket.create_server((HOST, 0)) as listener:
         command = [peers.require("echoscu"), "+tls", its.key, its.file, "+cf", kit.strange.file, "localhost"]

@@ -141,6 +141,16 @@ NAMES = {
         b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=",
         "Zhang^XiaoDong=张^小东=",
     ),
+    "Japanese and Korean": (
+        b"\\ISO 2022 IR 87\\ISO 2022 IR 149",
+        b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf",
+        "Yamada^Tarou=山田^太郎=홍^길동",
+    ),
+    "Latin, Greek and Cyrillic": (
+        b"ISO 2022 IR 100\\ISO 2022 IR 126\\ISO 2022 IR 144",
+        b"M\xfcller=\x1b-F" + "Διον".encode("iso8859-7") + b"=\x1b-L" + "Люк".encode("iso8859-5"),
+        "Müller=Διον=Люк",
+    ),
     "unknown character set": (b"KLINGON", b"Doe", "Doe"),
     "escape sequence of nobody": (b"\\ISO 2022 IR 87", b"Doe\x1b%Z^X", "Doe\x1b%Z^X"),
     "zeros at the end": (None, b"Doe\0\0", "Doe"),

@@ -30,6 +30,7 @@ from support.caller import (
 )
 from support.certificates import Authority, listener_tls
 from support.client import at_most, until_hangup
+from support.loopback_server import HOST
 from support.messages import (
     VERIFICATION,
     Message,
@@ -40,7 +41,7 @@ from support.messages import (
     store_rq,
 )
 from support.pdu import EXPLICIT_LITTLE
-from support.scripted_peer import HOST, Conversation
+from support.scripted_peer import Conversation
 from support.waiting import wait_until
 from VisualDICOMBrowserLib.dimse.echo import echo
 from VisualDICOMBrowserLib.dimse.listener import Listener

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.certificates import Authority, listener_tls
+from support.certificates import Authorities, listener_tls
 from support.client import Background, at_most, server_at
 from support.fault_proxy import Cut, Delay, Fault, FaultProxy, Flip, Stall, Throttle
 from support.messages import respond
@@ -31,26 +31,9 @@ TIMERS = Timers(connect=2.0, association=2.0, stall=0.5)
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
-@dataclass(frozen=True)
-class Kit:
-    """Two authorities, of which the first is trusted."""
-
-    ours: Authority
-    strange: Authority
-
-    @property
-    def trusting(self) -> TlsSettings:
-        return TlsSettings(ca_file=str(self.ours.file))
-
-    def known_as(self, authority: Authority, *, expired: bool = False) -> TlsSettings:
-        mine = authority.issue("workstation.example", expired=expired)
-        return replace(self.trusting, certificate=str(mine.file), key=str(mine.key))
-
-
 @pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
-    root = tmp_path_factory.mktemp("certificates")
-    return Kit(Authority(root / "ours"), Authority(root / "strange"))
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
+    return Authorities.below(tmp_path_factory.mktemp("certificates"))
 
 
 def descriptors() -> int:
@@ -85,7 +68,7 @@ def ask(context: ssl.SSLContext, settings: TlsSettings | None, timeout: float = 
         return tuple(front.versions)
 
 
-def demanding(kit: Kit, highest: ssl.TLSVersion) -> ssl.SSLContext:
+def demanding(kit: Authorities, highest: ssl.TLSVersion) -> ssl.SSLContext:
     """Return a server that wants client certificates."""
     context = server_context(kit.ours.issue(), highest=highest)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -97,16 +80,16 @@ def demanding(kit: Kit, highest: ssl.TLSVersion) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize(("highest", "version"), [(V12, "TLSv1.2"), (V13, "TLSv1.3")])
-def test_a_trusted_server_is_spoken_to(kit: Kit, highest: ssl.TLSVersion, version: str):
+def test_a_trusted_server_is_spoken_to(kit: Authorities, highest: ssl.TLSVersion, version: str):
     assert ask(server_context(kit.ours.issue(), highest=highest), kit.trusting) == (version,)
 
 
-def test_a_certificate_that_is_named_itself_is_trusted(kit: Kit):
+def test_a_certificate_that_is_named_itself_is_trusted(kit: Authorities):
     own = kit.strange.issue()
     assert ask(server_context(own), TlsSettings(ca_file=str(own.file))) == ("TLSv1.3",)
 
 
-def test_the_name_in_the_certificate_may_be_told(kit: Kit):
+def test_the_name_in_the_certificate_may_be_told(kit: Authorities):
     context = server_context(kit.ours.issue("archive.example"))
     assert ask(context, replace(kit.trusting, host_name="archive.example")) == ("TLSv1.3",)
 
@@ -126,7 +109,7 @@ def test_the_name_in_the_certificate_may_be_told(kit: Kit):
     ids=["expired", "unknown authority", "not of the system's", "another address", "another name"],
 )
 @pytest.mark.parametrize("highest", [V12, V13])
-def test_a_server_that_is_not_trusted_learns_nothing(kit: Kit, highest: ssl.TLSVersion, refused, said: str):
+def test_a_server_that_is_not_trusted_learns_nothing(kit: Authorities, highest: ssl.TLSVersion, refused, said: str):
     certificate, settings = refused(kit)
     with ScriptedPeer(answering) as peer, TlsFront(peer.address, server_context(certificate, highest=highest)) as front:
         with pytest.raises(TlsFailed, match=said) as caught:
@@ -135,7 +118,7 @@ def test_a_server_that_is_not_trusted_learns_nothing(kit: Kit, highest: ssl.TLSV
 
 
 @pytest.mark.parametrize("highest", [V12, V13])
-def test_a_server_may_want_to_know_who_we_are(kit: Kit, highest: ssl.TLSVersion):
+def test_a_server_may_want_to_know_who_we_are(kit: Authorities, highest: ssl.TLSVersion):
     assert len(ask(demanding(kit, highest), kit.known_as(kit.ours))) == 1
 
 
@@ -149,7 +132,7 @@ def test_a_server_may_want_to_know_who_we_are(kit: Kit, highest: ssl.TLSVersion)
     ],
     ids=["missing", "unknown", "expired"],
 )
-def test_why_a_server_does_not_want_us_is_said(kit: Kit, highest: ssl.TLSVersion, who, said: str):
+def test_why_a_server_does_not_want_us_is_said(kit: Authorities, highest: ssl.TLSVersion, who, said: str):
     with pytest.raises(TlsFailed, match=said):
         ask(demanding(kit, highest), who(kit))
 
@@ -157,7 +140,7 @@ def test_why_a_server_does_not_want_us_is_said(kit: Kit, highest: ssl.TLSVersion
 # What is spoken
 
 
-def test_outdated_versions_are_not_spoken(kit: Kit):
+def test_outdated_versions_are_not_spoken(kit: Authorities):
     old = server_context(
         kit.ours.issue(), lowest=ssl.TLSVersion.TLSv1, highest=ssl.TLSVersion.TLSv1_1, ciphers="ALL:@SECLEVEL=0"
     )
@@ -165,7 +148,7 @@ def test_outdated_versions_are_not_spoken(kit: Kit):
         ask(old, kit.trusting)
 
 
-def test_ciphers_without_forward_secrecy_are_not_used(kit: Kit):
+def test_ciphers_without_forward_secrecy_are_not_used(kit: Authorities):
     with pytest.raises(TlsFailed, match="shares no cipher"):
         ask(server_context(kit.ours.issue(), highest=V12, ciphers="AES128-GCM-SHA256"), kit.trusting)
 
@@ -186,14 +169,16 @@ def reset_when_spoken_to(peer: Conversation) -> None:
     ],
     ids=["answers", "closes", "resets", "mute"],
 )
-def test_a_server_without_tls_is_never_spoken_to_in_the_clear(kit: Kit, script, error: type[Exception], said: str):
+def test_a_server_without_tls_is_never_spoken_to_in_the_clear(
+    kit: Authorities, script, error: type[Exception], said: str
+):
     with ScriptedPeer(script) as peer:
         with at_most(2.5), pytest.raises(error, match=said):
             echo(replace(server_at(peer.address), tls=kit.trusting), CancelToken())
         assert len(peer.conversations) == 1
 
 
-def test_a_server_that_expects_tls_and_hangs_up_is_suspected_of_it(kit: Kit):
+def test_a_server_that_expects_tls_and_hangs_up_is_suspected_of_it(kit: Authorities):
     with pytest.raises(ConnectionLost, match="expects TLS"):
         ask(server_context(kit.ours.issue()), None)
 
@@ -222,7 +207,7 @@ class Ends:
 
 
 @pytest.fixture
-def joined(kit: Kit) -> Iterator[Ends]:
+def joined(kit: Authorities) -> Iterator[Ends]:
     with joined_by(kit) as ends:
         yield ends
 
@@ -230,7 +215,7 @@ def joined(kit: Kit) -> Iterator[Ends]:
 class joined_by:  # noqa: N801
     """Connect through TLS, and a proxy with faults that begin so many bytes after the handshake."""
 
-    def __init__(self, kit: Kit, token: CancelToken | None = None) -> None:
+    def __init__(self, kit: Authorities, token: CancelToken | None = None) -> None:
         self._listener = socket.create_server((HOST, 0))
         self._front = TlsFront(self._listener.getsockname()[:2], server_context(kit.ours.issue()))
         self._proxy = FaultProxy(self._front.address)
@@ -356,7 +341,7 @@ def test_shutdown_from_another_thread_wakes_a_reader_and_leaves_tls_on(joined: E
 
 
 @pytest.mark.parametrize("work", [lambda c: read(c, 1, timeout=20), lambda c: c.write(bytes(64 << 20), 20)])
-def test_cancelling_wakes_who_reads_or_writes(kit: Kit, work: Callable[[Connection], object]):
+def test_cancelling_wakes_who_reads_or_writes(kit: Authorities, work: Callable[[Connection], object]):
     token = CancelToken()
     with joined_by(kit, token) as ends, token.calling(ends.connection.shutdown):
         later(ends, to_server=(Stall(after=10_000),))
@@ -365,7 +350,7 @@ def test_cancelling_wakes_who_reads_or_writes(kit: Kit, work: Callable[[Connecti
         assert isinstance(busy.ended_by(1.0), Cancelled)
 
 
-def test_cancelling_ends_a_handshake(kit: Kit):
+def test_cancelling_ends_a_handshake(kit: Authorities):
     token = CancelToken()
     with socket.create_server((HOST, 0)) as mute:
         address, tls = mute.getsockname(), client_tls(kit.trusting, HOST)
@@ -380,7 +365,7 @@ def test_cancelling_ends_a_handshake(kit: Kit):
 
 
 def accepted(
-    kit: Kit, client: Callable[[tuple[str, int]], object], *, seconds: float = 1.0, ask_client: bool = True
+    kit: Authorities, client: Callable[[tuple[str, int]], object], *, seconds: float = 1.0, ask_client: bool = True
 ) -> str | None:
     """Accept a connection that ``client`` makes; return the version of TLS."""
     own = kit.ours.issue()
@@ -399,27 +384,27 @@ def calls(settings: TlsSettings) -> Callable[[tuple[str, int]], None]:
     return lambda address: Connection.open(*address, TIMERS, CancelToken(), client_tls(settings, HOST)).close()
 
 
-def test_a_known_caller_is_accepted(kit: Kit):
+def test_a_known_caller_is_accepted(kit: Authorities):
     assert accepted(kit, calls(kit.known_as(kit.ours))) == "TLSv1.3"
     assert accepted(kit, calls(kit.trusting), ask_client=False) == "TLSv1.3"
 
 
-def test_a_caller_without_certificate_is_refused(kit: Kit):
+def test_a_caller_without_certificate_is_refused(kit: Authorities):
     with pytest.raises(TlsFailed, match="The peer showed no client certificate"):
         accepted(kit, calls(kit.trusting))
 
 
-def test_an_unknown_caller_is_refused(kit: Kit):
+def test_an_unknown_caller_is_refused(kit: Authorities):
     with pytest.raises(TlsFailed, match="The peer's certificate was issued by an authority that is not trusted"):
         accepted(kit, calls(kit.known_as(kit.strange)))
 
 
-def test_a_caller_with_an_expired_certificate_is_refused(kit: Kit):
+def test_a_caller_with_an_expired_certificate_is_refused(kit: Authorities):
     with pytest.raises(TlsFailed, match="The peer's certificate has expired"):
         accepted(kit, calls(kit.known_as(kit.ours, expired=True)))
 
 
-def test_a_caller_in_the_clear_is_refused(kit: Kit):
+def test_a_caller_in_the_clear_is_refused(kit: Authorities):
     def plain(address: tuple[str, int]) -> None:
         with socket.create_connection(address) as sock:
             sock.sendall(bytes.fromhex("0100000000440001") + bytes(60))
@@ -429,7 +414,7 @@ def test_a_caller_in_the_clear_is_refused(kit: Kit):
         accepted(kit, plain)
 
 
-def test_a_mute_caller_costs_the_time_given(kit: Kit):
+def test_a_mute_caller_costs_the_time_given(kit: Authorities):
     own = kit.ours.issue()
     with (
         socket.create_server((HOST, 0)) as listener,
@@ -440,7 +425,7 @@ def test_a_mute_caller_costs_the_time_given(kit: Kit):
         wrap_accepted(listener.accept()[0], listener_context(listener_tls(own)), 0.4)
 
 
-def test_serving_a_mute_caller_can_be_cancelled(kit: Kit):
+def test_serving_a_mute_caller_can_be_cancelled(kit: Authorities):
     own, token = kit.ours.issue(), CancelToken()
     with socket.create_server((HOST, 0)) as listener, socket.create_connection(listener.getsockname()[:2]):
         sock, context = listener.accept()[0], listener_context(listener_tls(own))
@@ -452,7 +437,7 @@ def test_serving_a_mute_caller_can_be_cancelled(kit: Kit):
 # Files
 
 
-def test_a_key_behind_a_password_is_opened(kit: Kit, tmp_path: Path):
+def test_a_key_behind_a_password_is_opened(kit: Authorities, tmp_path: Path):
     mine = kit.ours.issue("workstation.example")
     word = tmp_path / "word"
     word.write_text("geheim\nsecond line\n", encoding="utf-8")
@@ -465,7 +450,7 @@ def test_a_key_behind_a_password_is_opened(kit: Kit, tmp_path: Path):
         client_tls(replace(settings, key_password_file=str(word)), HOST)
 
 
-def test_files_that_do_not_fit_are_named(kit: Kit, tmp_path: Path):
+def test_files_that_do_not_fit_are_named(kit: Authorities, tmp_path: Path):
     text = tmp_path / "text"
     text.write_text("no certificate", encoding="utf-8")
     one, two = kit.ours.issue("a.example"), kit.ours.issue("b.example")
@@ -486,7 +471,7 @@ def test_files_that_do_not_fit_are_the_fault_of_that_server(tmp_path: Path):
         echo(server, CancelToken())
 
 
-def test_a_file_that_changes_is_read_again(kit: Kit, tmp_path: Path):
+def test_a_file_that_changes_is_read_again(kit: Authorities, tmp_path: Path):
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(kit.strange.file.read_bytes())
     settings = TlsSettings(ca_file=str(trusted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ import pytest
 from support.client import Background, at_most
 from support.processes import free_port
 from support.waiting import wait_until
+from VisualDICOMBrowserLib.dimse import send_queue
 from VisualDICOMBrowserLib.dimse.transport import Connection, Timers
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import Cancelled, ConnectionLost, PeerStalled, ServerUnreachable
@@ -226,6 +228,29 @@ def test_a_peer_that_stops_reading_is_a_stall(pair: tuple[Connection, socket.soc
     with at_most(3.0), pytest.raises(PeerStalled, match=r"accepted no data for 0\.3 seconds"):
         pair[0].write(bytes(64 << 20))
     assert 0 < pair[0].bytes_out < 64 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what the system tells differs")
+def test_what_the_peer_has_not_taken_is_known(listener: socket.socket):
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    with closing(opened(listener.getsockname(), QUICK)) as connection:
+        other, _ = listener.accept()
+        with other:
+            connection.write(bytes(200_000))
+            waiting = send_queue.unsent_bytes(connection._socket)
+            assert 0 < waiting < 200_000
+            other.settimeout(5)
+            while send_queue.unsent_bytes(connection._socket) >= waiting:
+                assert other.recv(65536)
+    assert send_queue.unsent_bytes(connection._socket) == 0  # closed
+
+
+def test_where_nobody_tells_little_is_kept(listener: socket.socket, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(send_queue, "_ask", None)
+    with closing(opened(listener.getsockname(), QUICK)) as connection:
+        kept = connection._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert kept <= 2 * 512 * 1024  # Linux doubles it
+        assert connection.traffic == (0, 0, 0)
 
 
 def test_a_closed_connection_is_lost(pair: tuple[Connection, socket.socket]):

@@ -229,7 +229,8 @@ def test_levels_above_and_below_overlap(store, uids, above, below):
 
     assert overlap(about(store, below, uids[below]))
     assert overlap(about(store, below, uids[below], JobKind.THUMBNAIL))
-    assert not overlap(about(store, below, uids[below], JobKind.EXPORT))
+    assert overlap(about(store, below, uids[below], JobKind.EXPORT))
+    assert not overlap(about(store, below, uids[below], JobKind.REMOVE))
 
 
 def test_neighbours_do_not_overlap(store, uids):

@@ -35,7 +35,8 @@ class CallTable(qt.QTreeWidget):
         """Show what :meth:`.Engine.calls` returned."""
         self._calls = list(calls)
         self.clear()
-        self.addTopLevelItems([self._item(call) for call in calls])
+        for call in calls:
+            self.addTopLevelItem(self._item(call))  # one by one, PythonQt hands each over to the widget
         for column in range(len(_COLUMNS) - 1):
             self.resizeColumnToContents(column)
             self.setColumnWidth(column, self.columnWidth(column) + _GAP)

@@ -91,7 +91,7 @@ class SendPanel(qt.QWidget):
         if event.key() == qt.Qt.Key_Escape:
             self.shut()
         elif event.key() in (qt.Qt.Key_Return, qt.Qt.Key_Enter):
-            self._send()
+            self._on_enter()
         else:
             qt.QWidget.keyPressEvent(self, event)
 
@@ -153,6 +153,15 @@ class SendPanel(qt.QWidget):
             self.server, self.verify = server, bool(self._verify.isChecked())
             self.shut()
             self.send_asked.emit(list(self._plan.series), server, self.verify)
+
+    def _on_enter(self) -> None:
+        """Send, unless the focus is on a button that does something else: images must not go out by mistake."""
+        others = (self._cancel_button, self._fetch_button, self._add_button)
+        focused = [button for button in others if button.hasFocus()]
+        if focused:
+            focused[0].click()
+        else:
+            self._send()
 
     def _fetch(self) -> None:
         self.fetch_asked.emit(list(self._rows.values()))
