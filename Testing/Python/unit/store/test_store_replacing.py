@@ -17,6 +17,7 @@ from unit.store.store_kit import (
     Sample,
     assert_at_rest,
     bring_in,
+    change,
     dicom_files,
     environment,
     keep_safe,
@@ -243,6 +244,16 @@ def test_a_linked_file_is_never_overwritten(store, tmp_path):
     assert contents(store.folder) == [other.file]
     store.close()
     assert_at_rest(store.folder)
+
+
+def test_a_file_that_belongs_to_another_instance_by_now_stays(store):
+    receive(store, [ONE, Sample(number=2)])
+    shared = store.folder.stored_name(_place(store)(Sample(number=2)))
+    change(store.folder.ctk_database, "UPDATE Images SET Filename = ? WHERE SOPInstanceUID = ?", shared, ONE.sop_uid)
+    store.refresh()
+    assert swap(store, [ONE]).replaced == [ONE.sop_uid]
+    assert store.readable([ONE.sop_uid, Sample(number=2).sop_uid]) == {ONE.sop_uid, Sample(number=2).sop_uid}
+    assert store.verify().ok
 
 
 @pytest.mark.parametrize("link", [False, True])
