@@ -334,8 +334,9 @@ class Catalogue(CatalogueMirror):
 
     def jobs(self, job_id: str | None = None) -> list[str]:
         """Return the JSON texts of all jobs in the persistent queue, oldest first; or of one, if it is there."""
-        which = "SELECT record FROM jobs WHERE ? IN (job_id, '') ORDER BY created"
-        return [r[0] for r in self._rows(which, (job_id or "",))]
+        if job_id is not None:
+            return [r[0] for r in self._rows("SELECT record FROM jobs WHERE job_id = ?", (job_id,))]
+        return [r[0] for r in self._rows("SELECT record FROM jobs ORDER BY created")]
 
     # Thumbnails
 
