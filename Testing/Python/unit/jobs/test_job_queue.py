@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VisualDICOMBrowserLib.domain.errors import BadData
-from VisualDICOMBrowserLib.domain.errors import DiskFull, StorageError
+from VisualDICOMBrowserLib.domain.errors import BadData, DiskFull, StorageError
 from VisualDICOMBrowserLib.engine.job_queue import CatalogueJobQueue
 from VisualDICOMBrowserLib.jobs.description import (
     MAX_MISSING,
@@ -96,14 +95,15 @@ class TestEveryQueue:
 
 @pytest.mark.parametrize("error", [DiskFull(), StorageError("Locked.", retryable=True)])
 def test_what_cannot_be_written_for_now_is_written_with_the_next_change(catalogue, monkeypatch, error):
-    queue = CatalogueJobQueue(catalogue)
+    queue, save, errors = CatalogueJobQueue(catalogue), catalogue.save_job, [error]
 
-    def refuse(*_):
-        raise error
+    def save_if_possible(*row):
+        if errors:
+            raise errors.pop()
+        save(*row)
 
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(catalogue, "save_job", refuse)
-        queue.save(record("early"))
+    monkeypatch.setattr(catalogue, "save_job", save_if_possible)
+    queue.save(record("early"))
     assert queue.records() == []
     queue.save(record("late", created=1.0))
     assert [one.job_id for one in queue.records()] == ["early", "late"]
