@@ -1,16 +1,18 @@
-"""Searching stays broad: of a server is asked what is looked at, and nothing below."""
+"""Of a server is asked what is looked at, and nothing below; what is said where it has nothing, or sends a part."""
 
 from __future__ import annotations
 
 import pytest
 
 from support.counting_server import CountingServer
-from support.messages import find_rsp
+from support.messages import C_GET, find_rsp
 from support.mute_pacs import answer_about
 from support.pdu import EXPLICIT_LITTLE
 from support.synthetic import make_ct_series
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Level, Target
+from VisualDICOMBrowserLib.jobs.description import JobKind
+from VisualDICOMBrowserLib.jobs.states import JobState
 
 PEOPLE, STUDIES, SERIES, INSTANCES = 5, 2, 2, 3
 
@@ -129,3 +131,48 @@ def test_the_command_line_descends_as_far_as_its_level_says(server, engine):
     engine.query(QueryFilter(), Level.SERIES)
     assert set(server.levels()) == {"STUDY", "SERIES"}
     assert len(server.finds) == 1 + PEOPLE * STUDIES
+
+
+# What is said of nothing, and of a part
+
+
+class Stingy(Asked):
+    """A server that sends one instance in all, whatever it is asked for, and calls that a success."""
+
+    def _wanted(self, message):
+        wanted = super()._wanted(message)
+        return wanted[: len(self.gets) == 1] if message.field == C_GET else wanted
+
+
+def retrieves(engine):
+    return [record for record in engine.jobs() if record.description.kind is JobKind.RETRIEVE]
+
+
+def test_a_part_is_incomplete_whatever_the_server_says_and_the_job_names_the_rest(people, bench, engine, scripted_peer):
+    stingy = Stingy({"P1": people["P1"]})
+    bench.add("PACS", scripted_peer(stingy).address)
+    files = people["P1"][0]
+    assert not engine.retrieve(Target(Level.SERIES, (files[0].series_uid,))).complete
+    (record,) = retrieves(engine)
+    assert record.state is JobState.INCOMPLETE
+    assert record.reason == f"{record.missing.count} of {INSTANCES} instances are missing."
+    here = engine._store.readable([file.sop_uid for file in files])
+    assert here
+    assert set(record.missing.uids) == {file.sop_uid for file in files} - here
+    lines = [line["text"] for line in engine.job_log(record.job_id)["lines"]]
+    assert any("reported success but did not send it" in line for line in lines), lines
+
+
+def test_to_have_nothing_is_no_success(server, engine):
+    assert not engine.retrieve(Target(Level.SERIES, ("1.2.3",))).complete
+    (record,) = retrieves(engine)
+    assert (record.state, record.reason) == (JobState.INCOMPLETE, "PACS has nothing of what was asked for.")
+
+
+def test_of_several_servers_to_have_nothing_is_an_answer_like_any_other(server, people, bench, engine, scripted_peer):
+    bench.add("EMPTY", scripted_peer(Asked({})).address)
+    assert engine.retrieve(Target(Level.PATIENT, ("P4",))).complete
+    assert {r.description.server: (r.state, r.reason) for r in retrieves(engine)} == {
+        "PACS": (JobState.COMPLETED, ""),
+        "EMPTY": (JobState.COMPLETED, "EMPTY has nothing of what was asked for."),
+    }

@@ -17,6 +17,7 @@ from support.moving_pacs import MovingPacs
 from support.mute_pacs import MutePacs
 from support.peers import require
 from support.processes import HOST, answers, free_port
+from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
@@ -145,6 +146,22 @@ def test_success_with_a_part_names_the_rest(placed, bench, engine, our_port, scr
 
     assert (result.complete, result.received) == (False, 10)
     assert set(result.missing) == {f.sop_uid for f in placed.series[0][10:]}
+
+
+def test_what_we_refused_is_named_with_our_reason_whatever_the_pacs_says(
+    bench, engine, tmp_path, our_port, scripted_peer
+):
+    files = make_ct_series(tmp_path / "files", 3, SIZE)
+    files[1].path.write_bytes(files[1].path.read_bytes()[:-100])
+    listen_at(bench, our_port)
+    mute = MutePacs(files, ((HOST, our_port), US))
+    bench.add("MUTE", scripted_peer(mute).address, retrieve=MOVE)
+    result = engine.retrieve(Target(Level.SERIES, (files[0].series_uid,)), "MUTE")
+
+    assert (result.complete, result.received, mute.refused) == (False, 2, 1)
+    assert result.missing == (files[1].sop_uid,)
+    assert "MUTE" not in result.failed[0].reason
+    assert mute.moves == 1  # it would be as damaged the next time
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_get_goes_on_where_it_was(
     bench: Any, engine: Engine, source: Place, fault_proxy: Line, direction: str, make: Callable[[int], Fault]
 ):
     line = fault_proxy(source.peer.address, **source.fault(direction, make), only_first=2)
-    bench.add("PEER", line.address, called_aet=source.peer.ae_title, timeout=0.5)
+    bench.add("PEER", line.address, called_aet=source.peer.ae_title, timeout=1.0)
     with at_most(10):
         result = fetched(engine, source.files)
 
@@ -106,7 +106,7 @@ def test_a_transfer_goes_on_where_it_was(
     make_ct_series(tmp_path / "new", COUNT, SIZE, study=33)
     orthanc.delete_all()
     line = fault_proxy(orthanc.address, **{direction: [make(after)]}, only_first=1)
-    bench.add("PEER", line.address, called_aet=orthanc.ae_title, timeout=0.5)
+    bench.add("PEER", line.address, called_aet=orthanc.ae_title, timeout=1.0)
     with at_most(10):
         result = engine.send_files([tmp_path / "new"], "PEER")
 
@@ -128,7 +128,7 @@ def test_a_query_fails_in_time_and_the_next_one_works(
     make: Callable[[int], Fault],
 ):
     line = fault_proxy(archive.address, **{direction: [make(after)]}, only_first=1)
-    bench.add("PEER", line.address, called_aet=archive.ae_title, timeout=0.5)
+    bench.add("PEER", line.address, called_aet=archive.ae_title, timeout=1.0)
     with at_most(5):
         failed = engine.query(level=Level.IMAGE)
 

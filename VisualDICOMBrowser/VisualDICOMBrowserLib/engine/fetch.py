@@ -15,6 +15,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import NoCommonContext
 from ..domain.model import Level
 from ..domain.servers import Server
+from ..store.headers import Header
 from ..store.receive import Receiver
 from ..store.writer import Batch
 from .asking import Account, Ask, Wanted, ask_for_instances, ask_for_series, keys_of, require_begun, why_not
@@ -91,8 +92,7 @@ class Fetch:
         self._who = who
         self._batch = Batch()
         store = retrieval.store
-        self._receiver = Receiver(store.folder, store.writer, self._batch, server.called_aet)
-        self._receiver.replace = retrieval.force
+        self._receiver = Receiver(store.folder, store.writer, self._batch, server.called_aet, self._look_at)
         self.account = Account(retrieval, token, progress, lambda: self._receiver.bytes)
         self.supply: Supply = Stocked(self.account)
         self._offered: set[str] = set()
@@ -109,6 +109,10 @@ class Fetch:
                     self._fetch_study(wanted)
         finally:
             self._settle()
+
+    def _look_at(self, header: Header) -> None:
+        """Have what was asked for replace what is here if it is to; what comes besides never does."""
+        self._receiver.replace = self._retrieval.force and self._retrieval.wants(header)
 
     def _settle(self) -> None:
         self._batch.wait()

@@ -122,8 +122,8 @@ class FetchByMove:
         over = time.monotonic()
         succeeded = codes.category(outcome.status) is codes.StatusCategory.SUCCESS
         while time.monotonic() - max(over, self._expectation.last_byte) < _LATE_S:
-            came = self._arrivals.current()
-            if len(came) >= outcome.completed and not (succeeded and asked - came):
+            came, refused = self._arrivals.current()
+            if len(came) >= outcome.completed and not (succeeded and asked - came - refused):
                 return
             if self._stop.wait(_SLICE_S):
                 self._stop.check()
@@ -165,10 +165,10 @@ class _Arrivals:
         with self._lock:
             self._current, self._refused = [], []
 
-    def current(self) -> set[str]:
-        """Return what came since :meth:`begin`."""
+    def current(self) -> tuple[set[str], set[str]]:
+        """Return what came since :meth:`begin`, and what of that was not kept."""
         with self._lock:
-            return set(self._current)
+            return set(self._current), {sop_uid for sop_uid, _ in self._refused}
 
     def end(self) -> tuple[list[str], list[tuple[str, VisualDicomError]]]:
         """Return the same in the order of arrival, and what was not kept."""

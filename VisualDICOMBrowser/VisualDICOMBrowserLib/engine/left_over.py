@@ -18,6 +18,9 @@ from ..jobs.queue import JobQueueStore
 from ..jobs.states import JobEvent, transition
 from .runner import JobRunner
 
+#: How many jobs that ended without success are kept from one start to the next, if nobody clears them: the newest.
+MAX_ENDED = 1000
+
 
 class LeftOver:
     """See the module. What this engine itself queues is none of it.
@@ -28,12 +31,13 @@ class LeftOver:
     def __init__(self, queue: JobQueueStore, jobs: JobRunner, *, ours: bool) -> None:
         self._queue = queue
         self._jobs = jobs
-        self._records: dict[str, JobRecord] = {}
-        for record in queue.records() if ours else ():
-            if record.state.terminal:
-                jobs.remember(record)
-            else:
-                self._records[record.job_id] = record
+        records = queue.records() if ours else []
+        self._records = {record.job_id: record for record in records if not record.state.terminal}
+        ended = [record for record in records if record.state.terminal]
+        for record in ended[:-MAX_ENDED]:
+            queue.delete(record.job_id)
+        for record in ended[-MAX_ENDED:]:
+            jobs.remember(record)
 
     def records(self) -> list[JobRecord]:
         """Return the jobs that were under way, oldest first."""

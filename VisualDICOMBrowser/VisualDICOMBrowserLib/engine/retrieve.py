@@ -18,6 +18,7 @@ from ..domain.protocol_log import note
 from ..domain.results import Conflict, Failure, RetrieveResult
 from ..domain.servers import Server
 from ..jobs.description import Missing
+from ..store.headers import Header
 from ..store.local import LocalStore
 from .plan import CountedBy, Plan, SeriesPlan, make_plan
 
@@ -147,6 +148,13 @@ class Retrieval:
     @property
     def _planned(self) -> Sequence[SeriesPlan]:
         return self.plan.series if self.plan is not None else ()
+
+    def wants(self, header: Header) -> bool:
+        """Tell whether an instance is one that the plan names, or one of a series whose instances it does not list."""
+        return any(
+            header.sop_uid in one.instances or (not one.instances and header.series_uid == one.series.series_uid)
+            for one in self._planned
+        )
 
     def here(self, series: SeriesPlan) -> set[str]:
         """Return those of :meth:`known` that are on this computer, readable, and in this series.

@@ -78,6 +78,7 @@ class Job:
     """The scheduler's notes on a job. Only under the scheduler's lock.
 
     :ivar log: what happened to it, over all tries.
+    :ivar log_is_stored: the log is still to be had from the store, since another process wrote it.
     :ivar context: the try that a worker is busy with, or None.
     :ivar suspended: the program closes, and the job is to be offered again at the next start.
     :ivar report_posted: a progress report is on its way and will carry the newest numbers.
@@ -99,6 +100,7 @@ class Job:
     context: JobContext | None = None
     cancel_asked: bool = False
     suspended: bool = False
+    log_is_stored: bool = False
     report_posted: bool = False
 
     def record(self) -> JobRecord:
@@ -123,6 +125,7 @@ class Job:
         self.created = replace(self.created, wall=record.created.wall)
         self.done, self.total, self.moved = record.done, record.total, record.bytes
         self.reason, self.tries = record.reason, record.tries
+        self.log_is_stored = True
         self.started, self.ended = record.started, record.ended
         self.outcome = Outcome(state=record.state, reason=record.reason, missing=record.missing)
 

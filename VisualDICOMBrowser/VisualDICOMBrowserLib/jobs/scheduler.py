@@ -128,7 +128,7 @@ class Scheduler:
             job = self._admit(record.description, record.state)
             job.note(record)
             job.tries, job.started = 0, None
-            job.log.restore(self._store.log(record.job_id))
+            self._recall_log(job)
             self._step(job, JobEvent.RECOVER, "Taken up again after a restart.")
             self._enqueue(job)
         self._mailbox.drain()
@@ -144,7 +144,6 @@ class Scheduler:
         with self._lock:
             job = self._admit(record.description, record.state)
             job.note(record)
-            job.log.restore(self._store.log(record.job_id))
             self._jobs.note_end(job)
 
     def cancel(self, job_id: str) -> bool:
@@ -171,6 +170,7 @@ class Scheduler:
             self._refuse_if_closed()
             job = self._jobs[job_id]
             transition(job.state, JobEvent.RETRY)
+            self._recall_log(job)
             job.renew()
             self._jobs.note_retry(job)
             self._step(job, JobEvent.RETRY, self._reach.sentence(job.description.server or ""))
@@ -272,7 +272,9 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            return self._jobs[job_id].log.to_dict()
+            job = self._jobs[job_id]
+            self._recall_log(job)
+            return job.log.to_dict()
 
     def close(self, grace_s: float = 3.0) -> bool:
         """Cancel everything, take no more, and wait up to ``grace_s`` seconds of real time for the workers.
@@ -327,6 +329,12 @@ class Scheduler:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise LocalError("The engine is closing and takes no more work.")
+
+    def _recall_log(self, job: Job) -> None:
+        """Have a job that came from another process go on with its log, which is not read before somebody wants it."""
+        if job.log_is_stored:
+            job.log_is_stored = False
+            job.log.restore(self._store.log(job.description.job_id))
 
     def _now(self) -> Stamp:
         return Stamp(self._clock.monotonic(), self._clock.wall())

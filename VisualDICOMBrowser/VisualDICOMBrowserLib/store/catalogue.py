@@ -145,6 +145,7 @@ class Catalogue(CatalogueMirror):
             note_unmirrored(db, renewed)
             with settling(db, series=series_uids, instances=sop_uids, dropping=bool(renewed)):
                 add_local(db, items, renewed)
+                fetch_in(db, f"DELETE FROM thumbnails WHERE sop_uid IN {LIST}", renewed)  # noqa: S608
             note_unmirrored(db, sop_uids)
             if settled:
                 clear_intents(db, sop_uids, "receive")
@@ -333,8 +334,9 @@ class Catalogue(CatalogueMirror):
 
     def jobs(self, job_id: str | None = None) -> list[str]:
         """Return the JSON texts of all jobs in the persistent queue, oldest first; or of one, if it is there."""
-        which = "SELECT record FROM jobs WHERE ? IN (job_id, '') ORDER BY created"
-        return [r[0] for r in self._rows(which, (job_id or "",))]
+        if job_id is not None:
+            return [r[0] for r in self._rows("SELECT record FROM jobs WHERE job_id = ?", (job_id,))]
+        return [r[0] for r in self._rows("SELECT record FROM jobs ORDER BY created")]
 
     # Thumbnails
 

@@ -13,6 +13,7 @@ from ..domain.errors import BadData, StorageError
 from .catalogue import Catalogue
 from .ctk_rows import StoredInstance
 from .files import PART_SUFFIX, SAFE_SUFFIX, PartFile, unlink_with_retry
+from .headers import read_header
 from .layout import DatabaseFolder
 from .local_records import header_of
 from .rows import LocalRows, RowKeeper
@@ -92,11 +93,19 @@ def finish_replacing(folder: DatabaseFolder, catalogue: Catalogue, rows: LocalRo
     now = {image.sop_uid: image.filename for image in rows.images(sop_uids=[uid for uid, _, _ in replaced])}
     for sop_uid, file, thumbnail in replaced:
         current = now.get(sop_uid, file)
-        if current != file and header_of(folder, sop_uid, current) is not None:
+        if current != file and header_of(folder, sop_uid, current) and not _holds_another(folder, sop_uid, file):
             _delete(folder, file)
             if thumbnail:
                 _delete(folder, thumbnail)
         catalogue.clear_intents("replace", [sop_uid])
+
+
+def _holds_another(folder: DatabaseFolder, sop_uid: str, file: str) -> bool:
+    """Tell whether a file is of another instance than its row said: then it is not for us to delete."""
+    try:
+        return read_header(folder.absolute(file)).sop_uid != sop_uid
+    except (BadData, StorageError):
+        return False
 
 
 def finish_removing(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,11 @@ import pytest
 from support.waiting import wait_until
 from unit.store.store_kit import (
     AET,
+    Moved,
     Sample,
     assert_at_rest,
     bring_in,
+    change,
     dicom_files,
     environment,
     keep_safe,
@@ -24,6 +25,7 @@ from unit.store.store_kit import (
     receive,
     rows,
     samples,
+    swap,
     write_files,
 )
 from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
@@ -37,31 +39,6 @@ from VisualDICOMBrowserLib.store.receive import Receiver
 from VisualDICOMBrowserLib.store.writer import Batch
 
 ONE = Sample()
-
-
-@dataclass(frozen=True)
-class Moved(Sample):
-    """The same instance, of another series and study."""
-
-    @property
-    def series_uid(self) -> str:
-        return f"1.2.99.{self.series}"
-
-    @property
-    def study_uid(self) -> str:
-        return "1.2.99"
-
-
-def swap(store: LocalStore, items: Sequence[Sample]) -> Batch:
-    batch = Batch()
-    receiver = Receiver(store.folder, store.writer, batch, AET)
-    receiver.replace = True
-    for item in items:
-        file = receiver.open(item)
-        file.write(memoryview(item.dataset))
-        file.finish()
-    batch.wait()
-    return batch
 
 
 def contents(folder: DatabaseFolder) -> list[bytes]:
@@ -191,6 +168,17 @@ def test_an_instance_is_replaced_with_all_that_is_known_of_it(store):
     assert names_in(store.folder) == {"Roe^Mary"}
 
 
+def test_the_picture_of_a_replaced_instance_is_forgotten_and_others_are_kept(store):
+    receive(store, [*samples(2), *samples(1, series=2)])
+    for series, number in ((1, 1), (2, 1)):
+        store.catalogue.set_thumbnail(f"1.2.1.{series}", f"1.2.1.{series}.{number}", "thumbs/a/b/c.png", False, "")
+    swap(store, [Sample(number=2, pixels=b"others")])
+    assert store.catalogue.thumbnail("1.2.1.1") is not None
+    swap(store, [Sample(number=1, pixels=b"others")])
+    assert store.catalogue.thumbnail("1.2.1.1") is None
+    assert store.catalogue.thumbnail("1.2.1.2") is not None
+
+
 def test_the_last_instance_replaced_says_whose_study_it_is_though_others_stay(store):
     receive(store, samples(3))
     swap(store, [replace(ONE, name="Roe^Mary")])
@@ -246,6 +234,16 @@ def test_a_linked_file_is_never_overwritten(store, tmp_path):
     assert contents(store.folder) == [other.file]
     store.close()
     assert_at_rest(store.folder)
+
+
+def test_a_file_that_belongs_to_another_instance_by_now_stays(store):
+    receive(store, [ONE, Sample(number=2)])
+    shared = store.folder.stored_name(_place(store)(Sample(number=2)))
+    change(store.folder.ctk_database, "UPDATE Images SET Filename = ? WHERE SOPInstanceUID = ?", shared, ONE.sop_uid)
+    store.refresh()
+    assert swap(store, [ONE]).replaced == [ONE.sop_uid]
+    assert store.readable([ONE.sop_uid, Sample(number=2).sop_uid]) == {ONE.sop_uid, Sample(number=2).sop_uid}
+    assert store.verify().ok
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -307,7 +305,7 @@ _SWAP = """
 import os, signal, sys
 from pathlib import Path
 from unit.store.store_kit import Sample, receive, samples
-from unit.store.test_store_replacing import Moved, swap
+from unit.store.store_kit import Moved, swap
 from VisualDICOMBrowserLib.store import catalogue, ctk_database, local, recovery, writer
 from VisualDICOMBrowserLib.store.files import PartFile
 
