@@ -121,16 +121,22 @@ def _job_lines(document: Mapping[str, Any]) -> str:
     if "jobs" in document:
         return "\n".join(line for job in document["jobs"] for line in _job(job)) or "No jobs."
     verb, ids = next(iter(document.items()))
-    return f"{verb}: {len(ids)} jobs"
+    return f"{verb}: {len(ids)} {'job' if len(ids) == 1 else 'jobs'}"
 
 
 def _job(job: Mapping[str, Any]) -> list[str]:
     what = job["job"]
     state = "unfinished" if job.get("interrupted") else job["state"]
-    label = what["params"].get("label") or ", ".join(map(str, what["params"].get("paths", ())))
-    facts = (what["job_id"][:8], _time(job["created"]), what["kind"], what["server"] or "", state, label)
+    about = _subject(what["params"])
+    facts = (what["job_id"][:8], _time(job["created"]), what["kind"], what["server"] or "", state, about)
     lines = ["  ".join(fact for fact in facts if fact)]
     return [*lines, f"          {job['reason']}"] if job["reason"] else lines
+
+
+def _subject(params: Mapping[str, Any]) -> str:
+    things = [*params.get("uids", ()), *params.get("paths", ())]
+    more = f" and {len(things) - 1} more" if len(things) > 1 else ""
+    return str(params.get("label") or (f"{params.get('level', '')} {things[0]}{more}".strip() if things else ""))
 
 
 def _time(seconds: float) -> str:

@@ -194,12 +194,12 @@ def test_an_export_that_failed_is_retried(bench, series, tmp_path):
     assert len(list((tmp_path / "stick").rglob("*.dcm"))) == COUNT
 
 
-def test_people_get_lines(bench, failed):
+def test_people_get_lines(bench, series, failed):
     options = bench.options[1:]
     text = bench.main("jobs", "list", *options).out
     assert f"{failed[:8]}  " in text
-    assert "retrieve  PACS  failed" in text
+    assert f"retrieve  PACS  failed  series {series[0].series_uid}\n" in text
     log = bench.main("jobs", "log", failed[:8], *options).out
     assert "  The job is failed: The server at 127.0.0.1" in log
-    assert "jobs" in bench.main("jobs", "clear", *options).out
+    assert bench.main("jobs", "clear", *options).out == "cleared: 1 job\n"
     assert bench.main("jobs", "list", *options).out == "No jobs.\n"

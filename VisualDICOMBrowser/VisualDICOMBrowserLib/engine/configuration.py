@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,18 @@ def _platformdirs() -> Any:
 
 
 class Configuration:
-    """Reads and changes a configuration file. A missing file has no servers; it appears with the first one."""
+    """Reads and changes a configuration file. A missing file has no servers; it appears with the first one.
+
+    :ivar on_changed: called when the servers that are read are others than before, because another program or a person
+        changed the file; on the thread that reads.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.on_changed: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
+        self._seen_lock = threading.Lock()
+        self._seen: dict[str, Server] | None = None
 
     def servers(self) -> list[Server]:
         """Return the configured servers in the order they were added.
@@ -150,7 +157,12 @@ class Configuration:
             self._write_document({**self._document(), "listener": settings.to_dict()})
 
     def _read(self) -> dict[str, Server]:
-        return _servers(self._document(), self.path)
+        servers = _servers(self._document(), self.path)
+        with self._seen_lock:
+            before, self._seen = self._seen, servers
+        if before is not None and before != servers:
+            self.on_changed()
+        return dict(servers)
 
     def _document(self) -> dict[str, Any]:
         try:
@@ -164,6 +176,8 @@ class Configuration:
 
     def _write(self, servers: dict[str, Server]) -> None:
         self._write_document({**self._document(), "servers": [server.to_dict() for server in servers.values()]})
+        with self._seen_lock:
+            self._seen = dict(servers)
 
     def _write_document(self, document: dict[str, Any]) -> None:
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -34,6 +34,7 @@ class ServerSetup:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        core.configuration.on_changed = self._tell
 
     def echo(self, server: str, token: CancelToken | None) -> EchoResult:
         """See :meth:`.Engine.echo`."""

@@ -145,6 +145,7 @@ class Catalogue(CatalogueMirror):
             note_unmirrored(db, renewed)
             with settling(db, series=series_uids, instances=sop_uids, dropping=bool(renewed)):
                 add_local(db, items, renewed)
+                fetch_in(db, f"DELETE FROM thumbnails WHERE sop_uid IN {LIST}", renewed)  # noqa: S608
             note_unmirrored(db, sop_uids)
             if settled:
                 clear_intents(db, sop_uids, "receive")

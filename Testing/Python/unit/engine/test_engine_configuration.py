@@ -136,6 +136,19 @@ def test_servers_added_by_several_threads_are_all_there(configuration, path):
     assert json.loads(path.read_text())["version"] == 1
 
 
+def test_a_change_by_somebody_else_is_told_once_and_an_own_one_is_not(configuration, path):
+    told: list[list[str]] = []
+    configuration.on_changed = lambda: told.append([server.name for server in configuration.servers()])
+    configuration.add(PACS)
+    configuration.save(GATE)
+    assert configuration.servers() == [PACS, GATE]
+    assert told == []
+    Configuration(path).remove("GATE")
+    assert configuration.server("PACS") == PACS
+    assert configuration.servers() == [PACS]
+    assert told == [["PACS"]]
+
+
 def test_the_users_own_folders_follow_the_environment(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA", "APPDATA", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))

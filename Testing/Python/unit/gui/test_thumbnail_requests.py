@@ -55,6 +55,19 @@ def test_nothing_is_asked_twice(fake, requests):
     assert requests.thumbnail("a").path == "/p.png"
 
 
+def test_a_picture_of_what_was_replaced_is_asked_for_again_and_shown_until_then(fake, requests):
+    requests.want(["a"])
+    requests.outdate("a")  # nothing was told yet
+    fake.asks[0].answer(ANSWER)
+    requests.want(["a"])
+    assert asked(fake) == ["a"]
+    requests.outdate("a")
+    assert requests.thumbnail("a").path == "/p.png"
+    requests.want(["a"])
+    requests.want(["a"])
+    assert asked(fake) == ["a", "a"]
+
+
 def test_what_left_the_screen_is_stopped_and_asked_again_when_it_is_back(fake, requests):
     requests.want(["a", "b"])
     requests.want(["b"])

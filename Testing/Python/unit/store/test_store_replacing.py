@@ -189,6 +189,17 @@ def test_an_instance_is_replaced_with_all_that_is_known_of_it(store):
     assert names_in(store.folder) == {"Roe^Mary"}
 
 
+def test_the_picture_of_a_replaced_instance_is_forgotten_and_others_are_kept(store):
+    receive(store, [*samples(2), *samples(1, series=2)])
+    for series, number in ((1, 1), (2, 1)):
+        store.catalogue.set_thumbnail(f"1.2.1.{series}", f"1.2.1.{series}.{number}", "thumbs/a/b/c.png", False, "")
+    swap(store, [Sample(number=2, pixels=b"others")])
+    assert store.catalogue.thumbnail("1.2.1.1") is not None
+    swap(store, [Sample(number=1, pixels=b"others")])
+    assert store.catalogue.thumbnail("1.2.1.1") is None
+    assert store.catalogue.thumbnail("1.2.1.2") is not None
+
+
 def test_the_last_instance_replaced_says_whose_study_it_is_though_others_stay(store):
     receive(store, samples(3))
     swap(store, [replace(ONE, name="Roe^Mary")])

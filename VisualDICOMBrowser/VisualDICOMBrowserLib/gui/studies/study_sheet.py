@@ -318,8 +318,11 @@ class StudySheet(qt.QWidget):
             row = self.content.find(uid)
             if row is not None and row.thumbnail is not None:
                 self._store.renew(row.thumbnail.path)
+            else:
+                self._requests.outdate(uid)
             self.canvas.repaint_spot(self.content.spot_of(uid))
         self._want_pictures()
+        self._wish()
 
     def _on_job(self, job_id: str | None) -> None:
         if job_id is None:

@@ -34,6 +34,7 @@ class ThumbnailRequests:
         self._open: dict[str, Call] = {}
         self._stopped: set[str] = set()
         self._answers: dict[str, Thumbnail] = {}
+        self._outdated: set[str] = set()
         self._failures: dict[str, tuple[float, str]] = {}
         self._disconnect = session.ready_changed.connect(self._on_ready)
 
@@ -51,6 +52,11 @@ class ThumbnailRequests:
         """Return the answer that came for a series."""
         return self._answers.get(series_uid)
 
+    def outdate(self, series_uid: str) -> None:
+        """Ask for a picture again, when it is looked at, that was told already: what it shows was replaced."""
+        if series_uid in self._answers:
+            self._outdated.add(series_uid)
+
     def failure(self, series_uid: str) -> str:
         """Return why there is no picture of a series; empty if nothing went wrong."""
         return self._failures.get(series_uid, (0.0, ""))[1]
@@ -66,7 +72,8 @@ class ThumbnailRequests:
 
     def _may_be_asked(self, uid: str) -> bool:
         waited = uid not in self._failures or self._clock() - self._failures[uid][0] >= RETRY_AFTER
-        return uid not in self._open and uid not in self._answers and waited
+        is_told = uid in self._answers and uid not in self._outdated
+        return uid not in self._open and not is_told and waited
 
     def _ask_more(self) -> None:
         while self._session.ready and self._wanted and len(self._open) < MAX_OPEN:
@@ -76,6 +83,7 @@ class ThumbnailRequests:
 
     def _ask(self, uid: str) -> None:
         self._failures.pop(uid, None)
+        self._outdated.discard(uid)
         call = self._session.ask(
             "thumbnail",
             {"series_uid": uid},
