@@ -1,4 +1,4 @@
-"""Works in a folder until it is killed: ``crash_child.py receive|confirm|import|link|remove FOLDER SOURCE SEED``."""
+"""Works in a folder until it is killed: ``crash_child.py WORK FOLDER SOURCE SEED``, with the work as below."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from unit.store.store_kit import Sample, bring_in, keep_safe, receive, samples, write_files
+from unit.store.store_kit import Moved, Sample, bring_in, keep_safe, receive, samples, swap, write_files
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store import writer
 from VisualDICOMBrowserLib.store.local import LocalStore
@@ -43,7 +43,13 @@ def _remove(store: LocalStore, source: Path, turn: int) -> None:
     store.remove(Target(Level.SERIES, (f"1.2.{turn // 5 + 1}.9",)))
 
 
-_WORK = {"receive": _receive, "confirm": _confirm, "import": _import, "link": _link, "remove": _remove}
+def _swap(store: LocalStore, source: Path, turn: int) -> None:
+    kind = Moved if turn % 2 else Sample
+    items = [kind(number=n, name=f"Name^{turn}", pixels=bytes(3000)) for n in range(1, 13)]
+    assert swap(store, items).failed == []
+
+
+_WORK = {"receive": _receive, "confirm": _confirm, "import": _import, "link": _link, "remove": _remove, "swap": _swap}
 
 
 def main(work: str, folder: str, source: str, first: int) -> None:

@@ -72,6 +72,19 @@ class Sample:
         return file_head(self.sop_class, self.sop_uid, self.transfer_syntax, AET) + self.dataset
 
 
+@dataclass(frozen=True)
+class Moved(Sample):
+    """The same instance, of another series and study."""
+
+    @property
+    def series_uid(self) -> str:
+        return f"1.2.99.{self.series}"
+
+    @property
+    def study_uid(self) -> str:
+        return "1.2.99"
+
+
 def _text(tag: int, vr: str, text: str) -> bytes:
     value = text.encode()
     return element(tag, vr, value + (b"\0" if vr == "UI" else b" ") * (len(value) % 2))
@@ -95,6 +108,19 @@ def receive(store: LocalStore, items: Iterable[Sample], batch: Batch | None = No
     batch = batch or Batch()
     receiver = Receiver(store.folder, store.writer, batch, AET)
     return _received(receiver, items, batch)
+
+
+def swap(store: LocalStore, items: Sequence[Sample]) -> Batch:
+    """Have a store receive instances that take the place of what is here."""
+    batch = Batch()
+    receiver = Receiver(store.folder, store.writer, batch, AET)
+    receiver.replace = True
+    for item in items:
+        file = receiver.open(item)
+        file.write(memoryview(item.dataset))
+        file.finish()
+    batch.wait()
+    return batch
 
 
 def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:

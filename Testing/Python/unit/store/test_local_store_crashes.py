@@ -72,7 +72,7 @@ def test_after_ten_crashes_everything_agrees(folder, tmp_path, work):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(1, 11))
-@pytest.mark.parametrize("work", [*WORK, "confirm"])
+@pytest.mark.parametrize("work", [*WORK, "confirm", "swap"])
 def test_after_a_hundred_crashes_everything_agrees(folder, tmp_path, work, seed):
     assert _crash_again_and_again(work, folder, tmp_path / "source", seed) == assert_at_rest(folder)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from support.waiting import wait_until
 from unit.store.store_kit import (
     AET,
+    Moved,
     Sample,
     assert_at_rest,
     bring_in,
@@ -25,6 +25,7 @@ from unit.store.store_kit import (
     receive,
     rows,
     samples,
+    swap,
     write_files,
 )
 from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
@@ -38,31 +39,6 @@ from VisualDICOMBrowserLib.store.receive import Receiver
 from VisualDICOMBrowserLib.store.writer import Batch
 
 ONE = Sample()
-
-
-@dataclass(frozen=True)
-class Moved(Sample):
-    """The same instance, of another series and study."""
-
-    @property
-    def series_uid(self) -> str:
-        return f"1.2.99.{self.series}"
-
-    @property
-    def study_uid(self) -> str:
-        return "1.2.99"
-
-
-def swap(store: LocalStore, items: Sequence[Sample]) -> Batch:
-    batch = Batch()
-    receiver = Receiver(store.folder, store.writer, batch, AET)
-    receiver.replace = True
-    for item in items:
-        file = receiver.open(item)
-        file.write(memoryview(item.dataset))
-        file.finish()
-    batch.wait()
-    return batch
 
 
 def contents(folder: DatabaseFolder) -> list[bytes]:
@@ -326,7 +302,7 @@ _SWAP = """
 import os, signal, sys
 from pathlib import Path
 from unit.store.store_kit import Sample, receive, samples
-from unit.store.test_store_replacing import Moved, swap
+from unit.store.store_kit import Moved, swap
 from VisualDICOMBrowserLib.store import catalogue, ctk_database, local, recovery, writer
 from VisualDICOMBrowserLib.store.files import PartFile
 
