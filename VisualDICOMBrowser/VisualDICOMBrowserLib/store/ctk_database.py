@@ -176,10 +176,7 @@ class CtkDatabase:
             with transaction(tags):
                 fetch_in(tags, _REMOVE_TAGS, uids)
             with transaction(self._main):
-                removed = remove_images(self._main, uids)
-        for path in (self._folder.ctk_database, self._folder.ctk_tag_cache):
-            damage.drop_set_aside(path)
-        return removed
+                return remove_images(self._main, uids)
 
     def compact(self) -> None:
         """Rewrite both files, so that no trace is left of what other programs removed or changed before.

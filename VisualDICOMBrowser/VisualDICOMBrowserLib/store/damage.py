@@ -68,7 +68,8 @@ def set_aside(path: Path) -> Path:
     while any(file.exists() for file in _files(aside)):
         number += 1
         aside = path.with_name(f"{path.name}.unusable-{number}")
-    for file, kept in zip(_files(path), _files(aside), strict=True):
+    # The journals first: none of them may lie beside the database that is made next.
+    for file, kept in reversed(list(zip(_files(path), _files(aside), strict=True))):
         try:
             if file.exists():
                 file.replace(kept)

@@ -311,6 +311,8 @@ class LocalStore:
     def _removed(self, before: tuple[int, int, int, int], trash: Trash | None, moved: int = 0) -> RemoveResult:
         deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._rows, self._keeping, trash)
         after = self.catalogue.local_totals()
+        for path in (self.folder.ctk_database, self.folder.ctk_tag_cache):
+            damage.drop_set_aside(path)
         if kept:
             raise StorageError(f"{kept} files could not be deleted; another program may use them.")
         patients, studies, series, instances = (b - a for b, a in zip(before, after, strict=True))

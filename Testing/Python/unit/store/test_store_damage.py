@@ -12,13 +12,13 @@ from unit.store.store_kit import (
     assert_at_rest,
     bring_in,
     change,
-    local_uids,
     receive,
     rows,
     samples,
     write_files,
 )
 from VisualDICOMBrowserLib.domain.errors import FolderInUse, SchemaMismatch, StorageError, UsageError
+from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.results import RebuildResult
 from VisualDICOMBrowserLib.store import ctk_database, damage
 from VisualDICOMBrowserLib.store import rebuild as rebuild_module
@@ -232,7 +232,7 @@ def test_what_is_kept_aside_goes_with_the_next_removal(filled):
     filled.ctk_tag_cache.write_bytes(b"damaged")
     with LocalStore.open(filled.root, rebuild=True) as store:
         assert len(list(filled.root.glob("*.unusable*"))) == 2
-        store._rows.remove(local_uids(store))
+        store.remove(Target(Level.IMAGE, ("1.2.1.1.1",)))
         assert list(filled.root.glob("*.unusable*")) == []
 
 
