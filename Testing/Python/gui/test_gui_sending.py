@@ -225,9 +225,12 @@ def test_a_send_that_cannot_begin_says_why_unless_a_package_lacks_which_is_told_
 @pytest.mark.parametrize(
     ("kinds", "said"),
     [
-        (["send"], "What was being sent is sent again from its beginning."),
+        (["send"], "Of what was being sent, what the server does not list yet is sent."),
         (["retrieve"], "What had arrived is here."),
-        (["send", "import"], "What had arrived is here. What was being sent is sent again from its beginning."),
+        (
+            ["send", "import"],
+            "What had arrived is here. Of what was being sent, what the server does not list yet is sent.",
+        ),
     ],
 )
 def test_what_was_cut_off_is_offered_with_what_becomes_of_it(session, kinds, said):

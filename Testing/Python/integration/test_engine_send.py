@@ -271,6 +271,29 @@ def test_a_retry_sends_only_what_is_missing(
     assert second.taken == [files[1].sop_uid]
 
 
+def test_after_a_restart_what_the_server_lists_already_is_not_sent_again(
+    bench: Bench, orthanc: Orthanc, tmp_path: Path, scripted_peer: Factory
+) -> None:
+    files = series(tmp_path, 5)
+    silent = Taker(0, 0, then=Conversation.stay_silent)
+    bench.add("pacs", scripted_peer(silent).address)
+    with Engine(bench.database, bench.config) as first:
+        job_id = first.begin_send_files([tmp_path / "series"], "pacs")
+        wait_until(lambda: len(silent.taken) == 2, what="two instances to be confirmed")
+    assert orthanc.load([file.path for file in files if file.sop_uid in silent.taken]) == []
+
+    bench.add("pacs", orthanc)
+    with Engine(bench.database, bench.config) as second:
+        assert second.resume_jobs() == [job_id]
+        wait_until(lambda: _state(second, job_id) == "completed", what="the job to complete")
+        log = "\n".join(line["text"] for line in second.job_log(job_id)["lines"])
+        assert second.send_result(job_id).sent == 5
+
+    assert "2 of 5 instances are listed by the server already." in log
+    assert "C-STORE of 3 instances." in log
+    assert {file.sop_uid for file in files} <= set(orthanc.instances())
+
+
 def _state(engine: Engine, job_id: str) -> str:
     return next(record.state.value for record in engine.jobs() if record.job_id == job_id)
 

@@ -40,7 +40,7 @@ from ..domain.servers import Server
 from ..domain.uids import is_standard_uid
 from ..imaging.children import Decoder
 from ..store.outgoing import DataSetReader, OutgoingFile, looks_like_dicom, opened_data_set, read_outgoing
-from .delivery_check import listed_by
+from .delivery_check import listed_by, listed_now
 from .session_folder import SessionFolder
 
 Progress = Callable[[int, "int | None", int], None]
@@ -89,6 +89,8 @@ class Delivery:
     :param parcels: gives the files, once.
     :param check: ask the server afterwards whether it lists what it confirmed.
     :param associate: where associations come from.
+    :param interrupted: an earlier program began it, and nobody knows what was confirmed: what the server lists is not
+        sent again.
     :ivar sent: confirmed instances, and the server's warning, or an empty text.
     :ivar failed: instances that are not going to be sent, and why.
     :ivar rejected: files without an instance that could be sent.
@@ -100,6 +102,7 @@ class Delivery:
     parcels: Callable[[], Iterable[Parcel]]
     check: bool = False
     associate: Associate = Association.request
+    interrupted: bool = False
     sent: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     rejected: list[Failure] = field(default_factory=list)
@@ -121,6 +124,8 @@ class Delivery:
         self.problem = ""
         files = self._looked_through(token)
         try:
+            if self.interrupted:
+                self._take_up(token)
             with _Attempt(self, token, progress) as running:
                 running.run(list(files.values()))
             if self.check and self.sent:
@@ -128,6 +133,19 @@ class Delivery:
         except PeerError as error:
             self.problem = str(error)
             raise
+
+    def _take_up(self, token: CancelToken) -> None:
+        """Count what the server lists as sent; one that cannot be asked gets all of it again."""
+        try:
+            there = listed_now(self.server, self.left(), token, self.associate)
+        except PeerError as error:
+            if error.retryable:
+                raise
+            note(f"What was sent before cannot be asked for, and is sent again: {error}")
+            there = set()
+        note(f"{len(there)} of {len(self.left())} instances are listed by the server already.")
+        self.sent.update(dict.fromkeys(there, ""))
+        self.interrupted = False
 
     def renew(self) -> None:
         """Have what could not be sent looked at and tried again; what is confirmed stays so."""

@@ -1,4 +1,4 @@
-"""Whether a server lists what it confirmed: C-FIND for the instances of each series that was sent."""
+"""Whether a server lists what was sent there: C-FIND for the instances of each series that was sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def listed_by(server: Server, files: Sequence[OutgoingFile], token: CancelToken,
     missing = {file.sop_uid: file for file in files}
     listed: set[str] = set()
     for delay in (*_PATIENCE_S, None):
-        listed |= _look(server, list(missing.values()), token, associate)
+        listed |= listed_now(server, list(missing.values()), token, associate)
         missing = {uid: file for uid, file in missing.items() if uid not in listed}
         if not missing or delay is None:
             break
@@ -33,7 +33,8 @@ def listed_by(server: Server, files: Sequence[OutgoingFile], token: CancelToken,
     return listed
 
 
-def _look(server: Server, files: Sequence[OutgoingFile], token: CancelToken, associate: Associate) -> set[str]:
+def listed_now(server: Server, files: Sequence[OutgoingFile], token: CancelToken, associate: Associate) -> set[str]:
+    """Return what :func:`listed_by` does, without patience for a server that needs some time."""
     series = dict.fromkeys((file.study_uid, file.series_uid) for file in files)
     wanted = {file.sop_uid for file in files}
     found: set[str] = set()

@@ -105,13 +105,14 @@ class Sending:
             self._deliveries.popitem(last=False)
 
     def _retry(self, job: JobDescription) -> Task:
-        """Go on with a delivery; after a restart of the program it begins anew: servers take what they have again."""
+        """Go on with a delivery; after a restart of the program the server is asked what it has of it."""
         known = self._deliveries.get(job.job_id)
         if known is not None:
             known.server = self._core.configuration.server(job.server or "")
             known.renew()
             return partial(_attempt, known)
         delivery = self._delivery(job.server or "", self._parcels_of(job), check=bool(job.params["verify"]))
+        delivery.interrupted = True
         self._remember(job.job_id, delivery)
         return partial(_attempt, delivery)
 

@@ -46,5 +46,5 @@ def _what_is_left(records: Sequence[Mapping[str, Any]]) -> str:
     """Say what becomes of what had been done."""
     sends = [record["job"]["kind"] == JobKind.SEND.value for record in records]
     came = [] if all(sends) else ["What had arrived is here."]
-    went = ["What was being sent is sent again from its beginning."] if any(sends) else []
+    went = ["Of what was being sent, what the server does not list yet is sent."] if any(sends) else []
     return " ".join([*came, *went])
