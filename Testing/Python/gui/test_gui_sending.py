@@ -42,6 +42,9 @@ def told(panel) -> list[tuple[Any, ...]]:
     return told
 
 
+SENT = "Of what was being sent, what the server does not list yet is sent."
+
+
 def open_panel(panel, session: FakeSession, rows, servers=SERVERS) -> None:
     panel.open_for(rows, "Doe, Jane")
     session.asked("servers")[-1].answer(servers)
