@@ -78,6 +78,10 @@ class SlicerRows:
         """Return the UIDs of the studies of parts: each study is one."""
         return {part: [part] for part in parts}
 
+    def parts_holding(self, study_uids: Iterable[str]) -> dict[str, set[str]]:
+        """Return the part of each study."""
+        return {uid: {uid} for uid in study_uids}
+
     def content_of(self, study_uids: Iterable[str]) -> CtkContent:
         """Return what was local of studies when :meth:`parts` was called last."""
         return content_among(self._read, study_uids)

@@ -97,3 +97,11 @@ class CatalogueMirror(CatalogueConnection):
             )
             fetch_in(db, _MIRRORED, unmirrored)
             set_meta(db, "ctk_stamp", stamp)
+
+    def note_holding(self, studies: Mapping[str, Iterable[str]]) -> None:
+        """Note that parts, which are as they were mirrored, have to do with these studies as well."""
+        with self._writing() as db:
+            for part, uids in studies.items():
+                for (known,) in db.execute("SELECT studies FROM mirrored WHERE part = ?", (part,)).fetchall():
+                    all_of_them = "\n".join(sorted({*known.splitlines(), *uids}))
+                    db.execute("UPDATE mirrored SET studies = ? WHERE part = ?", (all_of_them, part))

@@ -15,7 +15,7 @@ from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_damage, ctk_schema, damage
 from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
 from .ctk_content import CtkContent, CtkImage, read_content, read_content_of, read_images, read_tags
-from .ctk_parts import read_parts, studies_in
+from .ctk_parts import parts_holding, read_parts, studies_in
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
 from .layout import DatabaseFolder
@@ -200,6 +200,11 @@ class CtkDatabase:
         """Return the UIDs of the studies that the rows of each part have to do with."""
         with self._statement():
             return studies_in(self._main, parts)
+
+    def parts_holding(self, study_uids: Iterable[str]) -> dict[str, set[str]]:
+        """Return the parts that have to do with some of the studies; see :func:`.ctk_parts.parts_holding`."""
+        with self._statement():
+            return parts_holding(self._main, study_uids)
 
     def content_of(self, study_uids: Iterable[str]) -> CtkContent:
         """Read what is local of studies, as :meth:`snapshot` does; it may be more studies than asked for."""

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from .ctk_content import CtkContent
+from .sqlite import LIST, fetch_in
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class _Table:
     :ivar columns: all that the mirror reads.
     :ivar among: which rows count.
     :ivar studies: the studies that rows have to do with.
+    :ivar rows_of: studies and the row numbers that have to do with them, where that is not for the rows alone to say.
     """
 
     rows: int
     columns: tuple[str, ...]
     among: str
     studies: str
+    rows_of: str = ""
 
     @property
     def text(self) -> str:
@@ -43,6 +46,8 @@ _TABLES: Mapping[str, _Table] = {
         ("SOPInstanceUID", "SeriesInstanceUID", "Filename"),
         "Filename <> ''",
         "SELECT DISTINCT s.StudyInstanceUID FROM Images t JOIN Series s USING (SeriesInstanceUID)",
+        "SELECT s.StudyInstanceUID, t.rowid FROM Series s JOIN Images t USING (SeriesInstanceUID)"  # noqa: S608
+        f" WHERE s.StudyInstanceUID IN {LIST}",
     ),
     "Series": _Table(
         128,
@@ -67,6 +72,8 @@ _TABLES: Mapping[str, _Table] = {
         ("UID", "PatientID", "PatientsName", "PatientsBirthDate", "PatientsSex"),
         "1",
         "SELECT s.StudyInstanceUID FROM Patients t JOIN Studies s ON s.PatientsUID = t.UID",
+        "SELECT s.StudyInstanceUID, t.rowid FROM Studies s JOIN Patients t ON s.PatientsUID = t.UID"  # noqa: S608
+        f" WHERE s.StudyInstanceUID IN {LIST}",
     ),
 }
 
@@ -113,6 +120,20 @@ def studies_in(connection: sqlite3.Connection, parts: Iterable[str]) -> dict[str
         statement = f"{table.studies} WHERE t.rowid BETWEEN ? AND ?"
         rows = connection.execute(statement, _row_numbers(table, int(name.split()[1]))).fetchall()
         found[name] = [str(row[0]) for row in rows]
+    return found
+
+
+def parts_holding(connection: sqlite3.Connection, study_uids: Iterable[str]) -> dict[str, set[str]]:
+    """Return the parts that have to do with some of the studies, each with these.
+
+    Whose an image is, its series says, and whose a study is, the study: a part may come to have to do with a study
+    without being changed itself.
+    """
+    wanted, found = list(study_uids), dict[str, set[str]]()
+    for name, table in _TABLES.items():
+        if table.rows_of:
+            for uid, row in fetch_in(connection, table.rows_of, wanted):
+                found.setdefault(f"{name} {row // table.rows}", set()).add(uid)
     return found
 
 

@@ -33,8 +33,13 @@ def refresh(catalogue: Catalogue, rows: LocalRows) -> bool:
     changed = {part for part, digest in now.items() if before.get(part) != digest}
     holding = rows.studies_in(sorted(changed))
     studies = catalogue.studies_of_parts({*changed, *gone}).union(ours, *holding.values())
+    unchanged: dict[str, set[str]] = {}
     for some in chunks(sorted(studies), _STUDIES_AT_ONCE):
         catalogue.mirror(_read(catalogue, rows, some))
+        if len(changed) < len(now):
+            for part, held in rows.parts_holding(some).items():
+                unchanged.setdefault(part, set()).update(held)
+    catalogue.note_holding({part: held for part, held in unchanged.items() if part not in changed})
     catalogue.note_mirrored(stamp, {part: (now[part], holding[part]) for part in changed}, gone, ours)
     return True
 

@@ -29,6 +29,9 @@ class LocalRows(Protocol):
     def studies_in(self, parts: Iterable[str]) -> dict[str, list[str]]:
         """Return the UIDs of the studies that the rows of each part have to do with."""
 
+    def parts_holding(self, study_uids: Iterable[str]) -> dict[str, set[str]]:
+        """Return the parts that have to do with some of the studies, each with these; studies of their own may lack."""
+
     def content_of(self, study_uids: Iterable[str]) -> CtkContent:
         """Return what is local of studies; it may be more studies than asked for."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from unit.store.store_kit import change
@@ -89,6 +89,18 @@ _CHANGES = st.one_of(
 )
 
 
+#: What came to have to do with a study by a change elsewhere, and is changed itself later.
+_LATER = [
+    [[(_ADD_SERIES, ("2.3", "1.1"))], [(_ADD_IMAGE, ("3.2", "2.1", ""))]],
+    [[("DELETE FROM Series WHERE SeriesInstanceUID = ?", ("2.3",))], [(_ADD_SERIES, ("2.3", "1.1"))],
+     [("DELETE FROM Images WHERE SOPInstanceUID = ?", (uid,)) for uid in ("3.2", "3.8")]],
+    [[(_ADD_STUDY, ("1.1", 3))], [("UPDATE Patients SET PatientsName = 'New' WHERE UID = ?", (3,))]],
+]  # fmt: skip
+
+
+@example(_LATER[0])
+@example(_LATER[1])
+@example(_LATER[2])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(st.lists(_CHANGES, max_size=6), min_size=1, max_size=4))
 def test_no_change_is_missed(tmp_path_factory, small_parts, rounds):
