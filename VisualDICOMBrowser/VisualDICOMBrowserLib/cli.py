@@ -238,12 +238,11 @@ def _import(options: argparse.Namespace) -> _Result:
         unsubscribe = session.engine.subscribe(_Progress("files"))
         result = session.engine.import_paths(options.paths, options.link, options.replace, token=session.token)
         unsubscribe()
-    known = result.imported or result.replaced or result.duplicates or result.conflicts
     if result.not_kept:
         _say(f"Error: {result.shortfall} The same command takes in the rest.")
-    elif not known:
+    elif not result.any_dicom:
         _say("Error: None of the files is a DICOM object that could be imported.")
-    done = _told_of_conflicts(result) and known and not result.not_kept
+    done = _told_of_conflicts(result) and result.any_dicom and not result.not_kept
     return (EXIT_DONE if done else EXIT_FAILED), result.to_dict()
 
 

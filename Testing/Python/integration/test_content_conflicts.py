@@ -83,6 +83,13 @@ def test_an_import_names_what_is_here_with_other_content_and_replaces_it_on_purp
         assert engine.verify().ok
 
 
+def test_an_import_that_only_replaces_or_only_meets_what_is_here_is_not_taken_for_one_of_no_dicom(engine, old, new):
+    engine.import_paths([old[0].path])
+    assert engine.import_paths([new[0].path], replace=True).replaced == 1
+    assert len(engine.import_paths([old[0].path]).conflicts) == 1
+    assert [(record.state.value, record.reason) for record in engine.jobs()] == [("completed", "")] * 3
+
+
 def test_the_text_of_an_import_says_what_differs_but_no_value(bench, old, new):
     bench.run("import", old[0].path)
     shown = bench.main("import", new[0].path, "--database", bench.database, "--config", bench.config)

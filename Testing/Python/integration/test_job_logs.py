@@ -101,19 +101,19 @@ def test_no_log_names_a_patient(pacs, bench, engine, dead_port):
                 lines.extend(line["text"] for line in engine.job_log(subject)["lines"])
 
     unsubscribe = engine.subscribe(keep)
+    somebody = Target(Level.PATIENT, ("LOG-4712",))
+    engine.retrieve(somebody, "PACS")
+    engine.send(somebody, "MUTE")
+    engine.remove(somebody)
     for patient_id, name in PEOPLE.items():
         engine.search(QueryFilter(text=name), ["PACS"])
         engine.search(QueryFilter(text=patient_id), ["PACS"])
         engine.query(QueryFilter(patient_id=patient_id), Level.STUDY)
     for row in [r[0] for r in engine._store.catalogue._rows("SELECT id FROM patients")]:
         engine.explore(row, ["PACS"])
-    somebody = Target(Level.PATIENT, ("LOG-4712",))
-    engine.retrieve(somebody, "PACS")
-    engine.send(somebody, "MUTE")
-    engine.remove(somebody)
     unsubscribe()
 
-    assert has(lines, "C-FIND at PATIENT level with PatientName", "level with PatientID", "C-GET of")
+    assert has(lines, "C-GET of", "C-FIND at PATIENT level with PatientName", "level with PatientID")
     text = "\n".join(lines).casefold()
     for patient_id, name in PEOPLE.items():
         assert not [part for part in (patient_id, *name.split("^")) if part.casefold() in text]

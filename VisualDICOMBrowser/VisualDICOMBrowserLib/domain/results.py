@@ -123,6 +123,11 @@ class ImportResult:
     conflicts: tuple[Conflict, ...] = ()
 
     @property
+    def any_dicom(self) -> bool:
+        """Whether any of the files holds an instance that could be imported, or is here already."""
+        return bool(self.imported or self.replaced or self.duplicates or self.conflicts)
+
+    @property
     def shortfall(self) -> str:
         """A sentence on what could not be kept, empty if there is nothing of that."""
         reasons = " ".join(dict.fromkeys(failure.reason for failure in self.not_kept))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ..domain.errors import BadData, DiskFull
+from ..domain.errors import BadData, DiskFull, StorageError
 from ..jobs.description import JobRecord
 from ..store.catalogue import Catalogue
 
@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class CatalogueJobQueue:
     """Keeps jobs in the catalogue; see :class:`~..jobs.queue.JobQueueStore`.
 
-    What cannot be written because the disk is full is written with the next change. If the program ends before,
-    a job that has ended may be offered again, and finds nothing to do.
+    What cannot be written for want of room, or because somebody else has the catalogue for long, is written with the
+    next change. If the program ends before, a job that has ended may be offered again, and finds nothing to do.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -63,8 +63,10 @@ class CatalogueJobQueue:
                 for waiting in list(self._late):
                     self._late[waiting]()
                     del self._late[waiting]
-            except DiskFull:
-                _log.info("The disk is full: the queue of jobs is written later.")
+            except StorageError as error:
+                if not (error.retryable or isinstance(error, DiskFull)):
+                    raise
+                _log.info("The queue of jobs is written later: %s", error)
 
     def delete_ended(self) -> None:
         """Remove the records of what has ended, in this process or an earlier one."""

@@ -133,7 +133,7 @@ def _imported(result: ImportResult) -> Outcome:
     """
     if result.not_kept:
         return Outcome(result, JobState.INCOMPLETE, result.shortfall, missing=Missing(len(result.not_kept)))
-    if result.imported or result.duplicates:
+    if result.any_dicom:
         return Outcome(result)
     reason = "None of the files is a DICOM object that could be imported."
     return Outcome(result, JobState.INCOMPLETE, reason, missing=Missing(len(result.rejected)))

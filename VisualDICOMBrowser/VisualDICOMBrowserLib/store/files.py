@@ -113,7 +113,7 @@ class PartFile:
                 self.sync()
             self._close()
             self.retarget(self.final)  # its folder may have been removed as empty in between
-            _touch(self.part)
+            touch(self.part)
             replace_with_retry(self.part, self.final)
         except StorageError:
             self.discard()
@@ -203,7 +203,11 @@ def make_folder(path: Path) -> None:
             raise storage_error(error, "create the folder") from error
 
 
-def _touch(path: Path) -> None:
+def touch(path: Path) -> None:
+    """Have a file be of this moment.
+
+    :raises StorageError: it failed.
+    """
     try:
         os.utime(path)
     except OSError as error:

@@ -21,7 +21,7 @@ from ..domain.errors import BadData, DiskFull, InternalError, StorageError, Visu
 from ..domain.model import Level
 from ..domain.results import Conflict
 from .catalogue import Catalogue
-from .files import SAFE_SUFFIX, PartFile, fsync_folder, make_folder, replace_with_retry, unlink_with_retry
+from .files import SAFE_SUFFIX, PartFile, fsync_folder, make_folder, replace_with_retry, touch, unlink_with_retry
 from .headers import read_header
 from .layout import DatabaseFolder
 from .writer import Batch, Pending, StoreWriter
@@ -53,12 +53,13 @@ class SafeFile:
         """Nothing is open."""
 
     def commit(self) -> Path:
-        """Give the file its name, unless an earlier attempt did.
+        """Give the file its name, unless an earlier attempt did. It is of this moment then, as with :class:`.PartFile`.
 
         :raises StorageError: it failed.
         """
         make_folder(self._final.parent)
         try:
+            touch(self._safe)
             replace_with_retry(self._safe, self._final)
         except StorageError:
             if self._safe.exists() or not self._final.exists():

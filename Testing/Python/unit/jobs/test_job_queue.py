@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VisualDICOMBrowserLib.domain.errors import BadData
+from VisualDICOMBrowserLib.domain.errors import BadData, DiskFull, StorageError
 from VisualDICOMBrowserLib.engine.job_queue import CatalogueJobQueue
 from VisualDICOMBrowserLib.jobs.description import (
     MAX_MISSING,
@@ -91,6 +91,31 @@ class TestEveryQueue:
         described = JobDescription("a", JobKind.IMPORT, params={"paths": [path]})
         queue.save(JobRecord(described, JobState.QUEUED, Stamp(0, 0)))
         assert queue.records()[0].description.params["paths"] == [path]
+
+
+@pytest.mark.parametrize("error", [DiskFull(), StorageError("Locked.", retryable=True)])
+def test_what_cannot_be_written_for_now_is_written_with_the_next_change(catalogue, monkeypatch, error):
+    queue, save, errors = CatalogueJobQueue(catalogue), catalogue.save_job, [error]
+
+    def save_if_possible(*row):
+        if errors:
+            raise errors.pop()
+        save(*row)
+
+    monkeypatch.setattr(catalogue, "save_job", save_if_possible)
+    queue.save(record("early"))
+    assert queue.records() == []
+    queue.save(record("late", created=1.0))
+    assert [one.job_id for one in queue.records()] == ["early", "late"]
+
+
+def test_a_queue_that_can_never_be_written_says_so(catalogue, monkeypatch):
+    def refuse(*_):
+        raise StorageError("Damaged.")
+
+    monkeypatch.setattr(catalogue, "save_job", refuse)
+    with pytest.raises(StorageError, match="Damaged"):
+        CatalogueJobQueue(catalogue).save(record("a"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '{"job": 3}', "[" * 100_000, "\x00"])

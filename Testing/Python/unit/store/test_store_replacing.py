@@ -139,7 +139,10 @@ def test_what_was_confirmed_before_its_rows_came_is_kept_whoever_stores_other_co
     wait_until(lambda: len(contents(store.folder)) == 1)  # the first after a start is not kept waiting
     keep_safe(store, samples(2))
     assert receive(store, [replace(ONE, pixels=b"others")]).stored == [ONE.sop_uid]
+    final = store.folder.instance_path(ONE.study_uid, ONE.series_uid, ONE.sop_uid)
+    seen = final.stat().st_mtime_ns
     store.safekeeping.settle()
+    assert final.stat().st_mtime_ns > seen  # a picture of the other content is out of date
     assert sorted(contents(store.folder)) == sorted(item.file for item in [*samples(2), *samples(1, series=2)])
     assert part_files(store.folder) == []
     assert store.verify().ok
