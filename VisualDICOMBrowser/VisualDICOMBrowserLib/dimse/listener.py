@@ -222,12 +222,15 @@ class Listener:
         if request.called_aet != self.aet:
             self._reception.turned_away(caller, f"It called {_printable(request.called_aet)}, and we are {self.aet}.")
             return Refusal.CALLED_AET
+        if self._visits.is_full:
+            self._reception.turned_away(caller, "As many associations as this program bears were open already.")
+            return Refusal.LIMIT
         guest = self._reception.admit(caller)
         if guest is None:
             self._reception.turned_away(caller, "Nobody of this AE title at this address is allowed to call.")
             return Refusal.CALLING_AET
         guests.append(guest)
-        return None if self._visits.settle(visit) else Refusal.LIMIT
+        return None if self._visits.settle(visit) else Refusal.LIMIT  # another one was quicker
 
 
 def _words(error: VisualDicomError) -> str:

@@ -95,6 +95,12 @@ class Visits:
         self._strangers.remove(surplus)
         return surplus
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody can get an association just now."""
+        with self._lock:
+            return len(self._guests) >= self._limits.associations
+
     def settle(self, visit: Visit) -> bool:
         """Note that somebody gets an association; False if there are too many."""
         with self._lock:

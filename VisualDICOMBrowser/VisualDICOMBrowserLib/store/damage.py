@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..domain.errors import StorageError
-from .files import storage_error
+from .files import replace_with_retry, unlink_with_retry
 from .sqlite import DamagedDatabase, connect, storage_errors
 
 _FILES = ("", "-wal", "-shm", "-journal")
@@ -70,11 +70,8 @@ def set_aside(path: Path) -> Path:
         aside = path.with_name(f"{path.name}.unusable-{number}")
     # The journals first: none of them may lie beside the database that is made next.
     for file, kept in reversed(list(zip(_files(path), _files(aside), strict=True))):
-        try:
-            if file.exists():
-                file.replace(kept)
-        except OSError as error:
-            raise storage_error(error, "set the database aside") from error
+        if file.exists():
+            replace_with_retry(file, kept)
     return aside
 
 
@@ -84,10 +81,7 @@ def drop_set_aside(path: Path) -> None:
     :raises StorageError: it cannot be deleted.
     """
     for file in path.parent.glob(f"{path.name}.unusable*"):
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(error, "delete the database that was set aside") from error
+        unlink_with_retry(file)
 
 
 def salvage(path: Path, table: str, columns: str, key: str) -> Iterator[tuple[Any, ...]]:

@@ -214,6 +214,10 @@ def test_more_than_the_limit_are_refused_for_the_moment(reception: MemoryRecepti
         stack.enter_context(associated(made))
         with calling(made.port) as peer:
             assert ask(peer) == kit.AssociateReject(2, 3, 2)
+        assert len(reception.guests) == 2
+        assert [reason for _, reason in reception.turned] == [
+            "As many associations as this program bears were open already."
+        ]
         release(first)
         wait_until(lambda: any(guest.reasons == [""] for guest in reception.guests), what="a place")
         wait_until(lambda: len(callers()) == 1, what="a place")

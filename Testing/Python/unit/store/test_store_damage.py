@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,21 @@ def test_what_is_kept_aside_goes_with_the_next_removal(filled):
         assert len(list(filled.root.glob("*.unusable*"))) == 2
         store.remove(Target(Level.IMAGE, ("1.2.1.1.1",)))
         assert list(filled.root.glob("*.unusable*")) == []
+
+
+def test_on_windows_a_program_that_just_looks_at_a_database_does_not_keep_it_from_being_set_aside(filled, monkeypatch):
+    def busy(*_: object) -> None:
+        monkeypatch.undo()
+        error = PermissionError(errno.EACCES, "in use")
+        error.winerror = 32
+        raise error
+
+    monkeypatch.setattr(Path, "replace", busy)
+    aside = damage.set_aside(filled.ctk_database)
+    assert aside.is_file()
+    monkeypatch.setattr(Path, "unlink", busy)
+    damage.drop_set_aside(filled.ctk_database)
+    assert not aside.exists()
 
 
 def test_only_who_holds_the_folder_and_keeps_its_rows_rebuilds(filled):
