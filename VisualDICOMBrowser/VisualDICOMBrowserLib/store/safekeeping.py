@@ -293,7 +293,9 @@ class Safekeeping:
         batch.wait()
         failed = dict(batch.failed)
         stored = {*batch.stored, *self._overrule(group, batch.conflicts)}
-        failed |= {c.sop_uid: StorageError(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
+        # Where nothing can be replaced the file waits, whatever is done about it: its sender may have no other.
+        why = StorageError if self._writer.can_replace else BadData
+        failed |= {c.sop_uid: why(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
         done = [owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in stored)]
         for owed in done:
             if owed.sop_uid not in stored:  # it came another way meanwhile, and the first is kept
@@ -306,15 +308,11 @@ class Safekeeping:
     def _overrule(self, group: Sequence[_Owed], conflicts: Sequence[Conflict]) -> list[str]:
         """Have promised files take the place of what somebody else stored after them, before they had their rows.
 
-        Return which are settled by that. Where nothing can be replaced, the promise cannot be kept.
+        Return which are settled by that; none where nothing can be replaced.
         """
-        owed = {one.sop_uid: one for one in group}
-        if conflicts and not self._writer.can_replace:
-            _log.error("%d received instances were stored with other content at the same moment", len(conflicts))
-            for conflict in conflicts:
-                owed[conflict.sop_uid].file.drop()
-            return [conflict.sop_uid for conflict in conflicts]
-        batch = Batch()
+        if not self._writer.can_replace:
+            return []
+        owed, batch = {one.sop_uid: one for one in group}, Batch()
         for conflict in conflicts:
             self._writer.put(replace(owed[conflict.sop_uid].pending, replace=True), batch)
         batch.wait()
