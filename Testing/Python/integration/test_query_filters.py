@@ -13,8 +13,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from support.corpus import Corpus
-from support.orthanc import Orthanc
-from support.peers import require
 from VisualDICOMBrowserLib import Engine
 from VisualDICOMBrowserLib.demo import people
 from VisualDICOMBrowserLib.demo.pacs import AE_TITLE, HOST, DemoPacs
@@ -64,6 +62,7 @@ def pacs(request, tmp_path_factory) -> Iterator[Engine]:
     root = tmp_path_factory.mktemp(f"query-{request.param}")
     with Engine(root / "database", root / "config.json") as engine:
         engine.configuration.add(Server("PACS", peer.host, peer.port, peer.ae_title))
+        engine._core.associations._idle_s = 0.5  # each test is watched for what it leaves open
         yield engine
 
 
@@ -204,14 +203,13 @@ def test_names_of_every_script_are_shown_right(dcmqrscp_with_corpus, bench, engi
     assert names(engine.query(QueryFilter(), Level.PATIENT)) >= set(SCRIPTS)
 
 
-def test_names_of_every_script_are_shown_right_by_an_orthanc_that_answers_in_unicode(tmp_path, corpus, bench, engine):
+def test_names_of_every_script_are_shown_right_by_an_orthanc_that_answers_in_unicode(orthanc, corpus, bench, engine):
     """As it comes, Orthanc answers in Latin 1, without what that does not have."""
-    require("Orthanc")
-    with Orthanc(tmp_path / "orthanc", options={"DefaultEncoding": "Utf8"}) as peer:
-        peer.load([file.path for file in corpus.files if file.path.name.startswith("chr")])
-        bench.add("PACS", peer)
-        assert names(engine.query(QueryFilter(), Level.PATIENT)) >= set(SCRIPTS)
-        assert names(engine.query(QueryFilter(patient_name="Διονυσιος"), Level.STUDY)) == {"Διονυσιος"}
+    orthanc.set_default_encoding("Utf8")
+    orthanc.load([file.path for file in corpus.files if file.path.name.startswith("chr")])
+    bench.add("PACS", orthanc)
+    assert names(engine.query(QueryFilter(), Level.PATIENT)) >= set(SCRIPTS)
+    assert names(engine.query(QueryFilter(patient_name="Διονυσιος"), Level.STUDY)) == {"Διονυσιος"}
 
 
 def names(result: QueryResult) -> set[str]:
