@@ -233,9 +233,11 @@ def test_an_engine_whose_parent_is_killed_ends_though_its_input_stays_open(bench
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 def test_an_engine_that_is_told_to_end_closes_and_says_so(bench):
+    ended = threading.Event()
     with bench.client() as client:
+        client.on_end(lambda _: ended.set())
         os.kill(client.hello.pid, signal.SIGTERM)
-        assert client._transport.wait(NOTICE_S)
+        assert ended.wait(NOTICE_S)
         with pytest.raises(LocalError, match="asked to end"):
             client.call("add", {"a": 1, "b": 1})
 
