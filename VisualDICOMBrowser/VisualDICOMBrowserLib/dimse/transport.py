@@ -123,19 +123,22 @@ class Connection:
     ) -> int:
         """Read or write some bytes, and return how many; errors as with :meth:`read_into`."""
         seconds = self._stall if timeout is None else timeout
-        timer = StallTimer(self)
         started = time.monotonic()
+        timer: StallTimer | None = None  # made when there is something to wait for: it asks the system each time
         while True:
-            left = seconds - (timer.idle() if timeout is None else time.monotonic() - started)
+            if timeout is not None:
+                left = seconds - (time.monotonic() - started)
+            else:
+                left = seconds - (timer.idle() if timer is not None else 0.0)
             if left <= 0:
                 raise self._stalled(verb, max(0.0, seconds))
             try:
                 self._socket.settimeout(left if timeout is not None else min(left, _LOOK_S, seconds / _LOOKS))
                 return transfer(view)
             except RecordIncomplete:
-                timer.restart()
+                timer = StallTimer(self)
             except TimeoutError:
-                continue
+                timer = timer or StallTimer(self)
             except PeerError:  # what TLS makes of it
                 self._token.check()
                 raise
