@@ -119,6 +119,7 @@ def test_a_series_that_is_removed_meanwhile_is_not_counted_any_more(panel, sessi
     session.reader.series_of = {"1": [PARTLY]}
     session.series_changed.emit("1.1")
     qtbot.waitUntil(lambda: panel._title.words == "Send 1 image of 1 series of Doe, Jane")
+    assert panel._send_button.isEnabled()
 
 
 def test_a_choice_stays_when_the_servers_are_read_again(panel, session, qtbot):

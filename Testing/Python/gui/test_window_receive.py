@@ -74,6 +74,7 @@ def test_while_somebody_sends_the_foot_of_the_window_says_so(hands, tmp_path):
     sender.kill()
     sender.communicate()
     hands.wait(lambda: not strip.calls.isVisible(), "the end of the call")
+    assert hands.ask("verify")["ok"]
 
 
 def test_a_port_that_is_taken_is_told_in_plain_words(hands):
@@ -83,3 +84,4 @@ def test_a_port_that_is_taken_is_told_in_plain_words(hands):
         hands.tick(page.form.fields["enabled"])
         hands.press("Save", page)
         hands.wait(lambda: "another program listens there" in page.state.text(), "the problem")
+        assert not hands.ask("listener")["open"]

@@ -114,7 +114,7 @@ def test_an_expired_storescp_is_refused(kit: Authorities, tmp_path: Path):
 @pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
 def test_storescp_with_each_profile_of_the_standard_is_understood(kit: Authorities, tmp_path: Path, profile: str):
     with TlsStorescp(tmp_path, kit.ours.issue(), options=[profile]) as peer:
-        echo(secured(peer.address, kit.trusting), CancelToken())
+        assert echo(secured(peer.address, kit.trusting), CancelToken()) is None
 
 
 def test_storescp_with_ciphers_that_do_not_encrypt_is_refused(kit: Authorities, tmp_path: Path):

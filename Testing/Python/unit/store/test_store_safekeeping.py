@@ -160,6 +160,7 @@ def test_it_is_tried_again_by_itself(store: LocalStore, in_the_way: Rows, monkey
     wait_until(lambda: len(in_the_way.groups) >= 3, what="more attempts")
     in_the_way.error = None
     wait_until(lambda: local_uids(store) == {ONE.sop_uid}, what="the rows")
+    assert part_files(store.folder) == []
 
 
 @pytest.mark.expects_log("wait for their rows")
