@@ -247,7 +247,8 @@ def removing(ground: Ground, generator: random.Random) -> bool:
 WORK = {"receive by C-GET": retrieving, "receive by C-STORE": receiving, "import": importing, "remove": removing}
 
 
-def rounds(ground: Ground, work: str, number: int, seed: int) -> None:
+def rounds(ground: Ground, work: str, number: int, seed: int) -> int:
+    """Do some work so often, and return in how many rounds it was killed before its end."""
     generator, killed = random.Random(f"{work} {seed}"), 0
     for turn in range(number):
         try:
@@ -257,7 +258,7 @@ def rounds(ground: Ground, work: str, number: int, seed: int) -> None:
                 assert ground.bench.run("remove", "--series", ground.series).code == 0
         except Exception as error:
             raise AssertionError(f"{work}: round {turn + 1} of seed {seed}") from error
-    assert killed >= number // 2
+    return killed
 
 
 @pytest.mark.parametrize("work", WORK)
@@ -265,7 +266,7 @@ def test_after_ten_kills_nothing_is_lost_and_nothing_left_over(
     bench: Any, processes: CliProcesses, pacs: Dcmqrscp, work: str
 ):
     bench.add("pacs", pacs)
-    rounds(Ground(bench, processes), work, 10, seed=1)
+    assert rounds(Ground(bench, processes), work, 10, seed=1) >= 5
 
 
 @pytest.mark.soak
@@ -275,4 +276,4 @@ def test_after_a_hundred_kills_nothing_is_lost_and_nothing_left_over(
     bench: Any, processes: CliProcesses, pacs: Dcmqrscp, work: str, seed: int
 ):
     bench.add("pacs", pacs)
-    rounds(Ground(bench, processes, fresh=True), work, 10, seed)
+    assert rounds(Ground(bench, processes, fresh=True), work, 10, seed) >= 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
@@ -16,7 +17,7 @@ TICK = 0.01
 _Server = TypeVar("_Server", bound="LoopbackServer")
 
 
-class LoopbackServer:
+class LoopbackServer(ABC):
     """Listens as soon as it is made, and serves once :meth:`begin` is called.
 
     :param name: of its threads.
@@ -46,9 +47,9 @@ class LoopbackServer:
         """Accept connections from now on; for the end of the constructor."""
         self._acceptor.start()
 
+    @abstractmethod
     def serving(self, client: socket.socket) -> Callable[[], None]:
         """Take over a connection; what is returned serves it, on a thread of its own, until :attr:`closing`."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """End all connections and threads."""

@@ -501,6 +501,7 @@ def test_half_a_handshake_has_no_longer_than_none(secured: Listener):
         peer.send(bytes.fromhex("160301020001"))
         peer.wait_for_hangup()
     alone()
+    assert callers() == []
 
 
 def test_a_caller_in_the_clear_is_hung_up_on(secured: Listener, reception: MemoryReception):
@@ -518,6 +519,7 @@ def test_closing_ends_a_handshake_that_is_under_way(reception: MemoryReception, 
             made.close()
         peer.wait_for_hangup()
     alone()
+    assert callers() == []
 
 
 def test_closing_ends_associations_over_tls_at_once(reception: MemoryReception, ours: Authority):

@@ -115,12 +115,7 @@ def swap(store: LocalStore, items: Sequence[Sample]) -> Batch:
     batch = Batch()
     receiver = Receiver(store.folder, store.writer, batch, AET)
     receiver.replace = True
-    for item in items:
-        file = receiver.open(item)
-        file.write(memoryview(item.dataset))
-        file.finish()
-    batch.wait()
-    return batch
+    return _received(receiver, items, batch)
 
 
 def keep_safe(store: LocalStore, items: Iterable[Sample], then: Callable[[], None] | None = None) -> Batch:
