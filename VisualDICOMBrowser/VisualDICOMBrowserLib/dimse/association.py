@@ -43,7 +43,7 @@ MAX_IDENTIFIER_LENGTH = 16 * 1024 * 1024
 #: A peer that takes PDUs shorter than this could not carry on a conversation; DCMTK's lowest is 4096.
 _MIN_PEER_PDU = 128
 #: How long a last word (A-ABORT, A-RELEASE-RP) may take to leave, in seconds: a peer that takes no data gets none.
-_LAST_WORD_S = 0.5
+_LAST_WORD_S = 0.25
 #: How often whoever decides how long to wait is asked, in seconds.
 _LOOK_S = 0.1
 

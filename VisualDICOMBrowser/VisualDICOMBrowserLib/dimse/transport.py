@@ -66,6 +66,7 @@ class Connection:
         self._socket = sock
         self._token = token
         self._stall = stall
+        self._cut_off = False
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -105,18 +106,22 @@ class Connection:
         return count
 
     def write(self, data: bytes | memoryview, timeout: float | None = None) -> None:
-        """Send all of ``data``.
+        """Send all of ``data``. Once that has failed, nothing can be sent any more: it would follow on half a PDU.
 
         :param timeout: seconds to wait until some of it can be written, instead of the stall time.
         :raises PeerStalled: the peer took no byte for the stall time.
         :raises ConnectionLost: the peer closed or reset the connection.
         :raises TlsFailed: the peer refuses our certificate, or the lack of one; TLS 1.3 tells that late.
         """
+        if self._cut_off:
+            raise self._lost()
         view = memoryview(data)
+        self._cut_off = True
         while view:
             count = self._transfer(self._socket.send, view, "accepted", timeout)
             self.bytes_out += count
             view = view[count:]
+        self._cut_off = False
 
     def _transfer(
         self, transfer: Callable[[memoryview], int], view: memoryview, verb: str, timeout: float | None

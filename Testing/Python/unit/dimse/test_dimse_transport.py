@@ -230,6 +230,21 @@ def test_a_peer_that_stops_reading_is_a_stall(pair: tuple[Connection, socket.soc
     assert 0 < pair[0].bytes_out < 64 << 20
 
 
+def test_nothing_follows_on_what_could_only_be_sent_in_part(pair: tuple[Connection, socket.socket]):
+    """An A-ABORT in the middle of a PDU is none, and would only be waited for once more."""
+    connection, other = pair
+    with pytest.raises(PeerStalled):
+        connection.write(bytes(64 << 20))
+    sent = connection.bytes_out
+    other.settimeout(5.0)
+    taken = 0
+    while taken < sent:
+        taken += len(other.recv(1 << 20))
+    with at_most(0.1), pytest.raises(ConnectionLost):
+        connection.write(b"abort")
+    assert connection.bytes_out == sent
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what the system tells differs")
 def test_what_the_peer_has_not_taken_is_known(listener: socket.socket):
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
