@@ -91,6 +91,7 @@ class Association:
         self._reader = pdu.PduReader(connection.read_into)
         self.contexts: dict[int, AcceptedContext] = {}
         self._max_length = pdu.MAX_PDU_LENGTH
+        self._packer: pdu.DataSetPacker | None = None
         self._pdvs: Iterator[tuple[int, int, memoryview]] = iter(())
         self._message_id = 0
         self._over = False
@@ -287,19 +288,18 @@ class Association:
         self._connection.write(b"".join(parts), _LAST_WORD_S if self.token.cancelled else None)
         self._nothing_to_send.set()
 
-    def send_stream(
-        self, context_id: int, command: dict[int, str | int], read: Callable[[int], bytes], length: int
-    ) -> None:
+    def send_stream(self, context_id: int, command: dict[int, str | int], fill: pdu.Fill, length: int) -> None:
         """Send a message whose data set is read while it goes out, piece by piece, its head with the first one.
 
-        :param read: returns exactly so many bytes of the data set, the next ones. What it raises must end the
-            association, on which nothing else can follow half a data set.
-        :param length: of the data set, in bytes.
+        :param fill: fills views with the next bytes of the data set. What it raises must end the association, on which
+            nothing else can follow half a data set.
+        :param length: of the data set, in bytes, at least one.
         """
         head = b"".join(pdu.p_data(context_id, encode_command(command), is_command=True, max_length=self._max_length))
-        for piece in pdu.p_data_stream(context_id, read, length, max_length=self._max_length):
-            self._connection.write(head + piece if head else piece)
-            head = b""
+        if self._packer is None:
+            self._packer = pdu.DataSetPacker(self._max_length)
+        for piece in self._packer.pieces(head, context_id, fill, length):
+            self._connection.write(piece)
 
     def receive(self, sink_for: SinkFor | None = None) -> Message:
         """Wait for the next message and read it whole.

@@ -5,7 +5,7 @@ One request is open at a time: an asynchronous operations window is not negotiat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..domain import status as codes
@@ -14,6 +14,7 @@ from . import command as c
 from .association import Association
 from .contexts import MAX_CONTEXTS, UNCOMPRESSED, Proposal
 from .negotiation import AcceptedContext
+from .pdu import Fill
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,10 @@ def takes_class(association: Association, sop_class: str) -> bool:
     return any(x.abstract_syntax == sop_class for x in association.contexts.values())
 
 
-def store(
-    association: Association, context: AcceptedContext, instance: Outgoing, read: Callable[[int], bytes]
-) -> StoreAnswer:
+def store(association: Association, context: AcceptedContext, instance: Outgoing, fill: Fill) -> StoreAnswer:
     """Send one instance and wait for what the peer says of it.
 
-    :param read: returns exactly so many bytes of the data set, the next ones; what it raises must end the association.
+    :param fill: fills views with the next bytes of the data set; what it raises must end the association.
     :raises PeerError: the conversation broke; nobody knows whether the peer has the instance.
     """
     message_id = association.next_message_id()
@@ -123,7 +122,7 @@ def store(
         c.DATA_SET_TYPE: c.WITH_DATA_SET,
         c.AFFECTED_SOP_INSTANCE: instance.sop_uid,
     }
-    association.send_stream(context.context_id, request, read, instance.size)
+    association.send_stream(context.context_id, request, fill, instance.size)
     answer = association.receive().command
     if answer.field != c.C_STORE_RQ | c.RESPONSE or answer.number(c.MESSAGE_ID_RESPONDED_TO) != message_id:
         raise ProtocolViolation("The server answered the C-STORE with another message.")

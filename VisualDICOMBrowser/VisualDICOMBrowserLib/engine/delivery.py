@@ -321,18 +321,17 @@ class _Attempt:
     def _transfer(
         self, association: Association, context: AcceptedContext, item: _Item, reader: DataSetReader
     ) -> StoreAnswer:
-        def read(count: int) -> bytes:
+        def fill(views: list[memoryview]) -> None:
             try:
-                data = reader.read(count)
+                reader.fill(views)
             except StorageError as error:
                 self._refuse(item, str(error))
                 raise _Unreadable(str(error)) from error
-            self._in_flight += len(data)
+            self._in_flight += sum(map(len, views))
             self._report()
-            return data
 
         try:
-            return store(association, context, item.outgoing, read)
+            return store(association, context, item.outgoing, fill)
         except PeerError:
             self._delivery.note_trouble(item.file.sop_uid)
             raise

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from ..domain.errors import BadData, StorageError
 from ..domain.uids import clean_uid, is_uid
@@ -99,24 +99,38 @@ def opened_data_set(file: OutgoingFile) -> Iterator[DataSetReader]:
 class DataSetReader:
     """Reads on in a data set."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: FileIO) -> None:
         self._stream = stream
 
-    def read(self, count: int) -> bytes:
-        """Return the next ``count`` bytes, not one less.
+    def fill(self, views: list[memoryview]) -> None:
+        """Fill views one after the other with the next bytes, all of them.
 
         :raises StorageError: there are not so many, or they cannot be read.
         """
         try:
-            data = self._stream.read(count)
-            while len(data) < count:
-                more = self._stream.read(count - len(data))
-                if not more:
-                    raise StorageError(_CHANGED)
-                data += more
+            count = _scatter(self._stream, views)
+            for view in views:
+                done = min(count, len(view))
+                count -= done
+                while done < len(view):
+                    more = _scatter(self._stream, [view[done:]])
+                    if not more:
+                        raise StorageError(_CHANGED)
+                    done += more
         except OSError as error:
             raise storage_error(error, "read the file") from error
-        return data
+
+
+def _read_into_first(stream: FileIO, views: list[memoryview]) -> int:
+    return stream.readinto(views[0])
+
+
+def _read_into_all(stream: FileIO, views: list[memoryview]) -> int:
+    return os.readv(stream.fileno(), views)
+
+
+#: Reads into views, with one call of the system; returns how many bytes came, which may be less. Windows has no readv.
+_scatter = _read_into_all if hasattr(os, "readv") else _read_into_first
 
 
 _CHANGED = "The file changed while it was sent."

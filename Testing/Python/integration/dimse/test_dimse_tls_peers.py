@@ -76,7 +76,7 @@ def test_storescp_takes_what_it_is_sent(kit: Authorities, strict: TlsStorescp, t
     ):
         context = context_as_it_is(association, instance)
         assert context is not None
-        assert store(association, context, instance, reader.read).status == 0
+        assert store(association, context, instance, reader.fill).status == 0
     assert len(list((strict.folder / "storage").iterdir())) == 1
 
 

@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -17,6 +18,7 @@ from support.scripted_peer import Conversation, ScriptedPeer
 from VisualDICOMBrowserLib.dimse import store as scu
 from VisualDICOMBrowserLib.dimse.association import Association
 from VisualDICOMBrowserLib.dimse.contexts import Proposal
+from VisualDICOMBrowserLib.dimse.pdu import Fill
 from VisualDICOMBrowserLib.dimse.store import Outgoing, StoreAnswer
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import Cancelled, ConnectionLost, PeerStalled, ProtocolViolation, StorageError
@@ -32,7 +34,7 @@ def send(
     server: Server,
     data: bytes = DATA,
     token: CancelToken | None = None,
-    read: Callable[[int], bytes] | None = None,
+    fill: Fill | None = None,
 ) -> StoreAnswer:
     """Send one CT instance over an association of its own."""
     instance = Outgoing(CT, "1.4.1", EXPLICIT_LITTLE, len(data))
@@ -40,7 +42,18 @@ def send(
     with Association.request(server, batch, token or CancelToken()) as association:
         context = scu.context_as_it_is(association, instance)
         assert context is not None
-        return scu.store(association, context, instance, read or io.BytesIO(data).read)
+        return scu.store(association, context, instance, fill or filling_from(data))
+
+
+def filling_from(data: bytes) -> Fill:
+    """Return what fills views with the bytes of ``data``, one after the other."""
+    source = io.BytesIO(data)
+
+    def fill(views: list[memoryview]) -> None:
+        for view in views:
+            assert source.readinto(view) == len(view)
+
+    return fill
 
 
 def test_each_kind_has_a_context_and_each_class_an_uncompressed_one() -> None:
@@ -70,7 +83,7 @@ def test_what_does_not_fit_into_an_association_goes_into_the_next() -> None:
 
 
 @pytest.mark.parametrize("max_length", [128, 16384, 131072, 0])
-@pytest.mark.parametrize("size", [2, 116, 122, 244, 16378, 65536])
+@pytest.mark.parametrize("size", [2, 116, 122, 244, 16378, 65536, 400_000])
 def test_a_data_set_arrives_as_it_is_in_even_fragments(scripted_peer: Factory, max_length: int, size: int) -> None:
     arrived = []
 
@@ -228,17 +241,15 @@ def test_a_data_set_that_cannot_be_read_on_ends_the_association(scripted_peer: F
         peer.accept_association()
         peer.wait_for_abort()
 
-    pieces = iter([DATA[:524_000]])
+    calls = count()
 
-    def read(count: int) -> bytes:
-        piece = next(pieces, None)
-        if piece is None:
+    def fill(views: list[memoryview]) -> None:
+        if next(calls):
             raise StorageError("Gone.")
-        return piece[:count]
 
     peer = scripted_peer(script)
     with pytest.raises(StorageError):
-        send(server_at(peer.address), read=read)
+        send(server_at(peer.address), fill=fill)
     peer.finish()
 
 
