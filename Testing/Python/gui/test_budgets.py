@@ -132,7 +132,7 @@ def test_answers_about_pictures_do_not_pile_up(qtbot, monkeypatch):
     session = FakeSession()
     requests = thumbnail_requests.ThumbnailRequests(session)
     for number in range(6):
-        requests.want([f"1.2.{number}"])
+        requests.want({f"1.2.{number}": ()})
         session.asked("thumbnail")[-1].answer({"path": f"{number}.png"})
     remembered = [requests.thumbnail(f"1.2.{number}") is not None for number in range(6)]
     assert remembered == [False] * 3 + [True] * 3

@@ -94,11 +94,11 @@ def missing_told(session) -> list[tuple[str, str]]:
 
 def test_a_thumbnail_without_its_decoder_tells_and_is_asked_for_again_of_another_engine(session):
     told, requests = missing_told(session), ThumbnailRequests(session)
-    requests.want(["1.2"])
+    requests.want({"1.2": ()})
     session.asked("thumbnail")[0].answer({"path": "/a.png", "placeholder": True, "reason": CODEC})
     assert told == [(CODEC, "thumbnail")]
     session.ready_changed.emit(True, "")
-    requests.want(["1.2"])
+    requests.want({"1.2": ()})
     assert len(session.asked("thumbnail")) == 2
     session.asked("thumbnail")[1].answer({"path": "/a.png", "placeholder": True, "reason": "The picture is damaged."})
     assert len(told) == 1

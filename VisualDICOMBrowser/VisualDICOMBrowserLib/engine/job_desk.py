@@ -84,9 +84,10 @@ class JobDesk:
         return self._jobs.wait_ended(job_ids, token or CancelToken())
 
     def show(self, series_uids: Sequence[str]) -> None:
-        """Have queued thumbnails of these series, and what is fetched of them ahead, done before those of all others.
+        """Have thumbnails of these series, and what is fetched of them ahead, done before those of all others.
 
-        What the user asked for keeps its place between the two.
+        That holds for what is queued, and for what comes until this is called again. What the user asked for keeps its
+        place between the two.
         """
         self._jobs.prioritise(partial(priority_when_shown, frozenset(series_uids)))
 

@@ -194,11 +194,8 @@ class JobRunner:
         return self._scheduler.submit(JobDescription(job_id, kind, server, params or {}, priority))
 
     def prioritise(self, choose: Callable[[JobDescription], Priority]) -> None:
-        """Promote and demote what is queued."""
-        for record in self.records():
-            if not record.state.terminal:
-                with suppress(UsageError):  # it ended so long ago that it is forgotten
-                    self._scheduler.set_priority(record.job_id, choose(record.description))
+        """Promote and demote what is queued, and from now on whatever comes; ``choose`` must return at once."""
+        self._scheduler.prioritise(choose)
 
     def cancel_all(self, handles: Iterable[JobHandle]) -> None:
         """Cancel those jobs that have not ended."""

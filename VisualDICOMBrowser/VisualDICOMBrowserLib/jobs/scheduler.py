@@ -86,6 +86,7 @@ class Scheduler:
         self._job_ended = threading.Condition(self._lock)
         self._reach = Reach(self._clock)
         self._lanes = Lanes(limits or Limits(), self._reach)
+        self._choose: Callable[[JobDescription], Priority] = lambda job: job.priority
         self._jobs = Shelf(history)
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -112,7 +113,7 @@ class Scheduler:
             job.reason = self._reach.sentence(description.server or "")
             self._announce(job, None, job.reason)
             self._enqueue(job)
-            if description.priority <= Priority.USER:
+            if job.description.priority <= Priority.USER:
                 self._hurry(description.server)
         self._mailbox.drain()
         return JobHandle(self, job)
@@ -184,13 +185,20 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            job = self._jobs[job_id]
-            if job.description.priority is priority:
-                return
-            job.description = dataclasses.replace(job.description, priority=priority)
-            if job.state is JobState.QUEUED:
-                self._lanes.discard(job_id)
-                self._enqueue(job)
+            self._move(self._jobs[job_id], priority)
+            self._tend()
+
+    def prioritise(self, choose: Callable[[JobDescription], Priority]) -> None:
+        """Promote and demote what has not ended, and from now on whatever is submitted.
+
+        :param choose: returns how urgent a job is; called with the lock held.
+        """
+        with self._lock:
+            self._choose = choose
+            for job in self._jobs:
+                if not job.state.terminal:
+                    self._move(job, choose(job.description))
+            self._tend()
 
     @property
     def limits(self) -> Limits:
@@ -322,9 +330,18 @@ class Scheduler:
         self._refuse_if_closed()
         if description.kind not in self._workers:
             raise InternalError(f"Nobody does jobs of the kind {description.kind.value}.")
+        if not state.terminal:
+            description = dataclasses.replace(description, priority=self._choose(description))
         job = Job(description, state, self._now(), ProtocolLog(self._clock.wall))
         self._jobs.add(job)
         return job
+
+    def _move(self, job: Job, priority: Priority) -> None:
+        if job.description.priority is not priority:
+            job.description = dataclasses.replace(job.description, priority=priority)
+            if job.state is JobState.QUEUED:
+                self._lanes.discard(job.description.job_id)
+                self._lanes.put(job.description)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

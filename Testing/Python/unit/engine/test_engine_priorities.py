@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from VisualDICOMBrowserLib.engine.job_targets import priority_when_shown
 from VisualDICOMBrowserLib.engine.runner import JobRunner
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, Priority
+from VisualDICOMBrowserLib.jobs.job import JobHandle
 from VisualDICOMBrowserLib.jobs.lanes import Limits
 from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore
 
@@ -42,31 +44,77 @@ def test_work_without_series_is_no_exception():
     assert priority_when_shown(SHOWN, JobDescription("id", JobKind.VERIFY, priority=Priority.REST)) is Priority.REST
 
 
-def test_what_enters_the_screen_overtakes_and_what_leaves_it_falls_behind():
-    order: list[str] = []
-    gate, entered = threading.Event(), threading.Event()
-    jobs = JobRunner(Limits(total=1), None, InMemoryJobQueueStore(), lambda _: None, lambda _: None)
+class Queue:
+    """Jobs of one server behind one that takes its time."""
 
-    def submit(kind, uid, priority):
-        params = {"level": "series", "uids": [uid]}
-        return jobs.submit(kind, lambda _: order.append(uid), server="PACS", params=params, priority=priority)
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.handles: list[JobHandle] = []
+        self._gate, entered = threading.Event(), threading.Event()
+        self.jobs = JobRunner(Limits(total=1), None, InMemoryJobQueueStore(), lambda _: None, lambda _: None)
 
-    def hold(_):
-        entered.set()
-        gate.wait(10)
+        def hold(_: object) -> None:
+            entered.set()
+            self._gate.wait(10)
 
-    try:
-        jobs.submit(JobKind.FIND, hold, server="PACS")
+        self.jobs.submit(JobKind.FIND, hold, server="PACS")
         assert entered.wait(10)
-        handles = [submit(JobKind.THUMBNAIL, uid, Priority.VISIBLE_THUMBNAIL) for uid in ("left", "stays")]
-        handles += [submit(JobKind.RETRIEVE, "asked", Priority.USER), submit(JobKind.RETRIEVE, "ahead", Priority.REST)]
-        handles.append(submit(JobKind.THUMBNAIL, "entered", Priority.REST))
-        jobs.prioritise(partial(priority_when_shown, frozenset({"entered", "stays", "ahead"})))
-        gate.set()
-        for handle in handles:
+
+    def submit(self, kind: JobKind, uid: str, priority: Priority) -> None:
+        params = {"level": "series", "uids": [uid]}
+        work = partial(self._work, uid)
+        self.handles.append(self.jobs.submit(kind, work, server="PACS", params=params, priority=priority))
+
+    def _work(self, uid: str, _: object) -> None:
+        self.order.append(uid)
+
+    def show(self, *uids: str) -> None:
+        self.jobs.prioritise(partial(priority_when_shown, frozenset(uids)))
+
+    def run(self) -> list[str]:
+        self._gate.set()
+        for handle in self.handles:
             assert handle.wait(10) is not None
-    finally:
-        gate.set()
-        jobs.close(5)
+        return self.order
+
+    def close(self) -> None:
+        self._gate.set()
+        self.jobs.close(5)
+
+
+@pytest.fixture
+def queue() -> Iterator[Queue]:
+    made = Queue()
+    yield made
+    made.close()
+
+
+def test_what_enters_the_screen_overtakes_and_what_leaves_it_falls_behind(queue):
+    for uid in ("left", "stays"):
+        queue.submit(JobKind.THUMBNAIL, uid, Priority.VISIBLE_THUMBNAIL)
+    queue.submit(JobKind.RETRIEVE, "asked", Priority.USER)
+    queue.submit(JobKind.RETRIEVE, "ahead", Priority.REST)
+    queue.submit(JobKind.THUMBNAIL, "entered", Priority.REST)
+    queue.show("entered", "stays", "ahead")
+    order = queue.run()
     assert set(order[:2]) == {"stays", "entered"}
     assert order[2:] == ["asked", "ahead", "left"]
+
+
+def test_what_comes_later_finds_its_place_by_what_is_shown(queue):
+    queue.show("seen")
+    queue.submit(JobKind.THUMBNAIL, "late", Priority.VISIBLE_THUMBNAIL)  # it left before its job was made
+    queue.submit(JobKind.RETRIEVE, "asked", Priority.USER)
+    queue.submit(JobKind.THUMBNAIL, "seen", Priority.VISIBLE_THUMBNAIL)
+    assert queue.run() == ["seen", "asked", "late"]
+
+
+def test_of_two_hundred_series_scrolled_by_those_come_first_where_the_scrolling_ends(queue):
+    for first in range(0, 200, 20):
+        screen = [str(n) for n in range(first, first + 20)]
+        queue.show(*screen)
+        for uid in screen:
+            queue.submit(JobKind.THUMBNAIL, uid, Priority.VISIBLE_THUMBNAIL)
+    order = queue.run()
+    assert order[:20] == [str(n) for n in range(180, 200)]
+    assert set(order) == {str(n) for n in range(200)}

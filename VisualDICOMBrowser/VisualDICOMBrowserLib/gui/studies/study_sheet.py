@@ -24,6 +24,7 @@ from .thumbnail_store import ThumbnailStore
 _SERIES_MS = 100
 _CATALOGUE_MS = 150
 _WISH_MS = 40
+_LEFT_MS = 1000
 #: So many files at most are dragged out at once.
 MAX_DRAGGED = 2_000
 _SIZES = tuple(ThumbnailSize)
@@ -68,6 +69,7 @@ class StudySheet(qt.QWidget):
         self._read_series = Throttle(_SERIES_MS, self._on_series_due, self, at_once=False)
         self._read_all = Throttle(_CATALOGUE_MS, self.refresh, self, at_once=False)
         self._wish = Throttle(_WISH_MS, self._wish_now, self, at_once=False)
+        self._wish_again = Throttle(_LEFT_MS, self._wish_now, self, at_once=False)
         self._build()
         self._listen_to_canvas()
         self._disconnects = self._listen_to_session()
@@ -170,7 +172,7 @@ class StudySheet(qt.QWidget):
             disconnect()
         self._requests.close()
         self._store.close()
-        for later in (self._read_series, self._read_all, self._wish):
+        for later in (self._read_series, self._read_all, self._wish, self._wish_again):
             later.cancel()
 
     # -- what is chosen
@@ -274,8 +276,14 @@ class StudySheet(qt.QWidget):
 
     def _wish_now(self) -> None:
         """Have pictures made of what is seen and has none, and have those read that are seen next."""
-        rows = self.canvas.visible_rows() if self.canvas.size_shown else []
-        self._requests.want([row.uid for row in rows if self._lacks_picture(row)])
+        if not self.canvas.size_shown:
+            self._requests.give_up()
+            return
+        rows = self.canvas.visible_rows()
+        lacking = {row.uid: () if row.local_instances else row.servers for row in rows if self._lacks_picture(row)}
+        self._requests.want(lacking, [row.uid for row in rows])
+        if self._requests.lingers:
+            self._wish_again()
         self._store.expect(self._files_of(self.canvas.rows_around()))
 
     def _lacks_picture(self, row: SeriesRow) -> bool:
