@@ -268,6 +268,7 @@ def test_events_tell_of_associations_and_series_and_name_no_patient(engine: Engi
     calls = [data for name, _, data in told if name == "association"]
     assert [call["over"] for call in calls] == [False, True]
     assert (calls[-1]["aet"], calls[-1]["stored"], calls[-1]["studies"], calls[-1]["reason"]) == ("STORESCU", 2, 1, "")
+    wait_until(lambda: "series-changed" in [name for name, _, _ in told], what="the event of the rows")
     assert {subject for name, subject, _ in told if name == "series-changed"} == {files[0].series_uid}
     assert [name for name, _, _ in told].count("listener-changed") == 2
     assert "SECRET" not in repr(told)

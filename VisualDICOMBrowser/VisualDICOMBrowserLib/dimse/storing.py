@@ -118,6 +118,10 @@ class Guard:
             sink.discard()
 
 
+#: Most characters of an Error Comment (PS3.7, annex C).
+_COMMENT_LENGTH = 64
+
+
 def store_response(request: c.Command, error: VisualDicomError | None) -> dict[int, str | int]:
     """Return the answer to a C-STORE request. What is no UID is not repeated."""
     values: dict[int, str | int] = {
@@ -128,6 +132,8 @@ def store_response(request: c.Command, error: VisualDicomError | None) -> dict[i
     }
     if isinstance(error, OtherContent):
         values[c.ERROR_COMMENT] = "Here already with other content, which was kept."
+    elif isinstance(error, StorageError):
+        values[c.ERROR_COMMENT] = str(error).encode("ascii", "replace").decode()[:_COMMENT_LENGTH]
     for element in (c.AFFECTED_SOP_CLASS, c.AFFECTED_SOP_INSTANCE):
         text = request.text(element)
         if is_uid(text):

@@ -17,7 +17,8 @@
     │   ├── FolderInUse         another engine holds the folder (exit code 2)
     │   ├── SchemaMismatch      a database of another version (exit code 2)
     │   ├── StorageError        folder not readable, a file not writable
-    │   │   └── DiskFull        no room left
+    │   │   ├── DiskFull        no room left
+    │   │   └── FolderUnusable  one folder of many cannot be written
     │   └── PackageMissing      a Python package is not installed (exit code 2)
     ├── BadData                 a file or data set that is not what it says
     │   └── DataSetMismatch     another instance than its message announced
@@ -119,6 +120,10 @@ class DiskFull(StorageError):
 
     def __init__(self, message: str = "The disk is full.") -> None:
         super().__init__(message)
+
+
+class FolderUnusable(StorageError):
+    """One folder cannot be written: this concerns what belongs there, and nothing else."""
 
 
 class PackageMissing(LocalError):

@@ -2,22 +2,24 @@
 
 Safe is a file that is whole and checked, synced, and synced under a name that tells so: ``….safe.part``, in the folder
 of what comes in. Such a file is a promise. Whatever fails afterwards (the rows are locked by another program, the disk
-is full), it stays, it is tried again, and nothing more is confirmed until that succeeds. A crash leaves it where it
-is, and :meth:`Safekeeping.take_up` goes on with it at the next start.
+is full), it stays, it is tried again, and nothing more is confirmed until that succeeds. Where only the folder of a
+series cannot be written, this concerns that series, and what else comes is taken. A crash leaves the file where it is,
+and :meth:`Safekeeping.take_up` goes on with it at the next start.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..domain.errors import BadData, DiskFull, InternalError, StorageError, VisualDicomError
+from ..domain.errors import BadData, DiskFull, FolderUnusable, InternalError, StorageError, VisualDicomError
 from ..domain.model import Level
 from ..domain.results import Conflict
 from .catalogue import Catalogue
@@ -28,7 +30,8 @@ from .writer import Batch, Pending, StoreWriter
 
 _log = logging.getLogger(__name__)
 
-#: Most instances that are safe and wait for their rows; whoever brings more waits too.
+#: Most instances that are safe and wait for their rows; whoever brings more waits too. So many may besides wait for
+#: folders that cannot be written: more of that is a failure of the whole.
 _MOST_OWED = 512
 #: Most instances that get their rows together, and how long the first of them may wait for the others, in seconds.
 _GROUP_LENGTH = 128
@@ -47,7 +50,7 @@ class SafeFile:
     @property
     def part(self) -> Path:
         """Where it lies: an earlier attempt may have given it its name, and failed to take that back."""
-        return self._safe if self._safe.exists() else self._final
+        return self._safe if os.path.lexists(self._safe) else self._final
 
     def rest(self) -> None:
         """Nothing is open."""
@@ -55,15 +58,19 @@ class SafeFile:
     def commit(self) -> Path:
         """Give the file its name, unless an earlier attempt did. It is of this moment then, as with :class:`.PartFile`.
 
-        :raises StorageError: it failed.
+        :raises FolderUnusable: it failed, and does so only there as far as is known.
+        :raises DiskFull: there is no room for that.
+        :raises BadData: somebody took the file away.
         """
-        make_folder(self._final.parent)
         try:
+            make_folder(self._final.parent)
             touch(self._safe)
             replace_with_retry(self._safe, self._final)
-        except StorageError:
-            if self._safe.exists() or not self._final.exists():
-                raise
+        except StorageError as error:
+            if os.path.lexists(self._safe):
+                raise error if isinstance(error, DiskFull) else FolderUnusable(str(error)) from error
+            if not os.path.lexists(self._final):
+                raise BadData("Somebody took the file away.") from error
         return self._final
 
     def take_back(self) -> None:
@@ -102,6 +109,10 @@ class _Owed:
     def sop_uid(self) -> str:
         return self.pending.header.sop_uid
 
+    @property
+    def folder(self) -> Path:
+        return self.pending.path.parent
+
 
 class Safekeeping:
     """See the module. Safe to use from several threads; rows are asked for on a thread of its own."""
@@ -124,6 +135,10 @@ class Safekeeping:
         self._failures = 0
         self._in_a_row = 0
         self._retry_at = 0.0
+        self._barred: dict[Path, VisualDicomError] = {}  # folders that cannot be written, and why
+        self._stuck: dict[str, _Owed] = {}  # what waits for them, by SOP Instance UID
+        self._stuck_in_a_row = 0
+        self._stuck_until = 0.0
         self._urged = False
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -136,7 +151,7 @@ class Safekeeping:
         :raises StorageError: it cannot be kept; the sender may try again.
         """
         sop_uid = pending.header.sop_uid
-        if not self._claim(sop_uid):
+        if not self._claim(sop_uid, pending.path.parent):
             return False
         try:
             if self._catalogue.local_files(Level.IMAGE, [sop_uid]):
@@ -166,9 +181,16 @@ class Safekeeping:
 
     @property
     def problem(self) -> str:
-        """Why nothing is confirmed at the moment, as a sentence; empty if that is not so."""
-        problem = self._problem
-        return "" if problem is None else f"What came before cannot be entered in the database yet: {problem}"
+        """Why nothing, or nothing of some series, is confirmed at the moment, as a sentence; empty if all is."""
+        with self._changed:
+            problem, why = self._problem, list(self._barred.values())
+        if problem is not None:
+            return f"What came before cannot be entered in the database yet: {problem}"
+        if not why:
+            return ""
+        reasons = " ".join(dict.fromkeys(map(str, why)))
+        which = "one series" if len(why) == 1 else f"{len(why)} series"
+        return f"What came of {which} cannot be put in its folder yet, and no more of that is taken: {reasons}"
 
     def settle(self, seconds: float | None = None) -> None:
         """Return when all that is safe by now has its rows, or another attempt at that has failed.
@@ -177,10 +199,11 @@ class Safekeeping:
         """
         with self._changed:
             failures, claimed = self._failures, set(self._claimed)
-            self._urged = True
+            self._urged |= bool(claimed)
+            self._free_stuck()
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: claimed.isdisjoint(self._claimed) or self._failures > failures or self._closing, seconds
+                lambda: not claimed & self._waits_for_rows or self._failures > failures or self._closing, seconds
             )
 
     def close(self) -> None:
@@ -193,18 +216,22 @@ class Safekeeping:
 
     # For the threads of those who bring something
 
-    def _claim(self, sop_uid: str) -> bool:
+    def _claim(self, sop_uid: str, folder: Path) -> bool:
         """Reserve an instance; False if it was reserved, and has its rows since."""
         with self._changed:
             was_claimed = sop_uid in self._claimed
             if was_claimed:
                 self._urged = True
                 self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._is_working or self._has_room_for(sop_uid))
+            self._changed.wait_for(
+                lambda: not self._is_working or self._why_not(sop_uid, folder) or self._has_room_for(sop_uid)
+            )
             if self._closing:
                 raise StorageError("The database folder was closed meanwhile.")
             if self._problem is not None:
                 raise (DiskFull if isinstance(self._problem, DiskFull) else StorageError)(self.problem)
+            if why := self._why_not(sop_uid, folder):
+                raise FolderUnusable(f"{why} What came before of its series waits for that.")
             if not was_claimed:
                 self._claimed.add(sop_uid)
             return not was_claimed
@@ -214,7 +241,16 @@ class Safekeeping:
         return self._problem is None and not self._closing
 
     def _has_room_for(self, sop_uid: str) -> bool:
-        return sop_uid not in self._claimed and len(self._claimed) < _MOST_OWED
+        return sop_uid not in self._claimed and len(self._waits_for_rows) < _MOST_OWED
+
+    @property
+    def _waits_for_rows(self) -> set[str]:
+        return self._claimed - self._stuck.keys() if self._stuck else self._claimed
+
+    def _why_not(self, sop_uid: str, folder: Path) -> VisualDicomError | None:
+        """Return why an instance cannot go to its folder, or waits for another one."""
+        stuck = self._stuck.get(sop_uid)
+        return self._barred.get(stuck.folder if stuck is not None else folder)
 
     def _release(self, sop_uid: str) -> None:
         with self._changed:
@@ -266,6 +302,8 @@ class Safekeeping:
             if self._closing and self._problem is not None:
                 return []
             self._urged = False
+            if time.monotonic() >= self._stuck_until:
+                self._free_stuck()
             group: list[_Owed] = []
             while self._waiting and len(group) < _GROUP_LENGTH and not (group and self._waiting[0].alone):
                 group.append(self._waiting.popleft())
@@ -275,12 +313,18 @@ class Safekeeping:
 
     def _due_in(self) -> float:
         """Return the seconds until something is to be done; infinity if nothing is."""
-        if not self._waiting:
-            return math.inf
-        if self._urged or (self._problem is None and len(self._waiting) >= _GROUP_LENGTH):
-            return 0.0
-        at = self._retry_at if self._problem is not None else self._waiting[0].since + _GATHER_S
+        at = self._stuck_until if self._stuck else math.inf
+        if self._waiting:
+            if self._urged or (self._problem is None and len(self._waiting) >= _GROUP_LENGTH):
+                return 0.0
+            at = min(at, self._retry_at if self._problem is not None else self._waiting[0].since + _GATHER_S)
         return at - time.monotonic()
+
+    def _free_stuck(self) -> None:
+        """Have another attempt made at what waits for its folder, after all else."""
+        if not self._closing:
+            self._waiting.extend(self._stuck.values())
+            self._stuck.clear()
 
     def _store(self, group: Sequence[_Owed]) -> None:
         batch = Batch()
@@ -292,31 +336,34 @@ class Safekeeping:
             error = closed
         batch.wait()
         failed = dict(batch.failed)
-        stored = {*batch.stored, *self._overrule(group, batch.conflicts)}
+        overruled = self._overrule(group, batch.conflicts)
+        stored = {*batch.stored, *overruled.replaced, *overruled.stored}
         # Where nothing can be replaced the file waits, whatever is done about it: its sender may have no other.
         why = StorageError if self._writer.can_replace else BadData
         failed |= {c.sop_uid: why(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
+        failed |= dict(overruled.failed)
         done = [owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in stored)]
         for owed in done:
             if owed.sop_uid not in stored:  # it came another way meanwhile, and the first is kept
                 owed.file.drop()
         self._settled(done)
         left = [owed for owed in group if owed not in done]
+        stuck = [owed for owed in left if isinstance(failed.get(owed.sop_uid), FolderUnusable)]
+        if stuck and self._set_aside(stuck, failed):
+            left = [owed for owed in left if owed not in stuck]
         if left:
             self._failed(left, failed.get(left[0].sop_uid, error))
 
-    def _overrule(self, group: Sequence[_Owed], conflicts: Sequence[Conflict]) -> list[str]:
+    def _overrule(self, group: Sequence[_Owed], conflicts: Sequence[Conflict]) -> Batch:
         """Have promised files take the place of what somebody else stored after them, before they had their rows.
 
-        Return which are settled by that; none where nothing can be replaced.
+        Return what became of them; nothing did where nothing can be replaced.
         """
-        if not self._writer.can_replace:
-            return []
         owed, batch = {one.sop_uid: one for one in group}, Batch()
-        for conflict in conflicts:
+        for conflict in conflicts if self._writer.can_replace else ():
             self._writer.put(replace(owed[conflict.sop_uid].pending, replace=True), batch)
         batch.wait()
-        return [*batch.replaced, *batch.stored]
+        return batch
 
     def _settled(self, group: Sequence[_Owed]) -> None:
         for then in (owed.then for owed in group if owed.then is not None):
@@ -327,9 +374,13 @@ class Safekeeping:
                 _log.error("Whoever waits for rows failed: %s", type(error).__name__)
         with self._changed:
             self._claimed.difference_update(owed.sop_uid for owed in group)
+            for owed in group:
+                self._barred.pop(owed.folder, None)
             if group:
                 self._problem = None
                 self._in_a_row = 0
+            if not self._barred:
+                self._stuck_in_a_row = 0
             self._changed.notify_all()
 
     def _failed(self, group: Sequence[_Owed], error: VisualDicomError | None) -> None:
@@ -337,7 +388,10 @@ class Safekeeping:
         hopeless = isinstance(error, (BadData, InternalError))  # and everything else would wait behind it
         if hopeless and group[0].alone:
             _log.error("A received file cannot get its rows, and waits for the next start: %s", error)
-            self._release(group[0].sop_uid)
+            with self._changed:
+                self._problem = None  # nothing else may wait, and be tried again
+                self._barred.pop(group[0].folder, None)
+                self._release(group[0].sop_uid)
             return
         with self._changed:
             self._waiting.extendleft(reversed(group))
@@ -348,9 +402,26 @@ class Safekeeping:
             self._changed.notify_all()
 
     def _postpone(self, error: VisualDicomError | None) -> None:
-        delay = self._retry_delays[min(self._in_a_row, len(self._retry_delays) - 1)]
         _log.warning("Received files wait for their rows: %s", error)
         self._problem = error
-        self._in_a_row += 1
         self._failures += 1
-        self._retry_at = time.monotonic() + delay
+        self._retry_at = self._next_try(self._in_a_row)
+        self._in_a_row += 1
+
+    def _set_aside(self, group: Sequence[_Owed], why: Mapping[str, VisualDicomError]) -> bool:
+        """Have instances wait for their folders, and nothing else with them; False if that is too many."""
+        with self._changed:
+            if len(self._stuck) + len(group) > _MOST_OWED:
+                return False
+            self._problem = None
+            for owed in group:
+                self._stuck[owed.sop_uid] = owed
+                self._barred[owed.folder] = why[owed.sop_uid]
+            self._stuck_until = self._next_try(self._stuck_in_a_row)
+            self._stuck_in_a_row += 1
+            _log.warning("Received files wait for their folder: %s", why[group[0].sop_uid])
+            self._changed.notify_all()
+            return True
+
+    def _next_try(self, failures: int) -> float:
+        return time.monotonic() + self._retry_delays[min(failures, len(self._retry_delays) - 1)]

@@ -17,14 +17,14 @@ import logging
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ..domain.errors import InternalError, StorageError, VisualDicomError
+from ..domain.errors import DiskFull, FolderUnusable, InternalError, StorageError, VisualDicomError
 from ..domain.model import Level
 from ..domain.results import Conflict
 from .catalogue import Catalogue, LocalFile
@@ -57,7 +57,8 @@ class Arriving(Protocol):
     def commit(self) -> Path:
         """Give the file its name; its content is on the disk then.
 
-        :raises StorageError: it failed, and the file was discarded.
+        :raises StorageError: it failed, and the file was discarded, unless it is a promised one.
+        :raises BadData: there is no such file any more.
         """
 
     def take_back(self) -> None:
@@ -302,6 +303,7 @@ class StoreWriter:
         placed = [entry for entry in new if self._place(entry)]
         if len(placed) < len(new):
             self._strike_off([entry.sop_uid for entry in new if entry not in placed])
+        placed = self._synced(placed)
         if placed:
             self._add_rows(placed)
         if replacements:
@@ -371,25 +373,34 @@ class StoreWriter:
             return True
         try:
             entry.pending.part.commit()
-        except StorageError as error:
+        except VisualDicomError as error:
             entry.settle(error)
             return False
         return True
 
+    def _synced(self, placed: Sequence[_Entry]) -> list[_Entry]:
+        """Have the names on the disk; a folder where that fails concerns only what belongs there."""
+        unusable: dict[Path, StorageError] = {}
+        for folder in {folder for entry in placed for folder in _folders_of(entry)}:
+            try:
+                fsync_folder(folder)
+            except StorageError as error:
+                unusable[folder] = error if isinstance(error, DiskFull) else FolderUnusable(str(error))
+        failed = {e: unusable[f] for e in placed for f in _folders_of(e) if f in unusable}
+        if failed:
+            self._take_back(list(failed))
+        for entry, why in failed.items():
+            _discard(entry.pending)
+            entry.settle(why)
+        return [entry for entry in placed if entry not in failed]
+
     def _add_rows(self, placed: Sequence[_Entry]) -> None:
         items = [StoredInstance(entry.pending.header, entry.pending.path) for entry in placed]
         try:
-            for folder in self._folders(placed):
-                fsync_folder(folder)
             self._keeper.take_in(items)
         except BaseException:
             self._take_back(placed)
             raise
-
-    def _folders(self, placed: Iterable[_Entry]) -> set[Path]:
-        """Return the folders that got new names, up to ``dicom/``."""
-        paths = [entry.pending.path for entry in placed if entry.pending.part is not None]
-        return {folder for path in paths for folder in list(path.parents)[:3]}
 
     def _take_back(self, placed: Sequence[_Entry]) -> None:
         """Undo what has no row; where that fails too, the open intents tell the next start."""
@@ -417,6 +428,11 @@ class StoreWriter:
         for entry in group:
             _discard(entry.pending)
             entry.settle(error)
+
+
+def _folders_of(entry: _Entry) -> list[Path]:
+    """Return the folders that get new names when a file gets its own, up to ``dicom/``."""
+    return list(entry.pending.path.parents)[:3] if entry.pending.part is not None else []
 
 
 _CLOSED = "The database folder was closed meanwhile."
