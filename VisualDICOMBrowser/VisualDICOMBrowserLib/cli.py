@@ -333,7 +333,7 @@ def _tell_of_call(name: str, subject: str, data: Any) -> None:
         return
     words = [f"{data['stored']} stored of {data['studies']} studies, {data['bytes'] / 1e6:.1f} MB"]
     words += [f"{data[key]} {word}" for key, word in _COUNTS.items() if data[key]]
-    words += [f"{len(data['conflicts'])} here with other content"] if data["conflicts"] else []
+    words += [f"{data['conflicting']} here with other content"] if data["conflicting"] else []
     end = f" It broke off: {data['reason']}" if data["reason"] else ""
     _say(f"{data['aet']} at {data['address']}: {', '.join(words)}.{end}")
 

@@ -75,7 +75,7 @@ def _retrieved(document: Mapping[str, Any]) -> str:
     if document["replaced"]:
         lines.append(f"{document['replaced']} of them took the place of what was here.")
     lines += [f"  missing: {uid}  {reasons.get(uid, '')}".rstrip() for uid in document["missing"]]
-    return "\n".join([*lines, *map(_conflict, document["conflicts"])])
+    return "\n".join([*lines, *_conflicts(document)])
 
 
 def _imported(document: Mapping[str, Any]) -> str:
@@ -85,7 +85,12 @@ def _imported(document: Mapping[str, Any]) -> str:
     )
     lines = [summary, *([f"{document['replaced']} took the place of what was here."] if document["replaced"] else [])]
     lines += [f"  {item['path']}: {item['reason']}" for item in document["rejected"]]
-    return "\n".join([*lines, *map(_conflict, document["conflicts"])])
+    return "\n".join([*lines, *_conflicts(document)])
+
+
+def _conflicts(document: Mapping[str, Any]) -> list[str]:
+    more = document["conflicting"] - len(document["conflicts"])
+    return [*map(_conflict, document["conflicts"]), *([f"  and {more} more with other content."] if more else [])]
 
 
 def _conflict(conflict: Mapping[str, Any]) -> str:

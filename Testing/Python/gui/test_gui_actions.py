@@ -117,7 +117,9 @@ def test_an_export_tells_where_and_what_is_missing(session, actions):
 
 
 def imported(number: int, **others: Any) -> dict[str, Any]:
-    return {"imported": number, "duplicates": 0, "replaced": 0, "rejected": [], "conflicts": [], **others}
+    conflicts: list[Any] = others.get("conflicts", [])
+    counts = {"duplicates": 0, "replaced": 0, "conflicting": len(conflicts)}
+    return {"imported": number, **counts, "rejected": [], "conflicts": conflicts, **others}
 
 
 OTHER = {"sop_uid": "1.9", "reason": "It has other content.", "tags": ["(0010,0010) PatientName"], "source": "/a/x.dcm"}
@@ -138,6 +140,14 @@ def test_other_content_under_a_known_uid_is_told_and_replaces_what_is_here_only_
     assert again.params == {"paths": ["/a/x.dcm"], "link": True, "replace": True}
     again.answer(imported(0, replaced=1))
     assert session.messages[-1].text == "Imported 0 images. 1 image that had been here gave way to the files."
+
+
+def test_of_more_than_are_named_all_can_be_replaced(session, actions):
+    actions.import_paths(["/a"])
+    session.asked("import_paths")[0].answer(imported(0, conflicts=[OTHER], conflicting=2000))
+    assert "2,000 files have another content" in session.messages[-1].text
+    session.messages[-1].remedies[0].act()
+    assert session.asked("import_paths")[1].params == {"paths": ["/a"], "link": False, "replace": True}
 
 
 def test_where_nothing_can_be_replaced_it_is_not_offered(session):

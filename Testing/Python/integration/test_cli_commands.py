@@ -232,7 +232,7 @@ def test_retrieve_list_and_remove_agree(bench, pacs):
     done = bench.spawn("retrieve", "--patient-id", "P1")
     assert done.code == 0
     expected = {"requested", "counted_by", "received", "replaced", "verified", "missing", "failed", "conflicts"}
-    expected |= {"bytes", "seconds"}
+    expected |= {"conflicting", "bytes", "seconds"}
     assert set(done.document) - {"warnings"} == expected
     assert [done.document[k] for k in ("requested", "received", "verified", "missing", "failed")] == [6, 6, 6, [], []]
     assert done.document["bytes"] > 6 * 2000
@@ -298,7 +298,8 @@ def test_import_takes_what_is_dicom_and_names_the_rest(bench, tmp_path):
     document = done.document
 
     assert done.code == 0
-    assert set(document) == {"files", "imported", "duplicates", "replaced", "conflicts", "rejected", "seconds"}
+    expected = {"files", "imported", "duplicates", "replaced", "conflicting", "conflicts", "rejected", "seconds"}
+    assert set(document) == expected
     assert document["files"] == len(good) + 5 + 3
     assert document["imported"] == len(good)
     assert document["imported"] + document["duplicates"] + len(document["rejected"]) == document["files"]

@@ -44,6 +44,17 @@ def test_a_value_of_several_lines_stands_on_one():
     assert as_text("metadata", {"elements": [ELEMENT]}) == r"(0010,0010) PN Patient's Name: Doe\n(0010,0020)"
 
 
+def test_of_many_conflicts_it_is_said_how_many_more_there_are():
+    counts = {"imported": 0, "files": 1200, "duplicates": 0, "replaced": 0, "rejected": [], "seconds": 1.0}
+    conflict = {"sop_uid": "1.2", "source": "/a", "reason": "It differs.", "tags": ["(0010,0010) PatientName"]}
+    text = as_text("import", {**counts, "conflicting": 1200, "conflicts": [conflict]})
+    assert text.splitlines()[1:] == [
+        "  1.2 from /a: It differs. Different: (0010,0010) PatientName.",
+        "  and 1199 more with other content.",
+    ]
+    assert "more" not in as_text("import", {**counts, "conflicting": 1, "conflicts": [conflict]})
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_standard_output_cannot_encode_is_escaped(tmp_path, monkeypatch, as_json):
     Configuration(tmp_path / "config.json").add(Server("病院", "localhost", 104, "PACS"))

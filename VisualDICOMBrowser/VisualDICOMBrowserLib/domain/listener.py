@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
-from .results import Conflict
+from .results import MAX_CONFLICTS, Conflict, named_conflicts
 from .servers import DEFAULT_CALLING_AET, is_ae_title
 from .tls import ListenerTls, is_host
 
@@ -155,10 +154,6 @@ class ListenerStatus:
         return {**values, "settings": self.settings.to_dict(), "reachable_at": list(self.reachable_at)}
 
 
-#: So many conflicts are remembered by name.
-MAX_CONFLICTS = 100
-
-
 @dataclass
 class CallRecord:
     """What an association brought that somebody else asked for, or that somebody was refused one.
@@ -171,7 +166,8 @@ class CallRecord:
     :ivar times: how often the same caller was refused for the same reason.
     :ivar refused: instances that nobody had asked for.
     :ivar failed: instances that could not be kept.
-    :ivar conflicts: instances that were here already with other content, the first :data:`MAX_CONFLICTS`.
+    :ivar conflicting: instances that were here already with other content.
+    :ivar conflicts: the first :data:`.MAX_CONFLICTS` of them.
     """
 
     number: int
@@ -186,18 +182,20 @@ class CallRecord:
     failed: int = 0
     bytes: int = 0
     studies: set[str] = dataclasses.field(default_factory=set)
+    conflicting: int = 0
     conflicts: list[Conflict] = dataclasses.field(default_factory=list)
     at: float = dataclasses.field(default_factory=time.time)
     admitted: bool = True
     times: int = 1
 
-    def add_conflicts(self, conflicts: Iterable[Conflict]) -> None:
-        """Remember conflicts, as long as there are not too many."""
-        self.conflicts = [*self.conflicts, *conflicts][:MAX_CONFLICTS]
+    def add_conflict(self, conflict: Conflict) -> None:
+        """Count a conflict, and remember it unless there are too many."""
+        self.conflicting += 1
+        self.conflicts = [*self.conflicts, conflict][:MAX_CONFLICTS]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values, the studies counted."""
-        conflicts = [conflict.to_dict() for conflict in self.conflicts]
+        conflicts = named_conflicts(self.conflicts)
         return {**dataclasses.asdict(self), "studies": len(self.studies), "conflicts": conflicts}
 
 
@@ -207,6 +205,7 @@ class ListenResult:
 
     :ivar secured: whether connections were encrypted (TLS).
     :ivar studies: Study Instance UIDs of what was stored.
+    :ivar conflicting: instances that were here already with other content; ``conflicts`` are the first of them.
     """
 
     aet: str
@@ -221,6 +220,7 @@ class ListenResult:
     bytes: int = 0
     seconds: float = 0.0
     studies: set[str] = dataclasses.field(default_factory=set)
+    conflicting: int = 0
     conflicts: list[Conflict] = dataclasses.field(default_factory=list)
 
     def add(self, record: CallRecord) -> None:
@@ -232,10 +232,11 @@ class ListenResult:
         self.failed += record.failed
         self.bytes += record.bytes
         self.studies |= record.studies
+        self.conflicting += record.conflicting
         self.conflicts = [*self.conflicts, *record.conflicts][:MAX_CONFLICTS]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of ``listen --json``."""
-        conflicts = [conflict.to_dict() for conflict in self.conflicts]
+        conflicts = named_conflicts(self.conflicts)
         seconds, studies = round(self.seconds, 3), sorted(self.studies)
         return {**dataclasses.asdict(self), "seconds": seconds, "studies": studies, "conflicts": conflicts}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+#: So many conflicts are named in documents; all are counted.
+MAX_CONFLICTS = 100
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,16 @@ class Conflict:
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"sop_uid","reason","tags","source"}``."""
         return {**dataclasses.asdict(self), "tags": list(self.tags)}
+
+
+def add_conflict(conflicts: list[Conflict], conflict: Conflict) -> None:
+    """Append a conflict; of those that documents do not name, what differs is not kept."""
+    conflicts.append(conflict if len(conflicts) < MAX_CONFLICTS else dataclasses.replace(conflict, tags=()))
+
+
+def named_conflicts(conflicts: Sequence[Conflict]) -> list[dict[str, Any]]:
+    """Return the first :data:`MAX_CONFLICTS` as plain values."""
+    return [conflict.to_dict() for conflict in conflicts[:MAX_CONFLICTS]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,8 @@ class RetrieveResult:
             "missing": list(self.missing),
             "failed": _failures(self.failed),
             "replaced": self.replaced,
-            "conflicts": _conflicts(self.conflicts),
+            "conflicting": len(self.conflicts),
+            "conflicts": named_conflicts(self.conflicts),
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
@@ -140,7 +155,8 @@ class ImportResult:
             "imported": self.imported,
             "duplicates": self.duplicates,
             "replaced": self.replaced,
-            "conflicts": _conflicts(self.conflicts),
+            "conflicting": len(self.conflicts),
+            "conflicts": named_conflicts(self.conflicts),
             "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected],
             "seconds": round(self.seconds, 3),
         }
@@ -398,10 +414,6 @@ class SendResult:
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
         }
-
-
-def _conflicts(conflicts: tuple[Conflict, ...]) -> list[dict[str, Any]]:
-    return [conflict.to_dict() for conflict in conflicts]
 
 
 def _failures(failures: tuple[Failure, ...]) -> list[dict[str, str]]:

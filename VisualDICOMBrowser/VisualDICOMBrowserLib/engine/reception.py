@@ -13,7 +13,7 @@ from ..dimse.storing import Incoming
 from ..domain.errors import OtherContent, Unwanted, VisualDicomError
 from ..domain.listener import CallRecord
 from ..domain.protocol_log import ProtocolLog, current_log
-from ..domain.results import Conflict
+from ..domain.results import Conflict, add_conflict
 from ..domain.servers import Server
 from ..store.files import PartFile
 from ..store.headers import Header
@@ -236,9 +236,9 @@ class Arrival:
             expectation.note(self._sop_uid, self._length, replaced=bool(self._batch.replaced))
 
     def _note_conflict(self, conflict: Conflict) -> None:
-        self._visitor.record.add_conflicts([conflict])
+        self._visitor.record.add_conflict(conflict)
         for expectation in self._wished:
-            expectation.conflicts.append(conflict)
+            add_conflict(expectation.conflicts, conflict)
 
     def _count(self) -> None:
         record = self._visitor.record

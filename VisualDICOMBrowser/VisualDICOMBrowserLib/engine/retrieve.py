@@ -15,7 +15,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import PeerError, ServerUnreachable, StorageError
 from ..domain.model import Level, Target
 from ..domain.protocol_log import note
-from ..domain.results import Conflict, Failure, RetrieveResult
+from ..domain.results import Conflict, Failure, RetrieveResult, add_conflict
 from ..domain.servers import Server
 from ..jobs.description import Missing
 from ..store.headers import Header
@@ -88,6 +88,7 @@ class Retrieval:
     problem: str = ""
     _announced: dict[str, int] = field(default_factory=dict)
     _named: dict[str, set[str]] = field(default_factory=dict)
+    _in_conflict: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def server(self) -> Server:
@@ -203,7 +204,10 @@ class Retrieval:
         self.replaced.update(replaced)
         self.received.update(received, self.replaced)
         self.renewed.update(self.received)
-        self.conflicts += [conflict for conflict in conflicts if conflict not in self.conflicts]
+        for conflict in conflicts:
+            if (conflict.sop_uid, conflict.source) not in self._in_conflict:
+                self._in_conflict.add((conflict.sop_uid, conflict.source))
+                add_conflict(self.conflicts, conflict)
         self.bytes += bytes_
 
     def note_refusal(self, sop_uids: Iterable[str], reason: str) -> None:

@@ -104,7 +104,7 @@ class Actions:
         self._session.say("Importing …", about="import")
         params = {"paths": list(paths), "link": link, "replace": replace}
         failed = self._failed("import", "The import failed")
-        self._session.ask("import_paths", params, lambda result: self._imported(result, link), failed)
+        self._session.ask("import_paths", params, lambda result: self._imported(result, paths, link), failed)
 
     def _under_way(self, row: SeriesRow) -> JobRecord | None:
         job = self._session.jobs.retrieve_of(row)
@@ -134,10 +134,11 @@ class Actions:
         text = f"Exported {counted(result['files'], 'file')} to {result['folder']}."
         self._tell("export", text, [f"{item['sop_uid']}: {item['reason']}" for item in result["failed"]])
 
-    def _imported(self, result: dict[str, Any], link: bool) -> None:
+    def _imported(self, result: dict[str, Any], all_paths: Sequence[str], link: bool) -> None:
         conflicts = result["conflicts"]
         rejected = [f"{Path(item['path']).name}: {item['reason']}" for item in result["rejected"]]
-        paths = [item["source"] for item in conflicts]
+        named_all = len(conflicts) == result["conflicting"]
+        paths = [item["source"] for item in conflicts] if named_all else all_paths
         replace = Remedy("Replace", lambda: self.import_paths(paths, link=link, replace=True))
         self._tell(
             "import",
@@ -172,7 +173,7 @@ def import_words(result: Mapping[str, Any]) -> str:
     text += f"; {result['duplicates']:,} were here already." if result["duplicates"] else "."
     if result["replaced"]:
         text += f" {counted(result['replaced'], 'image')} that had been here gave way to the files."
-    conflicts = len(result["conflicts"])
+    conflicts = result["conflicting"]
     if conflicts:
         has = "1 file has" if conflicts == 1 else f"{conflicts:,} files have"
         text += f" {has} another content than the image that is here under the same UID; that was kept."

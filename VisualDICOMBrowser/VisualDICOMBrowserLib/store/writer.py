@@ -26,7 +26,7 @@ from typing import Protocol
 
 from ..domain.errors import DiskFull, FolderUnusable, InternalError, StorageError, VisualDicomError
 from ..domain.model import Level
-from ..domain.results import Conflict
+from ..domain.results import Conflict, add_conflict
 from .catalogue import Catalogue, LocalFile
 from .ctk_rows import StoredInstance
 from .duplicates import Duplicates, NotHere
@@ -159,7 +159,7 @@ class Batch:
         if isinstance(outcome, VisualDicomError):
             self.failed.append((sop_uid, outcome))
         elif isinstance(outcome, Conflict):
-            self.conflicts.append(outcome)
+            add_conflict(self.conflicts, outcome)
         else:
             {"stored": self.stored, "replaced": self.replaced}.get(outcome, self.duplicates).append(sop_uid)
 

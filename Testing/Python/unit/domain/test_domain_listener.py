@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from VisualDICOMBrowserLib.domain.errors import UsageError
-from VisualDICOMBrowserLib.domain.listener import ListenerSettings
+from VisualDICOMBrowserLib.domain.listener import CallRecord, ListenerSettings, ListenResult
+from VisualDICOMBrowserLib.domain.results import Conflict
 from VisualDICOMBrowserLib.domain.tls import ListenerTls
 
 FILE = str(Path("file.pem").absolute())
@@ -41,3 +42,14 @@ def test_tls_survives_json_and_older_configurations_have_none():
 def test_tls_that_cannot_be_right_is_wrong_usage(tls: object, said: str):
     with pytest.raises(UsageError, match=said):
         ListenerSettings.from_dict({"tls": tls})
+
+
+def test_conflicts_of_calls_are_counted_and_the_first_are_named():
+    record, result = CallRecord(1, "CT", "192.0.2.7"), ListenResult("US", "127.0.0.1", 104)
+    for number in range(130):
+        record.add_conflict(Conflict(f"1.{number}", "It differs.", (), "CT"))
+    result.add(record)
+    result.add(record)
+    for document, count in ((record.to_dict(), 130), (result.to_dict(), 260)):
+        assert document["conflicting"] == count
+        assert [one["sop_uid"] for one in document["conflicts"]] == [f"1.{n}" for n in range(100)]

@@ -91,8 +91,8 @@ def call(number: int = 1, **values: Any) -> dict[str, Any]:
         ({"over": True}, "no images"),
         ({"over": True, "stored": 1, "duplicates": 2}, "1 image, 2 here already"),
         (
-            {"over": True, "stored": 1, "conflicts": [Conflict("1.9", "It differs.", (), "CT")]},
-            "1 image, 1 with another content than what is here",
+            {"over": True, "stored": 1, "conflicting": 1200, "conflicts": [Conflict("1.9", "It differs.", (), "CT")]},
+            "1 image, 1,200 with another content than what is here",
         ),
         ({"over": True, "refused": 2}, "0 images, 2 refused, for nobody asked for them"),
         ({"over": True, "stored": 3, "reason": "It hung up."}, "3 images; it broke off: It hung up."),

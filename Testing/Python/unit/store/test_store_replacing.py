@@ -70,6 +70,15 @@ def test_what_comes_again_with_other_content_is_named_and_the_first_is_kept(stor
     assert part_files(store.folder) == []
 
 
+def test_of_many_conflicts_all_are_counted_and_the_first_are_named(store, tmp_path):
+    store.duplicates.compare = lambda *_: ["(0010,0010) PatientName"]
+    bring_in(store, write_files(tmp_path / "first", samples(103)))
+    result = bring_in(store, write_files(tmp_path / "other", samples(103, name="Roe^Mary")))
+    document = result.to_dict()
+    assert (document["conflicting"], len(document["conflicts"]), document["imported"]) == (103, 100, 0)
+    assert [conflict.tags for conflict in result.conflicts[99:]] == [("(0010,0010) PatientName",), (), (), ()]
+
+
 def test_what_cannot_be_compared_is_said_to_be_so(store):
     def fail(_first: Path, _second: Path) -> list[str]:
         raise BadData("There is no decoder.")

@@ -78,7 +78,7 @@ def call_words(call: Mapping[str, Any]) -> str:
         return f"Refused{times}: {call['reason']}"
     counts = ((call[name], words) for name, words in _COUNTS.items())
     parts = [f"{number:,} {words}" for number, words in counts if number]
-    parts += [f"{len(call['conflicts']):,} with another content than what is here"] if call["conflicts"] else []
+    parts += [f"{call['conflicting']:,} with another content than what is here"] if call["conflicting"] else []
     came = ", ".join([counted(call["stored"], "image"), *parts]) if call["stored"] or parts else "no images"
     if not call["over"]:
         return f"{came} so far"
