@@ -216,7 +216,7 @@ def _retrieve(options: argparse.Namespace) -> _Result:
     for warning in result.warnings:
         _say(f"Warning: {warning}")
     if not result.requested:
-        _say("Error: There is nothing to fetch.")
+        _say(f"Error: {_nothing_to_fetch(result)}")
     elif result.verified < result.requested or result.missing:
         what = "were not fetched again" if options.force else "are missing"
         _say(f"Error: {result.requested - result.verified} of {result.requested} instances {what}.")
@@ -224,6 +224,12 @@ def _retrieve(options: argparse.Namespace) -> _Result:
         _say("Error: All that was found is here, but there may be more.")
     done = _told_of_conflicts(result) and result.complete
     return (EXIT_DONE if done else EXIT_FAILED), result.to_dict()
+
+
+def _nothing_to_fetch(result: Any) -> str:
+    if not result.asked:
+        return "Nothing was fetched, for no server could be asked."
+    return "Nothing was found on the servers that could be asked." if result.unasked else "There is nothing to fetch."
 
 
 def _told_of_conflicts(result: Any) -> bool:

@@ -227,6 +227,19 @@ def test_a_limit_reached_is_told_and_not_a_failure(bench, pacs):
     assert "more than 2 matches exist" in done.document["warnings"][0]
 
 
+def test_what_cannot_be_fetched_for_want_of_a_server_is_not_said_to_be_nothing(bench, pacs, dead_port):
+    bench.add("GONE", ("127.0.0.1", dead_port))
+    gone = bench.run("retrieve", "--patient-id", "P1")
+    assert gone.code == 1
+    assert gone.err.splitlines()[-1] == "Error: Nothing was fetched, for no server could be asked."
+    assert "nothing to fetch" not in gone.err
+    bench.add("PACS", pacs)
+    half = bench.run("retrieve", "--patient-id", "NOBODY")
+    assert half.err.splitlines()[-1] == "Error: Nothing was found on the servers that could be asked."
+    nothing = bench.run("retrieve", "--patient-id", "NOBODY", "--server", "PACS")
+    assert nothing.err.splitlines()[-1] == "Error: There is nothing to fetch."
+
+
 def test_retrieve_list_and_remove_agree(bench, pacs):
     bench.add("PACS", pacs)
     done = bench.spawn("retrieve", "--patient-id", "P1")

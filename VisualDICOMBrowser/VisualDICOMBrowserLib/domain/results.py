@@ -74,6 +74,8 @@ class RetrieveResult:
     :ivar failed: instances the peer or this computer could not handle, with the reason.
     :ivar seconds: from the start of the job to its end.
     :ivar uncertain: there may be more than was announced: something was not found, or a server could not be asked.
+    :ivar asked: how many servers said what they have.
+    :ivar unasked: how many could not be asked.
     :ivar replaced: of the received, those that took the place of what was here, on purpose.
     :ivar conflicts: instances that came and were here already with other content.
     """
@@ -90,6 +92,8 @@ class RetrieveResult:
     uncertain: bool = False
     replaced: int = 0
     conflicts: tuple[Conflict, ...] = ()
+    asked: int = 1
+    unasked: int = 0
 
     @property
     def complete(self) -> bool:

@@ -288,6 +288,8 @@ def result_of(retrievals: Sequence[Retrieval]) -> RetrieveResult:
         uncertain=_is_uncertain(retrievals),
         replaced=len(set().union(*(r.replaced for r in retrievals))),
         conflicts=tuple(conflict for r in retrievals for conflict in r.conflicts),
+        asked=sum(r.plan is not None for r in retrievals),
+        unasked=sum(r.plan is None for r in retrievals),
     )
 
 
