@@ -10,6 +10,7 @@ import pytest
 from support.fault_proxy import FaultProxy, Throttle
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
+from unit.store.store_kit import rows
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.jobs import scheduler
 from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
@@ -48,8 +49,10 @@ def killed_in_the_middle(bench, orthanc, series) -> Iterator[int]:
         proxy.to_client = (Throttle(bytes_per_second=200_000),)
         bench.add("PACS", proxy.address, called_aet=orthanc.ae_title)
         process = bench.start("retrieve", "--series", series[0].series_uid)
-        files = DatabaseFolder(bench.database).dicom_folder
+        folder = DatabaseFolder(bench.database)
+        files = folder.dicom_folder
         wait_until(lambda: len(list(files.rglob("*.dcm"))) >= 3, what="a part of the series to come")
+        wait_until(lambda: "announces" in str(rows(folder.catalogue, "SELECT record FROM jobs")), what="its log")
         process.kill()
         process.communicate()
         proxy.heal()
@@ -96,6 +99,8 @@ def test_what_was_killed_is_unfinished_until_somebody_says_go_on_and_nothing_com
         assert bench.run("list").code == 0  # finishes what was under way in the folder, and goes on with no job
         (job,) = listed(bench)
         assert (job["state"], job["interrupted"]) == ("running", True)
+        log = bench.run("jobs", "log", job["job"]["job_id"]).document["lines"]
+        assert f"PACS announces {COUNT} instances" in " ".join(line["text"] for line in log)
 
         done = bench.run("jobs", "retry", "--all")
         assert (done.code, done.document["jobs"][0]["state"]) == (0, "completed")
@@ -110,7 +115,9 @@ def test_a_retry_asks_for_exactly_what_is_missing(bench, orthanc, series):
             engine.wait_for_jobs([job_id])
             lines = [line["text"] for line in engine.job_log(job_id)["lines"]]
     assert f"C-GET of {COUNT - here} instances of series {series[0].series_uid}." in lines
-    assert len([line for line in lines if line.startswith("C-GET of ")]) == 1
+    asked = [line for line in lines if line.startswith("C-GET of ")]
+    assert asked[0] == f"C-GET of series {series[0].series_uid}."  # of the one that was killed
+    assert len(asked) == 2
 
 
 def test_what_is_unfinished_can_be_given_up(bench, orthanc, series):

@@ -53,6 +53,12 @@ class ProtocolLog:
         if due:
             self.note(text)
 
+    @property
+    def length(self) -> int:
+        """How many lines there were so far, those included that were dropped."""
+        with self._lock:
+            return self._dropped + len(self._lines)
+
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"lines": [{"at", "text"}], "dropped"}``, the oldest line first; times are seconds since 1970."""
         with self._lock:

@@ -12,9 +12,9 @@ from .description import JobRecord
 class JobQueueStore(Protocol):
     """The persistent queue: what still needs somebody's attention.
 
-    The scheduler saves each durable job (``JobKind.durable``) when it is submitted and at each transition, from
-    several threads but never from two at once, and deletes it once it is completed or forgotten. What
-    it cancels because the program closes it leaves as it was, so that it is offered again.
+    The scheduler saves each durable job (``JobKind.durable``) when it is submitted, at each transition, and while it
+    runs with what is new in its log, from several threads but never from two at once, and deletes it once it is
+    completed or forgotten. What it cancels because the program closes it leaves as it was, so that it is offered again.
     """
 
     def save(self, record: JobRecord, log: Mapping[str, Any] | None = None) -> None:

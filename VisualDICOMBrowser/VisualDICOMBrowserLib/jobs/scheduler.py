@@ -34,6 +34,9 @@ from .timers import Timers
 
 _log = logging.getLogger(__name__)
 
+#: How often the log of a job that runs is saved, in seconds, if there is anything new in it.
+_SAVE_LOG_S = 1.0
+
 _END_EVENTS = {
     JobState.COMPLETED: JobEvent.FINISH,
     JobState.INCOMPLETE: JobEvent.FALL_SHORT,
@@ -441,8 +444,14 @@ class Scheduler:
         job.context = JobContext(partial(self._progress, job), job.log)
         refusal = self._reach.begin(job.description)
         self._step(job, JobEvent.START)
+        if job.description.kind.durable:
+            self._save_log_later(job, job.context)
         self._tend()
         return job, job.context, refusal
+
+    def _save_log_later(self, job: Job, context: JobContext) -> None:
+        when = self._clock.monotonic() + _SAVE_LOG_S
+        self._timers.call_at(when, partial(self._save_log, job, context, job.log.length))
 
     def _conclude(self, place: int, job: Job, context: JobContext, outcome: Outcome, *, tried: bool) -> None:
         with self._lock:
@@ -542,6 +551,16 @@ class Scheduler:
             job.context = None
             _log.warning("A worker (%s) did not stop in time when cancelled.", job.description.kind.value)
             self._step(job, JobEvent.CANCEL, "Cancelled; the work did not stop in time and was left behind.")
+        self._mailbox.drain()
+
+    def _save_log(self, job: Job, context: JobContext, saved: int) -> None:
+        """Save the log of a try while it goes on, lest a crash takes it along; its end is saved as a step."""
+        with self._lock:
+            if job.context is not context or self._closed:
+                return
+            if job.log.length > saved:
+                self._mailbox.post(partial(self._persist, job.record(), job.log))
+            self._save_log_later(job, context)
         self._mailbox.drain()
 
     def _report(self, job: Job) -> None:

@@ -17,6 +17,7 @@ from VisualDICOMBrowserLib.domain.errors import (
     ServerUnreachable,
     UsageError,
 )
+from VisualDICOMBrowserLib.domain.protocol_log import note
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Missing, Priority, Stamp
 from VisualDICOMBrowserLib.jobs.job import Outcome
@@ -602,6 +603,43 @@ def test_what_ended_elsewhere_is_listed_and_retried_like_any_other(stage):
     lines = [line["text"] for line in stage.scheduler.log("old")["lines"]]
     assert lines == ["Refused.", "The job is queued.", "The job is running, try 1.", "The job is completed."]
     assert stage.store.records() == []
+
+
+def test_the_log_of_a_try_is_saved_while_it_goes_on_if_there_is_news(stage, monkeypatch):
+    saved: list[list[str]] = []
+    save = stage.store.save
+
+    def keep(record, log=None):
+        save(record, log)
+        saved.append([line["text"] for line in log["lines"]])
+
+    monkeypatch.setattr(stage.store, "save", keep)
+    gate, more = Gate(), threading.Event()
+
+    def act(context):
+        note("Associated.")
+        gate.entered.set()
+        assert more.wait(DEADLINE_S)
+        note("Announced.")
+        return gate(context)
+
+    stage.submit("1", act, JobKind.RETRIEVE)
+    gate.wait()
+    assert len(saved) == 2  # queued, running
+    stage.clock.advance(1.0)
+    wait_until(lambda: len(saved) == 3, what="the log to be saved")
+    assert saved[-1][-1] == "Associated."
+    assert stage.store.records()[0].state is RUNNING
+    for _ in range(3):
+        stage.clock.advance(1.0)
+    gate.entered.clear()
+    more.set()
+    gate.wait()
+    stage.clock.advance(1.0)
+    wait_until(lambda: saved[-1][-1] == "Announced.", what="the news to be saved")
+    assert len(saved) == 4
+    gate.open.set()
+    stage.wait_for("1", JobState.COMPLETED)
 
 
 def test_only_what_has_ended_is_remembered(stage):
