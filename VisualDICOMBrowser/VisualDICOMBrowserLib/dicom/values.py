@@ -20,7 +20,9 @@ _WITH_ESCAPES = frozenset(("iso2022_jp", "iso2022_jp_2"))
 
 _ENCODED = frozenset(("SH", "LO", "ST", "LT", "PN", "UC", "UT", ""))
 _SINGLE_VALUED = frozenset(("ST", "LT", "UT"))
+_SPECIAL = re.compile(rb"[\0\\\x1b]")
 _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
+_OF_THEIR_OWN = _SINGLE_VALUED | set(_BINARY)
 
 
 def _key(term: str) -> str:
@@ -50,6 +52,9 @@ def to_text(value: bytes, vr: str, encodings: Sequence[str], *, little_endian: b
 
     :param vr: value representation; empty if unknown, which reads as text.
     """
+    plain = value.rstrip(b"\0")
+    if vr not in _OF_THEIR_OWN and plain.isascii() and not _SPECIAL.search(plain):
+        return plain.decode(_ASCII).strip(" ")  # nearly all there is
     if vr in _BINARY:
         return _numbers(value, _BINARY[vr], little_endian)
     text = _decoded(value, encodings if vr in _ENCODED else (_ASCII,), vr == "PN")

@@ -5,6 +5,7 @@ Who is asked, and by which service, is the strategy's business (:mod:`.strategie
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ UIDS_A_REQUEST = 200
 
 #: After so many requests in a row that brought nothing, the rest of a series is given up for this association.
 _PATIENCE = 32
+
+#: Seconds between two reports of progress.
+_REPORT_S = 0.1
 
 _TWICE = "Another series on this computer has an instance with the same UID; only one of the two can be kept."
 
@@ -139,6 +143,7 @@ class Account:
         self._taken = taken
         self._done = 0
         self._total: int | None = None
+        self._next_report = 0.0
 
     def begin(self, plan: Plan) -> list[list[Wanted]]:
         """Return what is wanted, study by study, and tell how much of it is here."""
@@ -182,5 +187,9 @@ class Account:
         self.report()
 
     def report(self) -> None:
-        """Tell how far it is."""
+        """Tell how far it is, now and then: whoever is told wakes another thread, which costs more than to receive."""
+        now = time.monotonic()
+        if self._done != self._total and now < self._next_report:
+            return
+        self._next_report = now + _REPORT_S
         self._progress(self._done, self._total, self.retrieval.bytes + self._taken())

@@ -186,7 +186,8 @@ class Fetch:
     def _explain(self, outcome: GetOutcome, wanted: Wanted, missing: Iterable[str]) -> None:
         """Note why instances did not come, and give up those that no other presentation context will bring."""
         uids = sorted(missing)
-        self._retrieval.note_refusal(uids or [wanted.uid], why_not(self._who, outcome))
+        if uids or not wanted.plan.instances:
+            self._retrieval.note_refusal(uids or [wanted.uid], why_not(self._who, outcome))
         if codes.is_unable(outcome.status):
             instances = wanted.plan.instances
             hopeless = {u for u in uids if u in instances and instances[u].sop_class in self._offered}

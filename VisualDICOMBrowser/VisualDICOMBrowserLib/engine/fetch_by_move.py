@@ -85,13 +85,15 @@ class FetchByMove:
     def _move_series(self, mover: Mover, listener: OpenListener, wanted: Wanted) -> None:
         destination = listener.aet.strip()
 
-        def explain(outcome: GetOutcome, missing: Iterable[str]) -> None:
+        def explain(outcome: GetOutcome, uids: Iterable[str]) -> None:
+            missing = sorted(uids)
             reason = why_not(self._server.name, outcome, f"to {destination}")
             if codes.category(outcome.status) is codes.StatusCategory.SUCCESS and not wanted.came:
                 reason += f" It should have it registered with address {listener.address} and port {listener.port}."
             if listener.secured and not wanted.came:
                 reason += " It has to send with TLS there."
-            self._retrieval.note_refusal(sorted(missing) or [wanted.uid], reason)
+            if missing or not wanted.plan.instances:
+                self._retrieval.note_refusal(missing or [wanted.uid], reason)
 
         ask_for_series(wanted, self._asking(mover, listener, wanted), explain)
 

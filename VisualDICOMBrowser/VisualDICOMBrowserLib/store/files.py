@@ -47,7 +47,7 @@ class PartFile:
     :raises StorageError: from the constructor and all methods but :meth:`discard`.
     """
 
-    _live: set[Path] = set()  # noqa: RUF012 - shared on purpose, guarded by the lock
+    _live: set[str] = set()  # noqa: RUF012 - shared on purpose, guarded by the lock
     _live_lock = threading.Lock()
 
     def __init__(self, final: Path) -> None:
@@ -81,11 +81,10 @@ class PartFile:
     def is_live(cls, part: Path) -> bool:
         """Tell whether this process is writing the ``.part`` file at this moment."""
         with cls._live_lock:
-            return part in cls._live
+            return str(part) in cls._live
 
     def retarget(self, final: Path) -> None:
         """Give the file another destination on the same file system, for one that is known only from its content."""
-        make_folder(final.parent)
         self.final = final
 
     def rest(self) -> None:
@@ -112,9 +111,8 @@ class PartFile:
             if not self._synced:
                 self.sync()
             self._close()
-            self.retarget(self.final)  # its folder may have been removed as empty in between
             touch(self.part)
-            replace_with_retry(self.part, self.final)
+            self._rename()
         except StorageError:
             self.discard()
             raise
@@ -147,30 +145,39 @@ class PartFile:
 
     def _claim_name(self) -> Path:
         with self._live_lock:
-            part = Path(f"{self.final}{PART_SUFFIX}")
+            part = f"{self.final}{PART_SUFFIX}"
             number = 2
             while part in self._live:
-                part = Path(f"{self.final}.{number}{PART_SUFFIX}")
+                part = f"{self.final}.{number}{PART_SUFFIX}"
                 number += 1
             self._live.add(part)
-        return part
+        return Path(part)
 
     def _release_name(self) -> None:
         self._claimed = False
         with self._live_lock:
-            self._live.discard(self.part)
+            self._live.discard(str(self.part))
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         for _ in range(10):
             try:
-                self.part.parent.mkdir(parents=True, exist_ok=True)
                 return os.open(self.part, flags, 0o666)
             except FileExistsError:
                 unlink_with_retry(self.part)
-            except FileNotFoundError:
-                continue  # somebody removed the empty folder in between
+            except FileNotFoundError:  # there is no such folder, or somebody removes it while it is empty
+                self.part.parent.mkdir(parents=True, exist_ok=True)
         return os.open(self.part, flags, 0o666)
+
+    def _rename(self) -> None:
+        """Give the file its name, in a folder that is made if need be: one that was made before may be gone again."""
+        try:
+            replace_with_retry(self.part, self.final)
+        except StorageError as error:
+            if not isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
+                raise
+            make_folder(self.final.parent)
+            replace_with_retry(self.part, self.final)
 
     def _opened(self) -> int:
         if self._descriptor is None:

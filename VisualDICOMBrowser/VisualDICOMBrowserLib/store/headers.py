@@ -11,7 +11,7 @@ from pathlib import Path
 from ..dicom.values import encodings_of, to_text
 from ..domain.errors import BadData
 from ..domain.uids import clean_uid, is_uid
-from .elements import Elements, RawElement, scan_dataset, scan_file
+from .elements import Elements, RawElement, scan_bytes, scan_dataset, scan_file
 
 #: What CTK keeps of each instance in its tag cache, in its order, with the VR of PS3.6.
 CTK_TAGS: Mapping[str, str] = {
@@ -224,6 +224,14 @@ def read_header(path: Path) -> Header:
     :raises StorageError: the file cannot be read.
     """
     return _header(scan_file(path, _WANTED))
+
+
+def header_of_bytes(data: bytes) -> Header:
+    """Return the header in the bytes of a whole DICOM file.
+
+    :raises BadData: as :func:`read_header`.
+    """
+    return _header(scan_bytes(data, _WANTED))
 
 
 def read_header_bytes(dataset: bytes, transfer_syntax: str) -> Header:

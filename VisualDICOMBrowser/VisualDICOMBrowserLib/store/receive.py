@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import md5
+from pathlib import Path
 from typing import Protocol
 
 from ..domain.errors import DataSetMismatch
 from .file_meta import file_head
 from .files import PartFile
-from .headers import Header, read_header
+from .headers import Header, header_of_bytes, read_header
 from .layout import DatabaseFolder
 from .writer import Batch, Pending, StoreWriter
+
+#: Longest file that is made only when it is whole and checked, in bytes: the system is asked for less, and the check
+#: needs not read what was just written.
+_IN_MEMORY = 64 * 1024
 
 
 class Announced(Protocol):
@@ -62,18 +67,11 @@ class Receiver:
         """Begin a file.
 
         :raises BadData: one of the UIDs is none.
-        :raises StorageError: it cannot be written.
         """
         head = file_head(incoming.sop_class, incoming.sop_uid, incoming.transfer_syntax, self._source)
         # Study and series are known only from the data set: until then the file lies apart, on the same file system.
         name = md5(incoming.sop_uid.encode("ascii"), usedforsecurity=False).hexdigest()
-        part = PartFile(self._folder.incoming_folder / f"{name}.dcm")
-        try:
-            part.write(head)
-        except BaseException:
-            part.discard()
-            raise
-        return ReceivedFile(self, part, incoming)
+        return ReceivedFile(self, self._folder.incoming_folder / f"{name}.dcm", head, incoming)
 
     def _keep(self, part: PartFile, header: Header) -> None:
         self._check(header)
@@ -85,11 +83,17 @@ class Receiver:
 
 
 class ReceivedFile:
-    """One instance as it comes in."""
+    """One instance as it comes in: a small one in memory until it is checked, others in a file from the start.
 
-    def __init__(self, receiver: Receiver, part: PartFile, incoming: Announced) -> None:
+    :param path: where the file lies without the suffix of a file that is not complete.
+    :param head: what precedes the data set in it.
+    """
+
+    def __init__(self, receiver: Receiver, path: Path, head: bytes, incoming: Announced) -> None:
         self._receiver = receiver
-        self._part = part
+        self._path = path
+        self._memory = bytearray(head)
+        self._part: PartFile | None = None
         self._incoming = incoming
 
     def write(self, data: memoryview) -> None:
@@ -97,7 +101,10 @@ class ReceivedFile:
 
         :raises StorageError: it cannot be written, for example because the disk is full.
         """
-        self._part.write(data)
+        if self._part is None and len(self._memory) + len(data) <= _IN_MEMORY:
+            self._memory += data
+        else:
+            self._file().write(data)
         self._receiver.bytes += len(data)
 
     def finish(self) -> None:
@@ -108,14 +115,24 @@ class ReceivedFile:
         :raises StorageError: it cannot be kept.
         """
         try:
-            header = read_header(self._part.part)
+            whole = bytes(self._memory)
+            header = header_of_bytes(whole) if self._part is None else read_header(self._part.part)
             if header.sop_uid != self._incoming.sop_uid or header.sop_class != self._incoming.sop_class:
                 raise DataSetMismatch("The data set is another instance than its message said.")
-            self._receiver._keep(self._part, header)
+            self._receiver._keep(self._file(), header)
         except BaseException:
-            self._part.discard()
+            self.discard()
             raise
 
     def discard(self) -> None:
         """Drop what came so far."""
-        self._part.discard()
+        if self._part is not None:
+            self._part.discard()
+
+    def _file(self) -> PartFile:
+        """Return the file, with what came so far in it."""
+        if self._part is None:
+            self._part = PartFile(self._path)
+            self._part.write(self._memory)
+            self._memory.clear()
+        return self._part

@@ -171,10 +171,14 @@ class Batch:
 
 @dataclass(eq=False)
 class _Entry:
-    """An instance in the queue, settled once."""
+    """An instance in the queue, settled once.
+
+    :ivar file: the stored name that its file will have.
+    """
 
     pending: Pending
     batch: Batch
+    file: str
     _is_open: bool = True
 
     @property
@@ -231,12 +235,13 @@ class StoreWriter:
             if pending.part is not None:
                 pending.part.rest()
             batch.judge_returned()
+            entry = _Entry(pending, batch, self._folder.stored_name(pending.path))
             with self._changed:
                 self._changed.wait_for(lambda: self._closing or len(self._waiting) < _QUEUE_LENGTH)
                 if self._closing:
                     raise StorageError(_CLOSED)
                 batch._opened()
-                self._waiting.append(_Entry(pending, batch))
+                self._waiting.append(entry)
                 self._changed.notify_all()
         except BaseException:
             _discard(pending)
@@ -299,7 +304,7 @@ class StoreWriter:
         replacements = self._replacements(new, replaced)
         if replacements:
             self._catalogue.add_intents("replace", replacements)
-        self._catalogue.add_intents("receive", [self._intent(entry.pending) for entry in new])
+        self._catalogue.add_intents("receive", [(entry.sop_uid, entry.file, entry.pending.source) for entry in new])
         placed = [entry for entry in new if self._place(entry)]
         if len(placed) < len(new):
             self._strike_off([entry.sop_uid for entry in new if entry not in placed])
@@ -353,7 +358,7 @@ class StoreWriter:
 
     def _replacements(self, new: Sequence[_Entry], replaced: Mapping[str, LocalFile]) -> list[tuple[str, str, str]]:
         """Return the intents for old files that will be left over, with their pictures."""
-        names = {entry.sop_uid: self._folder.stored_name(entry.pending.path) for entry in new}
+        names = {entry.sop_uid: entry.file for entry in new}
         old = {uid: file.file for uid, file in replaced.items() if file.file != names[uid]}
         thumbnails = self._catalogue.thumbnail_files(old)
         return [(uid, file, thumbnails.get(uid, "")) for uid, file in old.items()]
@@ -363,9 +368,6 @@ class StoreWriter:
             finish_replacing(self._folder, self._catalogue, self._rows)
         except StorageError as error:
             _log.info("What was replaced is deleted at the next start: %s", error)
-
-    def _intent(self, pending: Pending) -> tuple[str, str, str]:
-        return pending.header.sop_uid, self._folder.stored_name(pending.path), pending.source
 
     def _place(self, entry: _Entry) -> bool:
         """Give one file its name; a failure concerns this instance only."""

@@ -115,8 +115,9 @@ def test_a_stale_part_that_cannot_be_deleted_keeps_nobody_out(folder, monkeypatc
 
 
 def test_what_is_just_coming_in_survives_and_is_no_orphan(store):
-    file = Receiver(store.folder, store.writer, batch := Batch(), AET).open(Sample())
-    file.write(memoryview(Sample().dataset))
+    item = Sample(pixels=bytes(70_000))
+    file = Receiver(store.folder, store.writer, batch := Batch(), AET).open(item)
+    file.write(memoryview(item.dataset))
     picture = store.folder.incoming_folder / "thumb.png.part"  # written by a decoder, another process
     picture.write_bytes(b"png")
     result = store.verify()

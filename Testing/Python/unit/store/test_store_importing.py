@@ -260,8 +260,9 @@ def test_importing_the_databases_by_another_name_keeps_their_locks(store, tmp_pa
 
 
 def test_what_is_just_being_received_is_not_imported_from_where_it_waits(store):
-    waiting = Receiver(store.folder, store.writer, Batch(), AET).open(Sample(number=7))
-    waiting.write(memoryview(Sample(number=7).dataset))
+    item = Sample(number=7, pixels=bytes(70_000))
+    waiting = Receiver(store.folder, store.writer, Batch(), AET).open(item)
+    waiting.write(memoryview(item.dataset))
     (part,) = part_files(store.folder)
     for link in (False, True):
         assert bring_in(store, [store.folder.root], link=link).imported == 0

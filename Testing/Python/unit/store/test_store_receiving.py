@@ -37,10 +37,12 @@ from VisualDICOMBrowserLib.store import sqlite as store_sqlite
 from VisualDICOMBrowserLib.store import writer as store_writer
 from VisualDICOMBrowserLib.store.file_meta import file_head
 from VisualDICOMBrowserLib.store.local import LocalStore
-from VisualDICOMBrowserLib.store.receive import Receiver
+from VisualDICOMBrowserLib.store.receive import ReceivedFile, Receiver
 from VisualDICOMBrowserLib.store.writer import Batch
 
 ONE = Sample()
+#: Longer than what is kept in memory until it is whole.
+LONG = Sample(pixels=bytes(70_000))
 PIXELS = ("(7FE0,0010) PixelData",)
 
 
@@ -135,23 +137,24 @@ def test_a_data_set_that_is_cut_off_or_lies_is_refused_and_nothing_is_left(store
     _assert_nothing_is_here(store)
 
 
-def test_what_is_discarded_leaves_nothing(store):
-    file = _receiver(store).open(ONE)
-    file.write(memoryview(ONE.dataset))
-    assert len(part_files(store.folder)) == 1
+@pytest.mark.parametrize(("item", "parts"), [(ONE, 0), (LONG, 1)], ids=["in memory", "in a file"])
+def test_what_is_discarded_leaves_nothing(store, item, parts):
+    file = _receiver(store).open(item)
+    file.write(memoryview(item.dataset))
+    assert len(part_files(store.folder)) == parts
     file.discard()
     file.discard()
     _assert_nothing_is_here(store)
 
 
 def test_of_one_instance_that_comes_twice_the_first_is_kept(store):
-    first, second = Sample(pixels=b"first!"), Sample(pixels=b"second")
+    first, second = Sample(pixels=bytes(70_000) + b"first!"), Sample(pixels=bytes(70_000) + b"second")
     batch = Batch()
     receivers = [_receiver(store, batch), _receiver(store, batch)]
     files = [receiver.open(item) for receiver, item in zip(receivers, (first, second), strict=True)]
-    assert len(part_files(store.folder)) == 2
     for file, item in zip(files, (first, second), strict=True):
         file.write(memoryview(item.dataset))
+    assert len(part_files(store.folder)) == 2
     for file in files:
         file.finish()
     batch.wait()
@@ -379,20 +382,42 @@ def _fail(number: int, times: int = 1):
 
 
 def test_a_disk_that_is_full_while_bytes_come_is_said_and_nothing_is_left(store, monkeypatch):
-    file = _receiver(store).open(ONE)
+    file = _receiver(store).open(LONG)
+    file.write(memoryview(LONG.dataset))
     monkeypatch.setattr(store_files.os, "write", _fail(errno.ENOSPC)(os.write))
     with pytest.raises(StorageError, match="The disk is full"):
-        file.write(memoryview(ONE.dataset))
+        file.write(memoryview(LONG.dataset))
     file.discard()
     _assert_nothing_is_here(store)
     assert receive(store, [ONE]).stored == [ONE.sop_uid]
 
 
-def test_a_disk_that_is_full_at_the_head_leaves_nothing(store, monkeypatch):
+@pytest.mark.parametrize("item", [ONE, LONG], ids=["in memory", "in a file"])
+def test_a_disk_that_is_full_at_the_head_leaves_nothing(store, monkeypatch, item):
     monkeypatch.setattr(store_files.os, "write", _fail(errno.ENOSPC)(os.write))
+    file = _receiver(store).open(item)
     with pytest.raises(StorageError, match="The disk is full"):
-        _receiver(store).open(ONE)
+        _take_whole(file, item)
+    file.discard()
     _assert_nothing_is_here(store)
+
+
+def _take_whole(file: ReceivedFile, item: Sample) -> None:
+    file.write(memoryview(item.dataset))
+    file.finish()
+
+
+@pytest.mark.parametrize("lengths", [(64 * 1024, 64 * 1024 + 2), (10, 64 * 1024), (64 * 1024,), (10,) * 30])
+def test_what_comes_in_fragments_is_whole_in_its_file(store, lengths):
+    item, batch, start = Sample(pixels=bytes(n % 251 for n in range(70_000 if sum(lengths) > 300 else 20))), Batch(), 0
+    file = _receiver(store, batch).open(item)
+    for length in (*lengths, len(item.dataset)):
+        file.write(memoryview(item.dataset[start : start + length]))
+        start += length
+    file.finish()
+    batch.wait()
+    assert batch.stored == [item.sop_uid]
+    assert [path.read_bytes() for path in dicom_files(store.folder)] == [item.file]
 
 
 def test_a_file_that_cannot_be_synced_fails_alone(store, monkeypatch):
