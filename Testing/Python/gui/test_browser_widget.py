@@ -13,7 +13,6 @@ from VisualDICOMBrowserLib.domain.model import Patient, Series
 from VisualDICOMBrowserLib.domain.overview import PatientRow, SeriesRow
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.gui.browser_widget import BrowserWidget
-from VisualDICOMBrowserLib.gui.host import Host
 from VisualDICOMBrowserLib.gui.studies.sheet_look import ThumbnailSize
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Stamp
 from VisualDICOMBrowserLib.jobs.states import JobState
@@ -110,11 +109,9 @@ def test_what_is_on_a_server_can_be_fetched_and_what_is_here_can_be_removed(brow
     assert not entries(browser, [HERE])["Cancel fetching"]
 
 
-def test_what_is_here_and_on_a_server_can_be_fetched_again_where_it_can_be_replaced(browser):
+def test_what_is_here_and_on_a_server_can_be_fetched_again(browser):
     assert entries(browser, [HERE])["Fetch again and replace"]
     assert not entries(browser, [REMOTE])["Fetch again and replace"]
-    browser._host = Host(replaces=False)
-    assert "Fetch again and replace" not in entries(browser, [HERE])
 
 
 def test_uids_are_copied_one_a_line(browser):

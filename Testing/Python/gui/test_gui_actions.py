@@ -150,12 +150,6 @@ def test_of_more_than_are_named_all_can_be_replaced(session, actions):
     assert session.asked("import_paths")[1].params == {"paths": ["/a"], "link": False, "replace": True}
 
 
-def test_where_nothing_can_be_replaced_it_is_not_offered(session):
-    Actions(session, replaces=False).import_paths(["/a"])
-    session.asked("import_paths")[0].answer(imported(0, conflicts=[OTHER]))
-    assert session.messages[-1].remedies == ()
-
-
 def test_only_what_is_here_and_on_a_server_is_fetched_again(session, actions):
     actions.fetch_again([REMOTE, PARTLY, HERE, LINKED])
     assert [ask.params for ask in session.asked("fetch")] == [{"series_uids": ["1.2", "1.3"], "force": True}]

@@ -40,8 +40,6 @@ class BackgroundFetching:
     def fetch(self, series_uids: Sequence[str], *, ahead: bool, force: bool) -> list[str]:
         """See :meth:`.Engine.fetch`."""
         self._core.store.require_writable()
-        if force:
-            self._core.store.require_replacing()
         wanted = [(uid, sources_of_series(self._core, uid)) for uid in dict.fromkeys(series_uids)]
         nowhere = [uid for uid, sources in wanted if not sources]
         if nowhere:

@@ -361,8 +361,7 @@ class Engine(JobDesk):
             they are here; of patients and studies each server may have another part, so all of them are asked.
         :param force: fetch again what is here. Each instance takes the place of the old one once it is whole and
             readable: what does not come stays as it was, counts as missing, and is fetched by a retry.
-        :raises UsageError: no such server, or one that cannot be retrieved from; with ``force``, another program keeps
-            the rows.
+        :raises UsageError: no such server, or one that cannot be retrieved from.
         :raises FolderInUse: another engine holds the folder.
         """
         return self._fetching.retrieve(target, server, token, force=force)
@@ -374,8 +373,7 @@ class Engine(JobDesk):
 
         :param ahead: nobody asked for them yet: what the user asks for goes first.
         :param force: fetch again what is here, as :meth:`retrieve` does.
-        :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from; with ``force``,
-            another program keeps the rows.
+        :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.
         :raises FolderInUse: another engine holds the folder.
         """
         return self._background.fetch(series_uids, ahead=ahead, force=force)
@@ -488,7 +486,7 @@ class Engine(JobDesk):
 
         :param link: leave the files where they are instead of copying them.
         :param replace: have instances that are here already replaced by the files; files that are linked stay.
-        :raises UsageError: a path that does not exist; with ``replace``, another program keeps the rows.
+        :raises UsageError: a path that does not exist.
         :raises FolderInUse: another engine holds the folder.
         """
         return self._actions.import_paths(paths, link, token, replace=replace)

@@ -42,8 +42,6 @@ class Fetching:
     ) -> RetrieveResult:
         """See :meth:`.Engine.retrieve`."""
         self._core.store.require_writable()
-        if force:
-            self._core.store.require_replacing()
         if target.level is Level.PATIENT and "" in target.uids:
             raise UsageError("Patients without an ID are one to no server; retrieve their studies.")
         done: list[Retrieval] = []
@@ -190,6 +188,7 @@ def broken_off(retrieval: Retrieval, error: VisualDicomError) -> Outcome:
 
 def outcome_of(retrieval: Retrieval) -> Outcome:
     """Return what a try came to."""
+    retrieval.note_conflicts(retrieval.store.take_conflicts(retrieval.unseen()))
     refused = retrieval.store.refused(retrieval.unseen())
     retrieval.reasons.update(dict.fromkeys(refused, REFUSED))
     result = result_of([retrieval])

@@ -34,8 +34,6 @@ class LocalActions:
     ) -> ImportResult:
         """See :meth:`.Engine.import_paths`."""
         self._core.store.require_writable()
-        if replace:
-            self._core.store.require_replacing()
         for path in paths:
             if not exists(path):
                 raise UsageError(f"There is no file or folder {path}.")
@@ -52,7 +50,7 @@ class LocalActions:
             result = importer.run(paths)
         finally:
             self._core.tell_catalogue()
-        return when_seen(store, store.unseen(importer.stored), lambda: _imported(importer.without_refused(result)))
+        return when_seen(store, store.unseen(importer.stored), lambda: _imported(importer.as_seen(result)))
 
     def _retry_import(self, job: JobDescription) -> Task:
         """Begin an import anew; what is here already is not copied again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..dimse.association import Association
@@ -204,11 +204,16 @@ class Retrieval:
         self.replaced.update(replaced)
         self.received.update(received, self.replaced)
         self.renewed.update(self.received)
-        for conflict in conflicts:
-            if (conflict.sop_uid, conflict.source) not in self._in_conflict:
-                self._in_conflict.add((conflict.sop_uid, conflict.source))
-                add_conflict(self.conflicts, conflict)
+        self.note_conflicts(conflicts)
         self.bytes += bytes_
+
+    def note_conflicts(self, conflicts: Iterable[Conflict]) -> None:
+        """Take over what came with other content than what is here."""
+        for conflict in conflicts:
+            named = conflict if conflict.source else replace(conflict, source=self.server.called_aet)
+            if (named.sop_uid, named.source) not in self._in_conflict:
+                self._in_conflict.add((named.sop_uid, named.source))
+                add_conflict(self.conflicts, named)
 
     def note_refusal(self, sop_uids: Iterable[str], reason: str) -> None:
         """Remember why the server does not send instances, unless something better is known."""

@@ -20,14 +20,10 @@ _MOST_DETAILS = 200
 
 
 class Actions:
-    """See the module.
+    """See the module."""
 
-    :param replaces: whether images that are here can give way to others under the same UIDs.
-    """
-
-    def __init__(self, session: Session, *, replaces: bool = True) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._replaces = replaces
 
     def fetch(self, series: Iterable[SeriesRow]) -> None:
         """Have series that are not wholly here fetched; those under way are left alone."""
@@ -145,7 +141,7 @@ class Actions:
             import_words(result),
             rejected,
             [conflict_words(conflict) for conflict in conflicts],
-            (replace,) if conflicts and self._replaces else (),
+            (replace,) if conflicts else (),
         )
 
     def _tell(

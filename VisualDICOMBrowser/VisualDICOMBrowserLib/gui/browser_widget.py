@@ -54,7 +54,7 @@ class BrowserWidget(qt.QWidget):
         self._session = session
         self._host = host or Host()
         self._loader = self._host.loader
-        self._actions = Actions(session, replaces=self._host.replaces)
+        self._actions = Actions(session)
         self._missing = MissingPackages(session, self, self._host)
         self._unfinished = Unfinished(session)
         self._sender = Sender(session)
@@ -313,7 +313,7 @@ class BrowserWidget(qt.QWidget):
             Entry("Fetch", lambda: self._actions.fetch(series), is_fetchable(series)),
             Entry("Cancel fetching", lambda: self._actions.cancel(series), self._actions.are_under_way(series)),
             Entry("Try again", lambda: self._actions.retry(series), self._actions.have_failed(series)),
-            *self._replace_entries(series),
+            Entry("Fetch again and replace", lambda: self._actions.fetch_again(series), is_replaceable(series)),
             None,
             Entry("Send…", lambda: self.send(series, patient), here),
             Entry("Export…", lambda: self.export(series), here),
@@ -321,11 +321,6 @@ class BrowserWidget(qt.QWidget):
             None,
             Entry("Remove from this computer", lambda: self._actions.remove(series), here),
         ]
-
-    def _replace_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
-        if not self._host.replaces:
-            return []
-        return [Entry("Fetch again and replace", lambda: self._actions.fetch_again(series), is_replaceable(series))]
 
     def _load_entries(self, series: list[SeriesRow]) -> list[Entry | None]:
         if self._loader is None:

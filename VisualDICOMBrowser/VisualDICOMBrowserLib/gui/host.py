@@ -89,7 +89,6 @@ class Host:
     :ivar install_from: does the same from a folder of wheels, for computers without internet.
     :ivar port_user: tells in sentences what part of the program listens at a port, and what to do about it; empty if
         none does.
-    :ivar replaces: whether images that are here can give way to others under the same UIDs.
     :ivar show_log: opens the engine's log file for the user to read.
     """
 
@@ -100,4 +99,3 @@ class Host:
     install_from: Callable[[Path], bool] | None = None
     show_log: Callable[[], None] | None = None
     port_user: Callable[[int], str] | None = None
-    replaces: bool = True

@@ -98,5 +98,4 @@ def _make_host(session: Session) -> Host:
         install_from=install_from_folder,
         show_log=show_log,
         port_user=port_user,
-        replaces=False,  # Slicer keeps the rows of its database
     )

@@ -176,8 +176,9 @@ class Catalogue(CatalogueMirror):
 
         The kinds: ``receive``, with where the file comes from; ``remove``, with the stored name of its thumbnail;
         ``unlink``, what is left of that when the rows are gone; ``replace``, an old file that has to go once the row
-        names another, with the stored name of its thumbnail. They are on the disk when this returns. What is
-        about to be received is not to be removed any more.
+        names another, with the stored name of its thumbnail; ``swap``, a file that is to replace what is here, with
+        where it comes from. They are on the disk when this returns. What is about to be received is not to be removed
+        any more.
         """
         rows = list(rows)
         with self._writing(durable=True) as db:

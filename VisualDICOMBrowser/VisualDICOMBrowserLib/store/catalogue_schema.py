@@ -231,7 +231,7 @@ def made_anew(path: Path) -> sqlite3.Connection:
 
 
 def _take_over(aside: Path, connection: sqlite3.Connection) -> None:
-    kinds = {"receive": "receive", "replace": "replace", "remove": "unlink", "unlink": "unlink"}
+    kinds = {kind: kind for kind in ("receive", "replace", "swap", "unlink")} | {"remove": "unlink"}
     for sop_uid, kind, *rest in damage.salvage(aside, "intents", "sop_uid, kind, file, source", "sop_uid"):
         if kind in kinds and all(isinstance(value, str) for value in (sop_uid, *rest)):
             connection.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (sop_uid, kinds[kind], *rest))

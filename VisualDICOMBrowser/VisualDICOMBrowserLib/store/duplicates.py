@@ -85,10 +85,23 @@ class Duplicates:
         here = self.here([header.sop_uid]).get(header.sop_uid)
         if here is None:
             raise NotHere
-        if _is_equal(here, path, header):
+        return self._judge(here.path, here.header, path, header, source)
+
+    def judge_stored(self, sop_uid: str, first: str, second: str) -> Conflict | None:
+        """Compare two files of an instance that both have their places, as :meth:`judge` does.
+
+        :param first: the stored name of the one that is kept.
+        """
+        here, other = file_of(self._folder, sop_uid, first), file_of(self._folder, sop_uid, second)
+        if here is None or (other is None and self._folder.find(second) is not None):
+            raise NotHere
+        return self._judge(*here, *other, "") if other is not None else None
+
+    def _judge(self, here: Path, kept: Header, path: Path, header: Header, source: str) -> Conflict | None:
+        if _is_equal(here, kept, path, header):
             return None
         try:
-            tags = tuple(self.compare(here.path, path))
+            tags = tuple(self.compare(here, path))
         except (BadData, InternalError) as error:
             return Conflict(header.sop_uid, f"{_UNSURE} {error}", (), source)
         return Conflict(header.sop_uid, _OTHER, tags, source) if tags else None
@@ -112,13 +125,13 @@ def _cannot_compare(first: Path, second: Path) -> Sequence[str]:
     raise BadData("The data sets are not equal byte by byte.")
 
 
-def _is_equal(here: Here, path: Path, header: Header) -> bool:
+def _is_equal(here: Path, kept: Header, path: Path, header: Header) -> bool:
     """Tell whether both are one file, or have the same data set in the same encoding."""
     try:
-        sizes = (here.header.size - here.header.offset, header.size - header.offset)
-        if here.header.transfer_syntax != header.transfer_syntax or sizes[0] != sizes[1]:
+        sizes = (kept.size - kept.offset, header.size - header.offset)
+        if kept.transfer_syntax != header.transfer_syntax or sizes[0] != sizes[1]:
             return False
-        return _same_from(here.path, here.header.offset, path, header.offset)
+        return _same_from(here, kept.offset, path, header.offset)
     except OSError as error:
         raise storage_error(error, "read the file") from error
 

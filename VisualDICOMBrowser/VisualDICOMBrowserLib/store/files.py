@@ -15,6 +15,8 @@ from ..domain.errors import DiskFull, StorageError
 PART_SUFFIX = ".part"
 #: The end of the name of a file whose sender was told that it is here: see :mod:`.safekeeping`.
 SAFE_SUFFIX = f".safe{PART_SUFFIX}"
+#: The end of the name of a file that is to take the place of another: see :mod:`.host_swaps`.
+SWAP_SUFFIX = f".swap{PART_SUFFIX}"
 
 _DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}

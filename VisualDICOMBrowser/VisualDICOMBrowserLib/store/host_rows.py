@@ -18,8 +18,6 @@ class HostRows:
     :class:`.IndexQueue` sees the rows.
     """
 
-    can_replace = False
-
     def __init__(self, folder: DatabaseFolder, catalogue: Catalogue, queue: IndexQueue) -> None:
         self._folder = folder
         self._catalogue = catalogue
@@ -28,7 +26,8 @@ class HostRows:
     def take_in(self, items: Sequence[StoredInstance]) -> None:
         """See :class:`.rows.RowKeeper`."""
         local = [local_instance(item.header, self._folder.stored_name(item.path)) for item in items]
-        self._catalogue.add_local(local, settled=False)
+        renewed = self._queue.expected(item.header.sop_uid for item in items)
+        self._catalogue.add_local(local, settled=False, renewed=renewed)
         self._queue.offer((one.instance.sop_uid, one.file) for one in local)
 
     def forget(self, sop_uids: Sequence[str]) -> None:

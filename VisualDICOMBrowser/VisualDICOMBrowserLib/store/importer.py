@@ -82,14 +82,22 @@ class Importer:
 
     @property
     def stored(self) -> list[str]:
-        """The SOP Instance UIDs of what was imported."""
-        return self._batch.stored
+        """The SOP Instance UIDs of what was imported, or took the place of something."""
+        return [*self._batch.stored, *self._batch.replaced]
 
-    def without_refused(self, result: ImportResult) -> ImportResult:
-        """Return the result of :meth:`run` as it is when the program that keeps the rows has refused some files."""
+    def as_seen(self, result: ImportResult) -> ImportResult:
+        """Return the result of :meth:`run` as it is when the program that keeps the rows has seen, or refused, all."""
+        conflicts = [replace(c, source=_shown(self._paths[c.sop_uid])) for c in self._store.take_conflicts(self.stored)]
         refused = sorted(self._store.refused(self.stored))
         failures = [Failure(_shown(self._paths[uid]), REFUSED) for uid in refused]
-        return replace(result, imported=result.imported - len(refused), rejected=(*result.rejected, *failures))
+        not_stored = {*refused, *(conflict.sop_uid for conflict in conflicts)}
+        return replace(
+            result,
+            imported=result.imported - len(not_stored.intersection(self._batch.stored)),
+            replaced=result.replaced - len(not_stored.intersection(self._batch.replaced)),
+            rejected=(*result.rejected, *failures),
+            conflicts=(*result.conflicts, *conflicts),
+        )
 
     def _files(self, paths: Sequence[Path]) -> Iterator[Path]:
         for path in paths:

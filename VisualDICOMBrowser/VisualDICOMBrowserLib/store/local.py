@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from types import TracebackType
 from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, DiskFull, FolderInUse, LocalError, StorageError, UsageError
 from ..domain.model import Level, Target
-from ..domain.results import RebuildResult, RemoveResult, UndoResult, VerifyResult
+from ..domain.results import Conflict, RebuildResult, RemoveResult, UndoResult, VerifyResult
 from . import ctk_damage, damage, mirror, recovery
 from . import rebuild as rebuilding
 from .catalogue import Catalogue, LocalFile
@@ -20,17 +20,18 @@ from .ctk_database import CtkDatabase
 from .duplicates import Duplicates
 from .files import PART_SUFFIX
 from .host_link import HostLink, HostPlan
-from .host_removal import Cleared, HostRemoval
 from .host_rows import HostRows
+from .host_swaps import HostSwaps, promised
 from .layout import DatabaseFolder
 from .local_records import header_of
 from .lock import FolderLock
+from .removing import Removing
 from .rows import LocalRows, OwnRows, RowKeeper
 from .safekeeping import Safekeeping
 from .sqlite import DamagedDatabase
 from .trash import Trash, forget, removals
 from .undo import bring_back
-from .writer import StoreWriter
+from .writer import Batch, Pending, StoreWriter
 
 _log = logging.getLogger(__name__)
 
@@ -73,17 +74,27 @@ class LocalStore:
         self._outdated: list[Catalogue] = []
         self._keeper = keeper
         self.duplicates = Duplicates(folder, catalogue)
-        self._writer = (
-            StoreWriter(folder, catalogue, rows, keeper, self.duplicates, self._tell, self._change)
-            if keeper is not None
-            else None
-        )
-        self._safekeeping = Safekeeping(folder, catalogue, self._writer) if self._writer is not None else None
-        self._removal = HostRemoval(folder, catalogue, rows, host.wishes, self._change) if host is not None else None
+        self._writer: StoreWriter | None = None
+        self._swaps: HostSwaps | None = None
+        self._safekeeping: Safekeeping | None = None
+        self._remover: Removing | None = None
+        if keeper is not None:
+            self._make_writers(keeper)
         #: What was made anew when it was opened; None if that was not asked for.
         self.rebuilt: RebuildResult | None = None
         #: Called with the Series Instance UIDs of what was stored, on the writer's thread.
         self.on_stored: Callable[[frozenset[str]], None] | None = None
+
+    def _make_writers(self, keeper: RowKeeper) -> None:
+        folder, catalogue, rows, host = self.folder, self.catalogue, self._rows, self.host
+        self._remover = Removing(folder, catalogue, rows, keeper, host, self._change, self.refresh, self._bring_back)
+        swap = None
+        if host is not None:
+            host.queue.superseded.judge = self.duplicates.judge_stored
+            self._swaps = HostSwaps(folder, catalogue, host.queue, self._remover, self._finish_open)
+            swap = self._swaps.keep
+        self._writer = StoreWriter(folder, catalogue, rows, keeper, self.duplicates, self._tell, self._change, swap)
+        self._safekeeping = Safekeeping(folder, catalogue, self._writer)
 
     @classmethod
     def open(
@@ -152,12 +163,29 @@ class LocalStore:
 
     def _begin(self) -> None:
         self._left_over = list(removals(self.folder))
+        promises = promised(self.folder, self.catalogue)
+        if self._swaps is not None:
+            self._swaps.writer = self.writer
         self.safekeeping.take_up()
         if not self.has_open_removals:
             self._settle_trash(self._left_over, closing=False)
+        if self._swaps is not None:
+            self._swaps.take_up(promises)
+        else:
+            self._replace(promises)
+
+    def _replace(self, promises: Iterable[Pending]) -> None:
+        """Store what was to replace something when the rows were another program's to keep."""
+        batch = Batch()
+        for pending in promises:
+            self.writer.put(pending, batch)
+        batch.wait()
+        self.catalogue.clear_intents("swap", [*batch.stored, *batch.replaced, *batch.duplicates])
 
     def close(self) -> None:
         """Commit what is under way, close the files and give the folder back."""
+        if self._swaps is not None:
+            self._swaps.close()
         if self._writer is not None:
             self.safekeeping.close()
             self._writer.close()
@@ -232,20 +260,14 @@ class LocalStore:
         return self.folder.absolute(file.file)
 
     def readable(self, sop_uids: Iterable[str]) -> set[str]:
-        """Return those instances that are really here: with a row, and a file that is whole and says the same."""
-        files = self.catalogue.local_files(Level.IMAGE, sop_uids)
-        return {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
+        """Return those instances that are really here: with a row, and a file that is whole and says the same.
 
-    def require_replacing(self) -> None:
-        """Return quietly if instances can be given other files.
-
-        :raises UsageError: another program keeps the rows.
+        So is what waits to take the place of another file.
         """
-        if self._keeper is not None and not self._keeper.can_replace:
-            raise UsageError(
-                "Slicer keeps the rows of this database, and does not notice when a file is replaced: remove what is"
-                " here first, then import or fetch it again."
-            )
+        sop_uids = list(sop_uids)
+        safe = self._swaps.promised(sop_uids) if self._swaps is not None else set()
+        files = self.catalogue.local_files(Level.IMAGE, sop_uids)
+        return safe | {f.instance.sop_uid for f in files if header_of(self.folder, f.instance.sop_uid, f.file)}
 
     def unseen(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that are here, but whose rows another program has still to write."""
@@ -254,6 +276,10 @@ class LocalStore:
     def refused(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances whose rows the other program would not write, so far."""
         return self.host.queue.refused(sop_uids) if self.host is not None else set()
+
+    def take_conflicts(self, sop_uids: Iterable[str]) -> list[Conflict]:
+        """Return which of the instances the other program took in with other content; see :class:`.IndexQueue`."""
+        return self.host.queue.take_conflicts(sop_uids) if self.host is not None else []
 
     def remove(self, target: Target, *, undoable: bool = False, token: CancelToken | None = None) -> RemoveResult:
         """Remove what a target names: rows, files inside the folder, thumbnails. Linked files are never touched.
@@ -265,59 +291,11 @@ class LocalStore:
             keeps the rows did not let go of them, and nothing was removed.
         """
         self.safekeeping.settle()
-        with self._change:
-            self.refresh()
-            files = self.catalogue.local_files(target.level, target.uids)
-            before = self.catalogue.local_totals()
-            trash = None
-            if files and (undoable or self.host is not None):
-                trash = Trash.make(self.folder, [(file.instance.sop_uid, file.file) for file in files])
-            self.catalogue.add_intents("remove", self._removals(files))
-            cleared = self._clear(files, trash)
-            if cleared is None:
-                return self._removed(before, trash if undoable else None)
-        assert trash is not None
-        self._ask_host(cleared, trash, token or CancelToken())
-        self._bring_back(cleared.staying)
-        with self._change:
-            result = self._removed(before, trash if undoable else None, cleared.moved)
-        if not undoable:
-            forget(self.folder, trash.trash_id)
-        return result
-
-    def _clear(self, files: Sequence[LocalFile], trash: Trash | None) -> Cleared | None:
-        if self._removal is None or self.host is None or trash is None:
-            return None
-        sop_uids = [file.instance.sop_uid for file in files]
-        under_way = self.host.queue.withdraw(sop_uids)
-        self.catalogue.clear_intents("receive", sop_uids)
-        return self._removal.clear(files, trash, under_way)
-
-    def _ask_host(self, cleared: Cleared, trash: Trash, token: CancelToken) -> None:
-        assert self._removal is not None
-        try:
-            self._removal.ask(cleared, token)
-        except StorageError:
-            trash.mark()
-            self.catalogue.clear_intents("remove", cleared.sop_uids)
-            self._bring_back((trash, *cleared.staying))
-            raise
-
-    def _bring_back(self, trashes: Iterable[Trash]) -> None:
-        for trash in trashes:
-            with self._undoing:
-                bring_back(trash, self)
-
-    def _removed(self, before: tuple[int, int, int, int], trash: Trash | None, moved: int = 0) -> RemoveResult:
-        deleted, kept = recovery.finish_removing(self.folder, self.catalogue, self._rows, self._keeping, trash)
-        after = self.catalogue.local_totals()
-        for path in (self.folder.ctk_database, self.folder.ctk_tag_cache):
-            damage.drop_set_aside(path)
-        if kept:
-            raise StorageError(f"{kept} files could not be deleted; another program may use them.")
-        patients, studies, series, instances = (b - a for b, a in zip(before, after, strict=True))
-        trash_id = trash.trash_id if trash is not None else ""
-        return RemoveResult(patients, studies, series, instances, moved + deleted, trash_id)
+        token = token or CancelToken()
+        with self._removing.alone(token):
+            if self._swaps is not None:
+                self._swaps.withdraw(self.catalogue.local_files(target.level, target.uids))
+            return self._removing.remove(target, undoable=undoable, token=token)
 
     @property
     def has_open_removals(self) -> bool:
@@ -330,18 +308,24 @@ class LocalStore:
         :raises StorageError: rows are still there; tried again at the next start.
         :raises Cancelled: nobody waits any more.
         """
-        assert self._removal is not None
-        cleared = self._removal.clear_again()
-        self._removal.ask(cleared, token)
-        with self._change:
-            recovery.finish_removing(self.folder, self.catalogue, self._rows, self._keeping)
-        # The newest first: what an older one lists as well lies there.
-        self._settle_trash([*(trash.trash_id for trash in cleared.staying), *self._left_over], closing=False)
+        with self._removing.alone(token):
+            self._finish_open(token)
+
+    def _finish_open(self, token: CancelToken) -> None:
+        if self.has_open_removals:
+            staying = self._removing.finish(token)
+            # The newest first: what an older one lists as well lies there.
+            self._settle_trash([*staying, *self._left_over], closing=False)
 
     @property
-    def _keeping(self) -> RowKeeper:
-        assert self._keeper is not None
-        return self._keeper
+    def _removing(self) -> Removing:
+        self.require_writable()
+        assert self._remover is not None
+        return self._remover
+
+    def _bring_back(self, trash: Trash) -> UndoResult:
+        with self._undoing:
+            return bring_back(trash, self)
 
     def undo_remove(self, trash_id: str) -> UndoResult:
         """Bring back what :meth:`remove` removed, rows and files. What is here again meanwhile is kept as it is.
@@ -349,8 +333,7 @@ class LocalStore:
         :raises UsageError: there is no such removal, or it cannot be undone any more.
         :raises FolderInUse: the folder is open for reading only.
         """
-        with self._undoing:
-            return bring_back(Trash.open(self.folder, trash_id), self)
+        return self._bring_back(Trash.open(self.folder, trash_id))
 
     def _settle_trash(self, trash_ids: Iterable[str], *, closing: bool) -> None:
         """Finish what was being undone when the program died, and delete the rest for good."""
@@ -367,13 +350,6 @@ class LocalStore:
             if not marked and not self.catalogue.has_files_below(self.folder.trash_folder / trash_id, self.folder.root):
                 forget(self.folder, trash_id)
 
-    def _removals(self, files: Sequence[LocalFile]) -> Iterator[tuple[str, str, str]]:
-        thumbnails = self.catalogue.thumbnail_files(f.instance.sop_uid for f in files)
-        for file in files:
-            instance = file.instance
-            path = self.folder.thumbnail_path(instance.study_uid, instance.series_uid, instance.sop_uid)
-            yield instance.sop_uid, file.file, thumbnails.get(instance.sop_uid) or self.folder.stored_name(path)
-
     def verify(self) -> VerifyResult:
         """Check that every local row has a readable file, and every file below ``dicom/`` a row.
 
@@ -382,12 +358,12 @@ class LocalStore:
         """
         if isinstance(self._rows, CtkDatabase):
             self._rows.check()
-        if not self.read_only:
+        if self._keeper is not None:
             self.safekeeping.settle()
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)
             with self._change:
-                recovery.recover(self.folder, self.catalogue, self._rows, self._keeping)
+                recovery.recover(self.folder, self.catalogue, self._rows, self._keeper)
                 self.refresh()
         files = [p for p in recovery.files_below(self.folder.dicom_folder) if not p.name.endswith(PART_SUFFIX)]
         rows, missing, orphans = self._look(files)

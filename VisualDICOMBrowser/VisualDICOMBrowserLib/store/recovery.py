@@ -12,7 +12,7 @@ from pathlib import Path
 from ..domain.errors import BadData, StorageError
 from .catalogue import Catalogue
 from .ctk_rows import StoredInstance
-from .files import PART_SUFFIX, SAFE_SUFFIX, PartFile, unlink_with_retry
+from .files import PART_SUFFIX, SAFE_SUFFIX, SWAP_SUFFIX, PartFile, unlink_with_retry
 from .headers import read_header
 from .layout import DatabaseFolder
 from .local_records import header_of
@@ -41,7 +41,7 @@ def sweep(root: Path, suffix: str = PART_SUFFIX) -> int:
     """
     swept = 0
     for path in [path for path in files_below(root) if path.name.endswith(suffix)]:
-        if path.name.endswith(SAFE_SUFFIX):
+        if path.name.endswith((SAFE_SUFFIX, SWAP_SUFFIX)):
             continue
         with suppress(StorageError):
             swept += not PartFile.is_live(path) and unlink_with_retry(path)

@@ -52,12 +52,7 @@ class LocalRows(Protocol):
 
 
 class RowKeeper(Protocol):
-    """Sees to it that files get their rows. Called with the lock of the store held.
-
-    :ivar can_replace: whether a row can be given another file.
-    """
-
-    can_replace: bool
+    """Sees to it that files get their rows. Called with the lock of the store held."""
 
     def take_in(self, items: Sequence[StoredInstance]) -> None:
         """Care for the rows of instances whose files are in place; the catalogue knows them as local afterwards.
@@ -76,8 +71,6 @@ class RowKeeper(Protocol):
 
 class OwnRows:
     """Rows that this program writes."""
-
-    can_replace = True
 
     def __init__(self, folder: DatabaseFolder, catalogue: Catalogue, ctk: CtkDatabase) -> None:
         self._folder = folder

@@ -41,19 +41,26 @@ _RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
 class SafeFile:
-    """A promised file on its way to its name: whatever fails, it stays. An :class:`.writer.Arriving`."""
+    """A promised file on its way to its name: whatever fails, it stays. An :class:`.writer.Arriving`.
+
+    :ivar safe: where it lies until it has its name.
+    """
 
     def __init__(self, safe: Path, final: Path) -> None:
-        self._safe = safe
+        self.safe = safe
         self._final = final
 
     @property
     def part(self) -> Path:
         """Where it lies: an earlier attempt may have given it its name, and failed to take that back."""
-        return self._safe if os.path.lexists(self._safe) else self._final
+        return self.safe if os.path.lexists(self.safe) else self._final
 
     def rest(self) -> None:
         """Nothing is open."""
+
+    def retarget(self, final: Path) -> None:
+        """Give the file another destination."""
+        self._final = final
 
     def commit(self) -> Path:
         """Give the file its name, unless an earlier attempt did. It is of this moment then, as with :class:`.PartFile`.
@@ -64,10 +71,10 @@ class SafeFile:
         """
         try:
             make_folder(self._final.parent)
-            touch(self._safe)
-            replace_with_retry(self._safe, self._final)
+            touch(self.safe)
+            replace_with_retry(self.safe, self._final)
         except StorageError as error:
-            if os.path.lexists(self._safe):
+            if os.path.lexists(self.safe):
                 raise error if isinstance(error, DiskFull) else FolderUnusable(str(error)) from error
             if not os.path.lexists(self._final):
                 raise BadData("Somebody took the file away.") from error
@@ -78,7 +85,7 @@ class SafeFile:
 
         :raises StorageError: it failed.
         """
-        replace_with_retry(self._final, self._safe)
+        replace_with_retry(self._final, self.safe)
 
     def discard(self) -> None:
         """Leave it where it is: its sender was told that it is here."""
@@ -86,7 +93,7 @@ class SafeFile:
     def drop(self) -> None:
         """Delete it: the same instance is here already."""
         try:
-            unlink_with_retry(self._safe)
+            unlink_with_retry(self.safe)
         except StorageError as error:
             _log.info("What came twice is deleted at the next start: %s", error)
 
@@ -338,9 +345,7 @@ class Safekeeping:
         failed = dict(batch.failed)
         overruled = self._overrule(group, batch.conflicts)
         stored = {*batch.stored, *overruled.replaced, *overruled.stored}
-        # Where nothing can be replaced the file waits, whatever is done about it: its sender may have no other.
-        why = StorageError if self._writer.can_replace else BadData
-        failed |= {c.sop_uid: why(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
+        failed |= {c.sop_uid: StorageError(c.reason) for c in batch.conflicts if c.sop_uid not in stored}
         failed |= dict(overruled.failed)
         done = [owed for owed in group if owed.sop_uid not in failed and (error is None or owed.sop_uid in stored)]
         for owed in done:
@@ -357,10 +362,10 @@ class Safekeeping:
     def _overrule(self, group: Sequence[_Owed], conflicts: Sequence[Conflict]) -> Batch:
         """Have promised files take the place of what somebody else stored after them, before they had their rows.
 
-        Return what became of them; nothing did where nothing can be replaced.
+        Return what became of them.
         """
         owed, batch = {one.sop_uid: one for one in group}, Batch()
-        for conflict in conflicts if self._writer.can_replace else ():
+        for conflict in conflicts:
             self._writer.put(replace(owed[conflict.sop_uid].pending, replace=True), batch)
         batch.wait()
         return batch

@@ -136,6 +136,10 @@ class TrashedFile:
     def rest(self) -> None:
         """Nothing is open."""
 
+    def retarget(self, final: Path) -> None:
+        """Give the file another destination."""
+        self._final = final
+
     def commit(self) -> Path:
         """Give the file its old name."""
         make_folder(self._final.parent)

@@ -8,7 +8,7 @@ to the next start in the same manner.
 Of an instance that is here already the first is kept. The second goes back to whoever brought it, who finds out while
 waiting whether it is the same (:mod:`.duplicates`): that may take long, and holds up nobody else. Only what is to
 replace on purpose takes its place: the new file gets its name, the rows change, and then an old file that has another
-name goes, as an intent ``replace`` says.
+name goes, as an intent ``replace`` says. Where another program keeps the rows, that is up to :mod:`.host_swaps`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ class Arriving(Protocol):
 
     def rest(self) -> None:
         """Hold nothing open until :meth:`commit`."""
+
+    def retarget(self, final: Path) -> None:
+        """Give the file another destination on the same file system.
+
+        :raises StorageError: its folder cannot be made.
+        """
 
     def commit(self) -> Path:
         """Give the file its name; its content is on the disk then.
@@ -196,6 +202,8 @@ class StoreWriter:
 
     :param on_stored: called on that thread with the Series Instance UIDs of each group that was committed.
     :param lock: held during each commit; whoever else changes rows and files takes it too.
+    :param swap: has instances safe that are to replace others, and replaces those later; None if rows can be given
+        other files at once.
     """
 
     def __init__(
@@ -207,6 +215,7 @@ class StoreWriter:
         duplicates: Duplicates,
         on_stored: Callable[[frozenset[str]], None],
         lock: AbstractContextManager[bool] | None = None,
+        swap: Callable[[Sequence[Pending]], None] | None = None,
     ) -> None:
         self._on_stored = on_stored
         self._folder = folder
@@ -215,16 +224,12 @@ class StoreWriter:
         self._keeper = keeper
         self._duplicates = duplicates
         self._commit_lock = lock or threading.RLock()
+        self._swap = swap
         self._waiting: deque[_Entry] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="vdb-store-writer", daemon=True)
         self._thread.start()
-
-    @property
-    def can_replace(self) -> bool:
-        """Whether instances that are here can be given other files."""
-        return self._keeper.can_replace
 
     def put(self, pending: Pending, batch: Batch) -> None:
         """Hand over an instance; waits while too many are queued, and until those are compared that were here already.
@@ -288,8 +293,8 @@ class StoreWriter:
         """Settle a group; return the Series Instance UIDs of what was stored."""
         try:
             with self._commit_lock:
-                new = self._without_duplicates(group)
-                group = new
+                group = self._without_duplicates(group)
+                group = new = self._without_swaps(group)
                 replaced = self._replaced(new)
                 placed = self._store(new, replaced) if new else []
         except Exception as error:
@@ -326,6 +331,19 @@ class StoreWriter:
                 new.append(entry)
         return new
 
+    def _without_swaps(self, group: Sequence[_Entry]) -> Sequence[_Entry]:
+        """Give away what is to replace something that has a row of another program's; return the rest."""
+        if self._swap is None:
+            return group
+        local = self._catalogue.local_files(Level.IMAGE, [e.sop_uid for e in group if e.pending.replace])
+        here = {file.instance.sop_uid for file in local}
+        swapped = [entry for entry in group if entry.sop_uid in here]
+        if swapped:
+            self._swap([entry.pending for entry in swapped])
+        for entry in swapped:
+            entry.settle("replaced")
+        return [entry for entry in group if entry not in swapped]
+
     def _judge(self, entry: _Entry) -> None:
         """Find out whether an instance that is here came with the same content; on the thread of whoever brought it."""
         pending = entry.pending
@@ -351,7 +369,7 @@ class StoreWriter:
 
     def _replaced(self, new: Sequence[_Entry]) -> dict[str, LocalFile]:
         """Return what is here of instances that are about to be stored: it is to be replaced, or cannot be read."""
-        if not self._keeper.can_replace:
+        if self._swap is not None:
             return {}
         files = self._catalogue.local_files(Level.IMAGE, [entry.sop_uid for entry in new])
         return {file.instance.sop_uid: file for file in files}

@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from support.host_of_rows import HostOfRows, StoreAsEngine
 from support.waiting import wait_until
+from unit.store.hosted_kit import Stage
 from unit.store.store_kit import bring_in, local_uids, receive, samples, write_files
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import Cancelled, StorageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase, StoredInstance
 from VisualDICOMBrowserLib.store.headers import read_header
-from VisualDICOMBrowserLib.store.host_link import HostPlan
-from VisualDICOMBrowserLib.store.local import LocalStore
-
-
-class Stage(StoreAsEngine):
-    """A store, and the program that keeps its rows; both can be restarted."""
-
-    def __init__(self, root) -> None:
-        self.host = HostOfRows(root)
-        self.wishes: list[tuple[str, dict]] = []
-        self.opened: list[LocalStore] = []
-        super().__init__(self.open())
-
-    def open(self) -> LocalStore:
-        plan = HostPlan(lambda name, data: self.wishes.append((name, data)))
-        self.opened.append(LocalStore.open(self.host.folder.root, host=plan))
-        return self.opened[-1]
-
-    def restart(self) -> None:
-        self.store.close()
-        self.store = self.open()
-
-    def index(self, **options):
-        return self.host.index(self, **options)
-
-    def intents(self, kind: str = "receive") -> set[str]:
-        return {uid for uid, _, _ in self.store.catalogue.intents(kind)}
-
-    def known(self) -> set[str]:
-        return {f.instance.sop_uid for f in self.store.catalogue.local_files(Level.STUDY, ["1.2.1"])}
-
-    def remove(self, target: Target, **options):
-        """Remove in another thread, and be the program meanwhile."""
-        results: list[object] = []
-
-        def work() -> None:
-            try:
-                results.append(self.store.remove(target, **options))
-            except (StorageError, Cancelled) as error:
-                results.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        while thread.is_alive():
-            self.host.remove(self)
-            thread.join(0.02)
-        return results[0]
 
 
 @pytest.fixture
@@ -152,18 +107,102 @@ def test_a_start_offers_again_what_has_no_row(stage):
     assert stage.index().settled == 3
 
 
+def taken_in_from_elsewhere(stage, tmp_path, ours, theirs, *, link=False) -> Path:
+    """Have the other program take another file of an instance in while ours is handed over; return where ours lies."""
+    if link:
+        bring_in(stage.store, write_files(tmp_path / "ours", [ours]), link=True)
+    else:
+        receive(stage.store, [ours])
+    [elsewhere] = write_files(tmp_path / "elsewhere", [theirs])
+    [path] = [stage.store.folder.absolute(name) for name in stage.index_batch(1).files]
+    stage.host.write_rows([str(elsewhere)])
+    assert stage.index_done(1).to_dict() == {"settled": 1, "missing": 0}
+    stage.store.refresh()
+    return path
+
+
 def test_a_file_taken_in_from_elsewhere_makes_ours_superfluous(stage, tmp_path):
     [item] = samples(1)
-    receive(stage.store, [item])
-    [elsewhere] = write_files(tmp_path / "elsewhere", [item])
-    [ours] = [stage.store.folder.absolute(name) for name in stage.index_batch(1).files]
-    stage.host.write_rows([str(elsewhere)])
-    outcome = stage.index_done(1)
-    assert (outcome.settled, outcome.superseded) == (1, 1)
+    ours = taken_in_from_elsewhere(stage, tmp_path, item, item)
+    wait_until(lambda: not stage.store.unseen([item.sop_uid]))
     assert not ours.exists()
-    assert elsewhere.exists()
-    stage.store.refresh()
+    assert (tmp_path / "elsewhere" / f"{item.sop_uid}.dcm").exists()
     assert stage.store.readable([item.sop_uid]) == {item.sop_uid}
+    assert stage.intents() == set()
+    assert stage.store.take_conflicts([item.sop_uid]) == []
+
+
+@pytest.mark.expects_log("took in other content")
+@pytest.mark.parametrize("link", [False, True])
+def test_what_was_taken_in_with_other_content_is_kept_and_so_is_ours_until_that_was_told(stage, tmp_path, link):
+    [item] = samples(1)
+    heard: list[str] = []
+    ours = taken_in_from_elsewhere(stage, tmp_path, item, replace(item, name="Roe^Mary"), link=link)
+    stage.store.host.queue.when_seen([item.sop_uid], lambda: heard.append("judged"))
+    wait_until(lambda: heard)
+    assert stage.store.refused([item.sop_uid]) == {item.sop_uid} == stage.intents()
+    assert ours.exists()
+    (conflict,) = stage.store.take_conflicts([item.sop_uid])
+    assert conflict.tags == ("(0010,0010) PatientName",)
+    assert ours.exists() is link
+    assert stage.store.unseen([item.sop_uid]) == stage.intents() == set()
+    assert stage.store.readable([item.sop_uid]) == {item.sop_uid}
+    assert stage.store.verify().ok
+
+
+@pytest.mark.expects_log("took in other content")
+def test_a_conflict_that_nobody_was_told_of_is_found_again_at_the_next_start(stage, tmp_path):
+    [item] = samples(1)
+    ours = taken_in_from_elsewhere(stage, tmp_path, item, replace(item, name="Roe^Mary"))
+    wait_until(lambda: stage.store.refused([item.sop_uid]))
+    stage.restart()
+    assert ours.exists()
+    stage.index()
+    wait_until(lambda: stage.store.refused([item.sop_uid]))
+    assert len(stage.store.take_conflicts([item.sop_uid])) == 1
+
+
+@pytest.mark.expects_log("took in other content")
+def test_of_a_conflict_whose_other_file_is_gone_meanwhile_ours_is_handed_over_again(stage, tmp_path):
+    [item] = samples(1)
+    ours = taken_in_from_elsewhere(stage, tmp_path, item, replace(item, name="Roe^Mary"))
+    wait_until(lambda: stage.store.refused([item.sop_uid]))
+    stage.host.remove_series(item.series_uid)
+    assert stage.store.take_conflicts([item.sop_uid]) == []
+    assert ours.exists()
+    stage.restart()
+    stage.index()
+    assert local_uids(stage.store) == {item.sop_uid} == stage.store.readable([item.sop_uid])
+
+
+def test_what_cannot_be_compared_now_is_handed_over_again(stage, tmp_path):
+    [item] = samples(1)
+
+    def fail(*_: str) -> None:
+        raise StorageError("The disk is away.")
+
+    stage.store.host.queue.superseded.judge = fail
+    ours = taken_in_from_elsewhere(stage, tmp_path, item, item)
+    wait_until(lambda: stage.store.host.queue.wish()[0] == 1)
+    assert ours.exists()
+    assert stage.intents() == {item.sop_uid}
+
+
+def test_what_is_removed_while_it_is_compared_is_gone(stage, tmp_path):
+    [item] = samples(1)
+    go_on, done = threading.Event(), threading.Event()
+
+    def slowly(*_: str) -> None:
+        go_on.wait(30)
+        threading.Timer(0, done.set).start()
+
+    stage.store.host.queue.superseded.judge = slowly
+    taken_in_from_elsewhere(stage, tmp_path, item, item)
+    assert stage.remove(Target(Level.IMAGE, (item.sop_uid,))).instances == 1
+    go_on.set()
+    assert done.wait(30)
+    assert stage.store.unseen([item.sop_uid]) == stage.known() == set()
+    assert (tmp_path / "elsewhere" / f"{item.sop_uid}.dcm").exists()
 
 
 def test_a_row_with_an_unreadable_file_does_not_settle_ours(stage, tmp_path):

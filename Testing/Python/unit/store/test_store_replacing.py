@@ -157,22 +157,6 @@ def test_what_was_confirmed_before_its_rows_came_is_kept_whoever_stores_other_co
     assert store.verify().ok
 
 
-@pytest.mark.expects_log("cannot get its rows")
-def test_where_nothing_can_be_replaced_what_was_confirmed_waits_and_holds_nobody_up(store, monkeypatch):
-    monkeypatch.setattr(safekeeping, "_GATHER_S", 60.0)
-    monkeypatch.setattr(type(store._keeper), "can_replace", False)
-    keep_safe(store, samples(1, series=2))
-    wait_until(lambda: len(contents(store.folder)) == 1)
-    keep_safe(store, [ONE])
-    receive(store, [replace(ONE, pixels=b"others")])
-    store.safekeeping.settle()
-    assert [path.read_bytes() for path in part_files(store.folder)] == [ONE.file]
-    assert store.safekeeping.problem == ""
-    keep_safe(store, samples(1, series=3))
-    store.safekeeping.settle()
-    assert store.verify().ok
-
-
 # Replacing
 
 
