@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
+import pydicom
 import pytest
 
 from support.host_of_rows import HostOfRows
@@ -17,6 +19,7 @@ from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.engine.child import SubprocessTransport
 from VisualDICOMBrowserLib.engine.client import EngineClient, engine_command, engine_environment
 from VisualDICOMBrowserLib.jobs.states import JobState
+from VisualDICOMBrowserLib.store import host_swaps
 from VisualDICOMBrowserLib.store.index_queue import REFUSED
 
 COUNT = 12
@@ -138,6 +141,87 @@ def test_fetching_in_the_background_and_removing_go_by_the_host(engine, host):
     host.lets_go = False
     with pytest.raises(StorageError, match="did not let go"):
         engine.remove(Target(Level.SERIES, (series_uid,)))
+    assert engine.verify().ok
+
+
+@pytest.fixture
+def corrected(tmp_path):
+    """The same instances, after somebody had corrected the name."""
+    return make_ct_series(
+        tmp_path / "corrected", COUNT, 20_000, patient_id="HOSTED", patient_name="Merged^Patient", study=61
+    )
+
+
+def assert_corrected(engine: Engine, files) -> None:
+    store = engine._store
+    here = store.catalogue.local_files(Level.STUDY, [files[0].study_uid])
+    assert {str(pydicom.dcmread(store.path_of(file)).PatientName) for file in here} == {"Merged^Patient"}
+    assert [patient["name"] for patient in engine.local().patients] == ["Merged^Patient"]
+    checked = engine.verify()
+    assert (checked.ok, checked.rows) == (True, COUNT)
+
+
+def test_an_import_replaces_on_purpose_and_waits_for_the_rows(engine, host, files, corrected):
+    host.start(engine)
+    assert engine.import_paths([file.path for file in files]).imported == COUNT
+    before = Path(engine.thumbnail(files[0].series_uid).path).read_bytes()
+    kept = engine.import_paths([file.path for file in corrected])
+    assert (len(kept.conflicts), kept.replaced) == (COUNT, 0)
+    result = engine.import_paths([file.path for file in corrected], replace=True)
+    assert (result.imported, result.replaced, result.conflicts, result.rejected) == (0, COUNT, (), ())
+    assert files[0].series_uid in host.removed
+    assert_corrected(engine, files)
+    assert Path(engine.thumbnail(files[0].series_uid).path).read_bytes() == before  # of the same pixels, made anew
+
+
+def test_what_is_fetched_again_is_complete_when_the_rows_are_of_the_new_files(
+    bench, orthanc, files, corrected, host, engine
+):
+    host.start(engine)
+    target = patient(engine)
+    assert engine.retrieve(target).verified == COUNT
+    orthanc.delete_all()
+    assert orthanc.load([file.path for file in corrected]) == []
+    try:
+        result = engine.retrieve(target, force=True)
+    finally:
+        orthanc.delete_all()
+        assert orthanc.load([file.path for file in files]) == []
+    assert (result.requested, result.received, result.replaced, result.verified) == (COUNT, COUNT, COUNT, COUNT)
+    assert result.complete
+    assert states(engine) == [JobState.COMPLETED] * 2
+    assert_corrected(engine, files)
+
+
+@pytest.mark.expects_log("Images are not replaced yet")
+def test_what_the_database_does_not_let_go_of_is_missing_and_stays_as_it_was(
+    engine, host, files, corrected, monkeypatch
+):
+    monkeypatch.setattr(host_swaps, "_RETRY_DELAYS_S", (0.0,))
+    host.start(engine)
+    engine.import_paths([file.path for file in files])
+    host.lets_go = False
+    result = engine.import_paths([file.path for file in corrected], replace=True)
+    assert (result.replaced, {failure.reason for failure in result.rejected}) == (0, {REFUSED})
+    assert {patient["name"] for patient in engine.local().patients} == {"Synthetic^Series"}
+    assert engine.verify().ok
+
+
+@pytest.mark.expects_log("took in other content")
+def test_what_the_database_took_in_with_other_content_is_a_conflict(engine, host, files, corrected):
+    thread, results = in_thread(lambda: engine.import_paths([file.path for file in files]))
+    batch = wait_until(lambda: (found := engine.index_batch()).files and found)
+    host.write_rows([str(corrected[0].path), *batch.files[1:]])
+    engine.index_done(batch.number)
+    while thread.is_alive():
+        host.index(engine)
+        thread.join(0.05)
+    (result,) = results
+    assert (result.imported, result.rejected) == (COUNT - 1, ())
+    uid = corrected[0].sop_uid
+    assert [(c.sop_uid, c.tags, c.source) for c in result.conflicts] == [
+        (uid, ("(0010,0010) PatientName",), str(files[0].path))
+    ]
     assert engine.verify().ok
 
 

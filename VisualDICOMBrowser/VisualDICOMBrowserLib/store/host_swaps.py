@@ -28,7 +28,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -64,7 +64,6 @@ class Putting(Protocol):
 class _Promise:
     pending: Pending
     tries: int = 0
-    at: float = field(default_factory=time.monotonic)
 
     @property
     def sop_uid(self) -> str:
@@ -182,9 +181,17 @@ class HostSwaps:
                 self._waiting[uid] = _Promise(pending)
             self._begin_at = time.monotonic() + _GATHER_S
             if self._thread is None and self._waiting and not self._token.cancelled:
-                self._thread = threading.Thread(target=self._run, name="vdb-swaps", daemon=True)
-                self._thread.start()
+                self._start()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="vdb-swaps", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread left; whoever comes next tries again
+            _log.warning("Images are not replaced yet: %s", error)
+            return
+        self._thread = thread
 
     def _drop(self, promise: _Promise) -> None:
         if isinstance(promise.pending.part, SafeFile):

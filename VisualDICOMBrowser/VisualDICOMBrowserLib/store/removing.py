@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import BadData, StorageError, UsageError
@@ -24,6 +25,7 @@ from .rows import LocalRows, RowKeeper
 from .trash import Trash, forget, removals
 
 _LOOK_UP_S = 0.2
+_NO_LINK = "A linked image of the same series cannot be read now, and Slicer's database would lose it."
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Removing:
         with self._change:
             self._refresh()
             files = self._catalogue.local_files(target.level, target.uids)
+            self._require_links_beside(files)
             before = self._catalogue.local_totals()
             trash = self._trash(files) if files and (undoable or self._host is not None) else None
             self._catalogue.add_intents("remove", self._removals(files))
@@ -127,6 +130,7 @@ class Removing:
                 files = self._catalogue.local_files(Level.IMAGE, sop_uids)
                 if not files:
                     return Way()
+                self._require_links_beside(files)
                 old = self._trash(files)
                 old.mark()  # before anything is moved: after a crash, the old files come back
                 cleared = self._clear(files, old)
@@ -150,6 +154,19 @@ class Removing:
         if way.old is not None:
             forget(self._folder, way.old.trash_id)
         self._bring_all_back(way.staying)
+
+    def _require_links_beside(self, files: Sequence[LocalFile]) -> None:
+        """Look whether the linked files that are to get their rows again can be read.
+
+        :raises StorageError: one cannot, on a drive that is not there perhaps; its row would be lost.
+        """
+        if self._host is None:
+            return
+        going = {file.instance.sop_uid for file in files}
+        beside = self._catalogue.local_files(Level.SERIES, {file.instance.series_uid for file in files})
+        linked = [f.file for f in beside if f.instance.sop_uid not in going and Path(f.file).is_absolute()]
+        if any(self._folder.find(file) is None for file in linked):
+            raise StorageError(_NO_LINK)
 
     def _trash(self, files: Sequence[LocalFile]) -> Trash:
         return Trash.make(self._folder, [(file.instance.sop_uid, file.file) for file in files])

@@ -132,6 +132,27 @@ def test_linked_files_are_never_deleted(stage, tmp_path):
     assert len(at_rest(stage)) == 3
 
 
+@pytest.mark.expects_log("Images are not replaced yet")
+def test_a_linked_file_beside_that_cannot_be_read_keeps_its_row(stage, tmp_path):
+    come_in(stage, [ONE])
+    (beside,) = write_files(tmp_path / "elsewhere", [Sample(number=2)])
+    bring_in(stage.store, [beside], link=True)
+    stage.settle(uids(samples(2)))
+    away = beside.rename(beside.with_suffix(".away"))
+    swap(stage.store, [OTHER])
+    stage.settle([ONE.sop_uid])
+    with pytest.raises(StorageError, match="linked image"):
+        stage.store.remove(Target(Level.IMAGE, (ONE.sop_uid,)))
+    assert local_uids(stage.store) == {*uids(samples(2))}
+    assert contents(stage) == [ONE.file]
+    away.rename(beside)
+    stage.restart()
+    swap(stage.store, [OTHER])
+    stage.settle(uids(samples(2)))
+    assert contents(stage) == [OTHER.file]
+    assert len(at_rest(stage)) == 2
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_an_import_replaces_on_purpose_only(stage, tmp_path, link):
     come_in(stage, samples(2))
