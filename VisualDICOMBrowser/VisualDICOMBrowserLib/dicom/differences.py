@@ -20,7 +20,7 @@ Pixel data that is encoded differently can only be compared decoded, which is no
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -59,12 +59,13 @@ class Differences:
     pixels_open: bool = False
 
 
-def differences(first: Data, second: Data) -> Differences:
+def differences(first: Data, second: Data, check: Callable[[], None] = lambda: None) -> Differences:
     """Compare two files.
 
+    :param check: called again and again; raises to end it.
     :raises BadData: one of them is damaged, or has more in it than can be compared.
     """
-    return _Comparison(LeveledFile(first), LeveledFile(second)).run()
+    return _Comparison(LeveledFile(first), LeveledFile(second), check).run()
 
 
 class _Enough(Exception):
@@ -72,9 +73,10 @@ class _Enough(Exception):
 
 
 class _Comparison:
-    def __init__(self, first: LeveledFile, second: LeveledFile) -> None:
+    def __init__(self, first: LeveledFile, second: LeveledFile, check: Callable[[], None]) -> None:
         self._first = first
         self._second = second
+        self._check = check
         self._tags: list[str] = []
         self._with_pixels: list[int] = []
         self._pixels_open = False
@@ -100,6 +102,7 @@ class _Comparison:
 
     def _compare(self, first: dict[int, Element], second: dict[int, Element], where: str) -> None:
         for tag in sorted(first.keys() | second.keys()):
+            self._check()
             one, other = first.get(tag), second.get(tag)
             if tag in _OFFSET_TABLES:
                 continue
@@ -133,7 +136,7 @@ class _Comparison:
             self._differ(one.tag, where)
 
     def _compare_icon(self, one: Element, other: Element) -> None:
-        apart = _Comparison(self._first, self._second)
+        apart = _Comparison(self._first, self._second, self._check)
         with suppress(_Enough):
             apart._compare_element(one, other, "")
         if apart._tags or apart._with_pixels:
@@ -178,8 +181,8 @@ class _Comparison:
         tail = self._first.data[one.start + common : one.stop] or self._second.data[other.start + common : other.stop]
         if tail.strip(b"\0 "):
             return False
-        ours = _pieces(self._first.data, [(one.start, one.start + common)])
-        theirs = _pieces(self._second.data, [(other.start, other.start + common)])
+        ours = self._pieces(self._first.data, [(one.start, one.start + common)])
+        theirs = self._pieces(self._second.data, [(other.start, other.start + common)])
         return all(a == _swapped(b, width) for a, b in zip(ours, theirs, strict=True))
 
     # Pixel data
@@ -203,7 +206,13 @@ class _Comparison:
         sizes = [sum(stop - start for start, stop in spans) for spans in (ours, theirs)]
         if abs(sizes[0] - sizes[1]) > 1:
             return False
-        return _same_streams(_pieces(self._first.data, ours), _pieces(self._second.data, theirs))
+        return _same_streams(self._pieces(self._first.data, ours), self._pieces(self._second.data, theirs))
+
+    def _pieces(self, data: Data, spans: list[tuple[int, int]]) -> Iterator[bytes]:
+        for start, stop in spans:
+            for position in range(start, stop, _CHUNK):
+                self._check()
+                yield data[position : min(position + _CHUNK, stop)]
 
     def _goes_with_encoding(self, one: Element | None, other: Element | None) -> bool:
         ours = _read(self._first, one)
@@ -253,12 +262,6 @@ def _read(file: LeveledFile, element: Element | None) -> bytes:
 
 def _is_colour(photometric: bytes) -> bool:
     return photometric == b"RGB" or photometric.startswith(b"YBR_")
-
-
-def _pieces(data: Data, spans: list[tuple[int, int]]) -> Iterator[bytes]:
-    for start, stop in spans:
-        for position in range(start, stop, _CHUNK):
-            yield data[position : min(position + _CHUNK, stop)]
 
 
 def _same_streams(first: Iterator[bytes], second: Iterator[bytes]) -> bool:

@@ -9,7 +9,8 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import BadData
 from ..imaging.children import Decoder
 
-#: Seconds for two files, pixels included: whoever has sent the second one may wait for an answer.
+#: Seconds for two files, pixels included: whoever has sent the second one may wait for an answer. In this process no
+#: thread can be ended, and the clock is looked at between two frames.
 _SECONDS = 30.0
 
 

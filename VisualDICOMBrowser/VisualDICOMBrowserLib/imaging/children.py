@@ -160,7 +160,8 @@ class DecodeChild:
 class DecodeHere:
     """Takes the place of a worker process where none can be started; works on the thread that asks.
 
-    A file that breaks a decoder breaks this program, and one that takes long cannot be given up: the last resort.
+    A file that breaks a decoder breaks this program, and a picture that takes long cannot be given up: the last resort.
+    Comparing is, between two frames.
     """
 
     pid: int | None = None
@@ -169,22 +170,27 @@ class DecodeHere:
         self._closed = False
 
     def ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Answer a request; ``timeout`` is of no use.
+        """Answer a request.
 
-        :raises ChildFailed: a worker process would have ended by it.
+        :param timeout: seconds for a comparison, and for waiting until it begins; of no use for pictures.
+        :raises ChildFailed: a worker process would have ended by it, or a comparison cannot begin in time.
         :raises Cancelled: the decoder was closed.
         """
-        del timeout
         from .worker import answer  # noqa: PLC0415 - with worker processes, this one has no use for decoders
 
-        with _one_at_a_time:
+        if not _one_at_a_time.acquire(timeout=timeout if request.get("kind") == "compare" else -1):
+            raise ChildFailed("The file could not be read: the decoder is busy with another one.")
+        try:
             if self._closed:
                 raise Cancelled("The decoder was closed.")
-            try:
-                return answer({"id": 0, **request})
-            except Exception as error:
-                reason = f"The picture could not be made: the decoder failed ({type(error).__name__})."
-                raise ChildFailed(reason) from error
+            return answer({"id": 0, "seconds": timeout, **request})
+        except Cancelled:
+            raise
+        except Exception as error:
+            reason = f"The picture could not be made: the decoder failed ({type(error).__name__})."
+            raise ChildFailed(reason) from error
+        finally:
+            _one_at_a_time.release()
 
     def warm(self) -> None:
         """Nothing has to be started."""

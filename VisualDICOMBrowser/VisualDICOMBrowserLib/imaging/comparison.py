@@ -6,6 +6,9 @@ compressed with loss has them only in copies that were made of it afterwards.
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +23,36 @@ from .source import DicomImage, distrust, open_image
 _PIXEL_DATA = "(7FE0,0010) PixelData"
 
 
-def differing_elements(first: Path, second: Path) -> list[str]:
+def differing_elements(first: Path, second: Path, seconds: float = math.inf) -> list[str]:
     """Name the elements that differ, see :class:`.Differences`; none if the content is the same.
 
-    :raises BadData: it cannot be told: a file is damaged, or there is no decoder for its pixels.
+    :param seconds: how long it may take, looked at between elements, pieces of long values, and frames.
+    :raises BadData: it cannot be told: a file is damaged, there is no decoder for its pixels, or it takes too long.
     :raises StorageError: a file cannot be read.
     """
+    deadline = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > deadline:
+            raise BadData("Comparing takes too long.")
+
     with mapped(first) as one, mapped(second) as other:
-        found = differences(one, other)
-    if found.pixels_open and not _same_pixels(first, second):
+        found = differences(one, other, check)
+    if found.pixels_open and not _same_pixels(first, second, check):
         return [_PIXEL_DATA]
     return list(found.tags)
 
 
-def _same_pixels(first: Path, second: Path) -> bool:
+def _same_pixels(first: Path, second: Path, check: Callable[[], None]) -> bool:
     with open_image(first) as one, open_image(second) as other:
         layouts = _layout(one), _layout(other)
         if layouts[0].frames != layouts[1].frames:
             raise BadData("The files do not agree about their frames.")
-        return all(_same_frame(one, other, layouts, index) for index in range(layouts[0].frames))
+        for index in range(layouts[0].frames):
+            check()
+            if not _same_frame(one, other, layouts, index):
+                return False
+        return True
 
 
 def _layout(image: DicomImage) -> PixelLayout:

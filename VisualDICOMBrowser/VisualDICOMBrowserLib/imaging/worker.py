@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import queue
 import sys
@@ -130,7 +131,8 @@ def _convert(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compare(request: dict[str, Any]) -> dict[str, Any]:
-    return {"tags": differing_elements(Path(request["source"]), Path(request["destination"]))}
+    seconds = request.get("seconds", math.inf)
+    return {"tags": differing_elements(Path(request["source"]), Path(request["destination"]), seconds)}
 
 
 _KINDS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

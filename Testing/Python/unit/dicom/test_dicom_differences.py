@@ -232,3 +232,16 @@ def test_whatever_the_bytes_are_the_answer_is_differences_or_bad_data(garbage, p
     except BadData:
         return
     assert isinstance(found, Differences)
+
+
+def test_whoever_has_no_more_time_can_end_it_within_a_long_value():
+    calls: list[None] = []
+
+    def check() -> None:
+        calls.append(None)
+        if len(calls) > 3:
+            raise BadData("Enough.")
+
+    long = element(0x7FE00010, "OW", bytes(8 << 20))
+    with pytest.raises(BadData, match="Enough"):
+        differences(file(long), file(long), check)

@@ -10,8 +10,10 @@ import pytest
 
 from support.corpus import folders
 from support.peers import require
+from VisualDICOMBrowserLib.dicom.differences import Differences
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.errors import BadData, StorageError
+from VisualDICOMBrowserLib.imaging import children, comparison
 from VisualDICOMBrowserLib.imaging.children import Decoder
 from VisualDICOMBrowserLib.imaging.comparison import differing_elements
 
@@ -95,3 +97,23 @@ def test_a_child_process_compares_and_says_what_is_wrong(tmp_path):
             decoder.ask("compare", copy, tmp_path / "none.dcm", token=CancelToken())
     assert same == {"tags": []}
     assert len(other["tags"]) == 20
+
+
+def test_a_comparison_that_takes_too_long_leaves_it_open(tmp_path, monkeypatch):
+    first = original("emri_small.dcm")
+    second = encoded(first, tmp_path / "second.dcm", "dcmcrle")
+    with pytest.raises(BadData, match="too long"):
+        differing_elements(first, second, seconds=-1.0)
+    monkeypatch.setattr(comparison, "differences", lambda *_: Differences((), pixels_open=True))
+    with pytest.raises(BadData, match="too long"):  # between two frames
+        differing_elements(first, second, seconds=-1.0)
+
+
+def test_in_this_process_a_comparison_has_its_time_and_waits_no_longer_for_others():
+    first = original("emri_small.dcm")
+    with Decoder(here=True) as decoder:
+        assert decoder.ask("compare", first, first, 30.0, token=CancelToken())["tags"] == []
+        with pytest.raises(BadData, match="too long"):
+            decoder.ask("compare", first, first, 0.0, token=CancelToken())
+        with children._one_at_a_time, pytest.raises(BadData, match="busy"):
+            decoder.ask("compare", first, first, 0.0, token=CancelToken())
