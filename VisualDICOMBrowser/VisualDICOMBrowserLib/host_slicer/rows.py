@@ -50,6 +50,10 @@ def make_engine(database: Path, config: Path, errands: Errands) -> HostedEngine:
 class SlicerRows:
     """Answers what an engine asks of a ctkDICOM database. Called from the engine's threads; never on the main thread.
 
+    All series are asked for at each refresh. Slicer's database object does not tell which rows changed, nor their
+    numbers, by which the file is read in parts (:mod:`..store.ctk_parts`), and the file must not be opened here. What
+    is kept of a series spares the queries for its images, and the mirror takes over only the studies that changed.
+
     All methods raise :class:`~..domain.errors.StorageError` when Slicer has closed this database or opened another.
 
     :param folder: the database folder.

@@ -1,4 +1,9 @@
-"""Takes series out of Slicer's database without holding up the window."""
+"""Takes series out of Slicer's database without holding up the window.
+
+SQLite does not overwrite what CTK deletes, and the database is not compacted for that: ``cleanup(True)`` would copy
+both files on the window's thread, and wait 5 seconds in vain while the engine reads; without a sync, as CTK has it, a
+power cut meanwhile could cost all rows instead of a few.
+"""
 
 from __future__ import annotations
 
@@ -71,10 +76,26 @@ class SeriesRemover:
         if not self._may():
             return False
         try:
-            return not self._has_files(series_uid) and bool(self._database.removeSeries(series_uid, True))
+            study = str(self._database.studyForSeries(series_uid))
+            if self._has_files(series_uid) or not self._database.removeSeries(series_uid, True):
+                return False
+            self._clean_up(study)
+            return True
         except Exception as error:  # whatever PythonQt raises, the next ones are still to be removed
             _log.error("Slicer's database did not remove a series: %s", type(error).__name__)
             return False
+
+    def _clean_up(self, study_uid: str) -> None:
+        """Remove a study and a patient that nothing is left of: their names are in the rows.
+
+        CTK does so itself before June 2026, and not with a series since; then these methods are there.
+        """
+        patient = str(self._database.patientForStudy(study_uid)) if study_uid else ""
+        if not patient or self._database.seriesForStudy(study_uid):
+            return
+        self._database.cleanupStudy(study_uid)
+        if not self._database.studiesForPatient(patient):
+            self._database.cleanupPatient(patient)
 
     def _has_files(self, series_uid: str) -> bool:
         """Tell whether files of a series lie in the folder, which Slicer would delete along with the rows.

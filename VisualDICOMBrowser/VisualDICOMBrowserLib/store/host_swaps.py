@@ -13,7 +13,8 @@ What is relied on of ``ctkDICOMDatabase`` (CTK of August 2026):
 
 * ``removeSeries(uid, True)`` is the finest removal that Python has. It deletes the rows of the series' images, their
   cached tags, their pictures, and those of their files that lie in the database's folder, by the names in the rows; it
-  bears that these files are gone, and deletes no file outside the folder. The rows of study and patient stay.
+  bears that these files are gone, and deletes no file outside the folder. What remains of study and patient without
+  any series is removed with ``cleanupStudy`` and ``cleanupPatient``.
 * A file whose instance has no row is read and gets one, with those of its series, study and patient where there are
   none; those that are there stay as they are.
 * A file that has a row, and is not newer than that, is passed over; its row stays.
