@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..domain import status as codes
-from ..domain.errors import BadData, ProtocolViolation, StorageError, VisualDicomError
+from ..domain.errors import BadData, FolderUnusable, ProtocolViolation, StorageError, VisualDicomError
 from ..domain.model import Level
 from ..domain.protocol_log import note, note_progress
 from ..domain.uids import is_uid
@@ -129,7 +129,7 @@ class _Conversation:
             self._outcome.rejected.append((sop_uid if is_uid(sop_uid) else "", error))
         self._association.send(message.context_id, store_response(message.command, error))
         self._progress()
-        if isinstance(error, StorageError):
+        if isinstance(error, StorageError) and not isinstance(error, FolderUnusable):
             raise error
 
 

@@ -14,7 +14,7 @@ from ..dimse.get import GetOutcome
 from ..dimse.move import MoveOutcome, Mover
 from ..domain import status as codes
 from ..domain.cancel import CancelToken
-from ..domain.errors import Cancelled, OperationRefused, StorageError, VisualDicomError
+from ..domain.errors import Cancelled, FolderUnusable, OperationRefused, StorageError, VisualDicomError
 from ..domain.model import Level
 from ..domain.uids import is_uid
 from .asking import Account, Ask, Wanted, ask_for_series, keys_of, require_begun, why_not
@@ -158,7 +158,7 @@ class _Arrivals:
         """Take it that an instance came and was not kept."""
         with self._lock:
             self._refused.append((sop_uid if is_uid(sop_uid) else "", error))
-        if isinstance(error, StorageError):
+        if isinstance(error, StorageError) and not isinstance(error, FolderUnusable):
             self.problem = self.problem or error
             self._stop.cancel()
 

@@ -152,6 +152,8 @@ class Listening:
         server = expectation.server
         expected = _Expected(expectation, addresses_of(server.host, _RESOLVE_S, self._token))
         _require_reachable(self.settings(), server, expected.addresses)
+        if self._store.safekeeping.problem:  # which may be mended, and would refuse what is asked for
+            self._store.safekeeping.settle(_BRIEFLY_S)
         with self._expected_lock:
             self._expected.append(expected)
         patience: float | None = _BRIEFLY_S

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from ..domain.errors import DiskFull, StorageError
+from ..domain.errors import DiskFull, FolderUnusable, StorageError
 
 PART_SUFFIX = ".part"
 #: The end of the name of a file whose sender was told that it is here: see :mod:`.safekeeping`.
@@ -199,17 +199,18 @@ class PartFile:
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, unless it is there.
 
-    :raises StorageError: it failed.
+    :raises FolderUnusable: it failed.
+    :raises DiskFull: there is no room for it.
     """
     for more_tries in (2, 1, 0):
         try:
             path.mkdir(parents=True, exist_ok=True)
             return
-        except (FileExistsError, FileNotFoundError) as error:  # it, or one above it, was just removed as empty
-            if not more_tries:
-                raise storage_error(error, "create the folder") from error
         except OSError as error:
-            raise storage_error(error, "create the folder") from error
+            if isinstance(error, (FileExistsError, FileNotFoundError)) and more_tries:
+                continue  # it, or one above it, was just removed as empty
+            why = storage_error(error, "create the folder")
+            raise why if isinstance(why, DiskFull) else FolderUnusable(str(why)) from error
 
 
 def touch(path: Path) -> None:
