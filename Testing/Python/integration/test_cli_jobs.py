@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from unit.store.store_kit import rows
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.jobs import scheduler
 from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
+from VisualDICOMBrowserLib.jobs.states import JobState
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 
 COUNT = 12
@@ -105,6 +107,33 @@ def test_what_was_killed_is_unfinished_until_somebody_says_go_on_and_nothing_com
         done = bench.run("jobs", "retry", "--all")
         assert (done.code, done.document["jobs"][0]["state"]) == (0, "completed")
         assert bench.run("verify").document["rows"] == COUNT
+
+
+def renewed(bench) -> int:
+    """Return how many instances the only job in the queue has noted as fetched again."""
+    ((record,),) = rows(DatabaseFolder(bench.database).catalogue, "SELECT record FROM jobs")
+    return len(json.loads(record)["log"]["memo"])
+
+
+def test_what_was_fetched_again_before_a_crash_is_not_fetched_once_more(bench, orthanc, series):
+    with FaultProxy(orthanc.address) as proxy:
+        bench.add("PACS", proxy.address, called_aet=orthanc.ae_title)
+        assert bench.run("retrieve", "--series", series[0].series_uid).code == 0
+        proxy.to_client = (Throttle(bytes_per_second=200_000),)
+        process = bench.start("retrieve", "--force", "--series", series[0].series_uid)
+        queue = DatabaseFolder(bench.database).catalogue
+        wait_until(lambda: rows(queue, "SELECT record FROM jobs") and renewed(bench) >= 3, what="a part to come again")
+        process.kill()
+        process.communicate()
+        proxy.heal()
+        came = renewed(bench)
+        with bench.engine() as engine:
+            (job_id,) = engine.resume_jobs()
+            (record,) = engine.wait_for_jobs([job_id])
+            lines = [line["text"] for line in engine.job_log(job_id)["lines"]]
+    assert (record.state, record.done) == (JobState.COMPLETED, COUNT)
+    assert 3 <= came < COUNT
+    assert f"C-GET of {COUNT - came} instances of series {series[0].series_uid}." in lines
 
 
 def test_a_retry_asks_for_exactly_what_is_missing(bench, orthanc, series):

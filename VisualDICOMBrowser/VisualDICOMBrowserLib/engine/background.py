@@ -57,14 +57,13 @@ class BackgroundFetching:
         params = {**job_params(self._core.store.catalogue, target), "force": wish.force}
         server, jobs = sources[0].server.name, self._core.jobs
         job = jobs.submit(JobKind.RETRIEVE, task, server=server, params=params, priority=wish.priority)
-        if wish.force:
-            self._core.remember_renewed(job.job_id, wish.renewed)
         return job.job_id
 
     def _fetch(
         self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], wish: _Wish, context: JobContext
     ) -> Outcome | Unfinished:
         problem: PeerError | None = None
+        retrieval.recall(context.memo)
         try:
             retrieval.attempt(context.token, context.progress)
         except (PeerError, StorageError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +15,6 @@ from ..store.local import LocalStore
 from .configuration import Configuration
 from .listening import Listening
 from .runner import JobRunner
-
-#: So many jobs are remembered that fetched again what is here.
-_MAX_REMEMBERED = 100
 
 _log = logging.getLogger(__name__)
 
@@ -68,19 +64,6 @@ class Core:
     decoder: Decoder = field(default_factory=Decoder)
     associations: AssociationPool = field(default_factory=AssociationPool)
     _stored: set[str] = field(default_factory=set)
-    _renewed: OrderedDict[str, set[str]] = field(default_factory=OrderedDict)
-
-    def remember_renewed(self, job_id: str, sop_uids: set[str]) -> None:
-        """Keep what a job has fetched again that was here, for a retry of it; the set may grow."""
-        self._renewed[job_id] = sop_uids
-        while len(self._renewed) > _MAX_REMEMBERED:
-            self._renewed.popitem(last=False)
-
-    def renewed_by(self, job_id: str) -> set[str]:
-        """Return what :meth:`remember_renewed` was given, or an empty set in its place."""
-        if job_id not in self._renewed:
-            self.remember_renewed(job_id, set())
-        return self._renewed[job_id]
 
     def servers(self, names: Sequence[str] | None) -> list[Server]:
         """Return the servers of these names, each once; all of them for None.

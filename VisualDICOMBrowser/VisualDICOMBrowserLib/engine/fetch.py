@@ -96,6 +96,7 @@ class Fetch:
         self.account = Account(retrieval, token, progress, lambda: self._receiver.bytes)
         self.supply: Supply = Stocked(self.account)
         self._offered: set[str] = set()
+        self._noted = [0, 0]
 
     def run(self, plan: Plan) -> None:
         """Fetch; what came is stored when this returns or raises.
@@ -113,6 +114,14 @@ class Fetch:
     def _look_at(self, header: Header) -> None:
         """Have what was asked for replace what is here if it is to; what comes besides never does."""
         self._receiver.replace = self._retrieval.force and self._retrieval.wants(header)
+
+    def _one_more(self) -> None:
+        self.account.one_more()
+        if self._retrieval.force:  # lest a crash has it fetched once more
+            for kind, came in enumerate((self._batch.stored, self._batch.replaced)):
+                new = came[self._noted[kind] :]
+                self._noted[kind] += len(new)
+                self._retrieval.note_renewed(new)
 
     def _settle(self) -> None:
         self._batch.wait()
@@ -175,7 +184,7 @@ class Fetch:
             outcome = GetOutcome()
             keys = keys_of(wanted.plan.series, uids)
             try:
-                get(association, level, keys, self._receiver, outcome, self.account.one_more)
+                get(association, level, keys, self._receiver, outcome, self._one_more)
             finally:
                 self.account.note(wanted, outcome)
             require_begun(self._who, outcome)

@@ -152,6 +152,7 @@ class _Arrivals:
         with self._lock:
             self._current.append(sop_uid)
             self.all.add(sop_uid)
+            self._account.retrieval.note_renewed([sop_uid])
             self._account.one_more()
 
     def note_refused(self, sop_uid: str, error: VisualDicomError) -> None:

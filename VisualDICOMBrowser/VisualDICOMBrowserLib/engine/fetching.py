@@ -76,8 +76,6 @@ class Fetching:
         handle = self._core.jobs.submit(
             JobKind.RETRIEVE, partial(attempt, retrieval), server=retrieval.server.name, params=params
         )
-        if retrieval.force:
-            self._core.remember_renewed(handle.job_id, retrieval.renewed)
         outcome = self._core.jobs.wait(handle, token)
         if outcome.error is not None and not isinstance(outcome.error, (PeerError, StorageError)):
             raise outcome.error
@@ -88,8 +86,7 @@ class Fetching:
         """Begin a retrieve anew: it looks at what is here, and so fetches only what is missing."""
         strategy = strategy_for(self._core, self._core.configuration.server(job.server or ""))
         retrieval = self._retrieval(strategy, target_of(job))
-        if job.params.get("force"):
-            retrieval.force, retrieval.renewed = True, self._core.renewed_by(job.job_id)
+        retrieval.force = bool(job.params.get("force"))
         return partial(attempt, retrieval)
 
     def _retrieval(self, strategy: RetrieveStrategy, target: Target) -> Retrieval:
@@ -170,6 +167,7 @@ def attempt(retrieval: Retrieval, context: JobContext) -> Outcome | Unfinished:
 
     :raises PeerError: the server did not even say what it has.
     """
+    retrieval.recall(context.memo)
     try:
         retrieval.attempt(context.token, context.progress)
     except (PeerError, StorageError) as error:

@@ -89,6 +89,7 @@ class Retrieval:
     _announced: dict[str, int] = field(default_factory=dict)
     _named: dict[str, set[str]] = field(default_factory=dict)
     _in_conflict: set[tuple[str, str]] = field(default_factory=set)
+    _memo: list[str] = field(default_factory=list)
 
     @property
     def server(self) -> Server:
@@ -203,7 +204,7 @@ class Retrieval:
         """Take over what became of what came."""
         self.replaced.update(replaced)
         self.received.update(received, self.replaced)
-        self.renewed.update(self.received)
+        self.note_renewed(self.received)
         self.note_conflicts(conflicts)
         self.bytes += bytes_
 
@@ -214,6 +215,22 @@ class Retrieval:
             if (named.sop_uid, named.source) not in self._in_conflict:
                 self._in_conflict.add((named.sop_uid, named.source))
                 add_conflict(self.conflicts, named)
+
+    def note_renewed(self, sop_uids: Iterable[str]) -> None:
+        """Take it that instances came again, if that is what is wanted: another try does not ask for them."""
+        if self.force:
+            new = set(sop_uids) - self.renewed
+            self.renewed.update(new)
+            self._memo += new
+
+    def recall(self, memo: list[str]) -> None:
+        """Go on after what earlier tries of the job have fetched again, and add to that list.
+
+        :param memo: of SOP Instance UIDs; see :class:`.JobContext`.
+        """
+        memo += self.renewed.difference(memo)
+        self.renewed.update(memo)
+        self._memo = memo
 
     def note_refusal(self, sop_uids: Iterable[str], reason: str) -> None:
         """Remember why the server does not send instances, unless something better is known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -11,6 +11,9 @@ from ..domain.errors import Cancelled, VisualDicomError
 from ..domain.protocol_log import ProtocolLog
 from .description import JobDescription, JobRecord, Missing, Priority, Stamp
 from .states import JobState
+
+#: Most texts of a memo that outlive the process.
+MAX_MEMO = 10_000
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,19 @@ class JobContext:
     """What a worker gets beside the description, for one try.
 
     :param log: where notes of the worker go: :func:`..domain.protocol_log.note`.
+    :param memo: what workers append for later tries, UIDs perhaps; the first :data:`MAX_MEMO` outlive the process.
     :ivar token: raised when nobody wants the work any more; workers check it or hang callbacks on it.
     """
 
     def __init__(
-        self, report: Callable[[JobContext, int, int | None, int], None], log: ProtocolLog | None = None
+        self,
+        report: Callable[[JobContext, int, int | None, int], None],
+        log: ProtocolLog | None = None,
+        memo: list[str] | None = None,
     ) -> None:
         self.token = CancelToken()
         self.log = log
+        self.memo: list[str] = [] if memo is None else memo
         self._report = report
 
     def progress(self, done: int, total: int | None = None, moved: int = 0) -> None:
@@ -78,7 +86,8 @@ class Job:
     """The scheduler's notes on a job. Only under the scheduler's lock.
 
     :ivar log: what happened to it, over all tries.
-    :ivar log_is_stored: the log is still to be had from the store, since another process wrote it.
+    :ivar memo: what its workers noted for later tries.
+    :ivar log_is_stored: log and memo are still to be had from the store, since another process wrote them.
     :ivar context: the try that a worker is busy with, or None.
     :ivar suspended: the program closes, and the job is to be offered again at the next start.
     :ivar report_posted: a progress report is on its way and will carry the newest numbers.
@@ -88,6 +97,7 @@ class Job:
     state: JobState
     created: Stamp
     log: ProtocolLog = field(default_factory=ProtocolLog)
+    memo: list[str] = field(default_factory=list)
     reason: str = ""
     done: int = 0
     total: int | None = None
@@ -119,6 +129,21 @@ class Job:
             tries=self.tries,
             missing=self.outcome.missing,
         )
+
+    @property
+    def notes(self) -> int:
+        """How much was noted so far, in log and memo."""
+        return self.log.length + len(self.memo)
+
+    def notes_to_store(self) -> dict[str, Any]:
+        """Return log and memo as plain values, for :meth:`restore_notes`."""
+        return {**self.log.to_dict(), "memo": self.memo[:MAX_MEMO]}
+
+    def restore_notes(self, stored: object) -> None:
+        """Take over log and memo; what cannot be read is left out."""
+        self.log.restore(stored)
+        memo = stored.get("memo") if isinstance(stored, Mapping) else None
+        self.memo += [text for text in memo[:MAX_MEMO] if isinstance(text, str)] if isinstance(memo, list) else []
 
     def note(self, record: JobRecord) -> None:
         """Take over what another process had to say of the job."""

@@ -18,7 +18,7 @@ class JobQueueStore(Protocol):
     """
 
     def save(self, record: JobRecord, log: Mapping[str, Any] | None = None) -> None:
-        """Insert or replace the record with its ``job_id``, and the log of the job: :meth:`.ProtocolLog.to_dict`."""
+        """Insert or replace the record with its ``job_id``, and what :meth:`.Job.notes_to_store` returns."""
 
     def records(self) -> list[JobRecord]:
         """Return all records that can be read, oldest first. The others are left alone."""
@@ -27,7 +27,7 @@ class JobQueueStore(Protocol):
         """Return how many records cannot be read."""
 
     def log(self, job_id: str) -> Mapping[str, Any] | None:
-        """Return the log that was saved last with a job; None if there is none, or no such job."""
+        """Return log and memo that were saved last with a job; None if there are none, or no such job."""
 
     def delete(self, job_id: str) -> None:
         """Remove a record; unknown ones are no error."""

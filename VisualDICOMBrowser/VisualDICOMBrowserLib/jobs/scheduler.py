@@ -34,7 +34,7 @@ from .timers import Timers
 
 _log = logging.getLogger(__name__)
 
-#: How often the log of a job that runs is saved, in seconds, if there is anything new in it.
+#: How often log and memo of a job that runs are saved, in seconds, if there is anything new in them.
 _SAVE_LOG_S = 1.0
 
 _END_EVENTS = {
@@ -354,7 +354,7 @@ class Scheduler:
         """Have a job that came from another process go on with its log, which is not read before somebody wants it."""
         if job.log_is_stored:
             job.log_is_stored = False
-            job.log.restore(self._store.log(job.description.job_id))
+            job.restore_notes(self._store.log(job.description.job_id))
 
     def _now(self) -> Stamp:
         return Stamp(self._clock.monotonic(), self._clock.wall())
@@ -376,6 +376,8 @@ class Scheduler:
 
     def _note_end(self, job: Job) -> None:
         job.ended = self._now()
+        if job.state is JobState.COMPLETED:
+            job.memo = []
         job.outcome = dataclasses.replace(job.outcome, state=job.state, reason=job.reason)
         self._job_ended.notify_all()
         self._jobs.note_end(job)
@@ -383,7 +385,7 @@ class Scheduler:
     def _announce(self, job: Job, old: JobState | None, reason: str, *, save: bool = True) -> None:
         record = job.record()
         if save and record.description.kind.durable:
-            self._mailbox.post(partial(self._persist, record, job.log))
+            self._mailbox.post(partial(self._persist, record, job))
         self._mailbox.post(partial(self._listener, JobTransition(record, old, record.state, reason, self._now())))
 
     def _tend(self) -> None:
@@ -441,7 +443,7 @@ class Scheduler:
     def _start(self, job: Job) -> tuple[Job, JobContext, VisualDicomError | None]:
         job.tries += 1
         job.started = job.started or self._now()
-        job.context = JobContext(partial(self._progress, job), job.log)
+        job.context = JobContext(partial(self._progress, job), job.log, job.memo)
         refusal = self._reach.begin(job.description)
         self._step(job, JobEvent.START)
         if job.description.kind.durable:
@@ -451,7 +453,7 @@ class Scheduler:
 
     def _save_log_later(self, job: Job, context: JobContext) -> None:
         when = self._clock.monotonic() + _SAVE_LOG_S
-        self._timers.call_at(when, partial(self._save_log, job, context, job.log.length))
+        self._timers.call_at(when, partial(self._save_log, job, context, job.notes))
 
     def _conclude(self, place: int, job: Job, context: JobContext, outcome: Outcome, *, tried: bool) -> None:
         with self._lock:
@@ -554,12 +556,12 @@ class Scheduler:
         self._mailbox.drain()
 
     def _save_log(self, job: Job, context: JobContext, saved: int) -> None:
-        """Save the log of a try while it goes on, lest a crash takes it along; its end is saved as a step."""
+        """Save log and memo of a try while it goes on, lest a crash takes them along; its end is saved as a step."""
         with self._lock:
             if job.context is not context or self._closed:
                 return
-            if job.log.length > saved:
-                self._mailbox.post(partial(self._persist, job.record(), job.log))
+            if job.notes > saved:
+                self._mailbox.post(partial(self._persist, job.record(), job))
             self._save_log_later(job, context)
         self._mailbox.drain()
 
@@ -569,9 +571,9 @@ class Scheduler:
             record = job.record()
         self._on_progress(record)
 
-    def _persist(self, record: JobRecord, log: ProtocolLog) -> None:
+    def _persist(self, record: JobRecord, job: Job) -> None:
         if record.state is not JobState.COMPLETED:
-            self._store.save(record, log.to_dict())
+            self._store.save(record, job.notes_to_store())
             return
         # What an earlier job did not bring about is done now: it is of no interest after the next start.
         with self._lock:

@@ -80,7 +80,7 @@ class Duplicates:
         :raises StorageError: one of the files cannot be read.
         :raises Cancelled: nobody can compare any more.
         """
-        if self._is_copy(path, header):
+        if self.is_copy(path, header):
             return None
         here = self.here([header.sop_uid]).get(header.sop_uid)
         if here is None:
@@ -106,12 +106,15 @@ class Duplicates:
             return Conflict(header.sop_uid, f"{_UNSURE} {error}", (), source)
         return Conflict(header.sop_uid, _OTHER, tags, source) if tags else None
 
-    def _is_copy(self, path: Path, header: Header) -> bool:
-        """Tell whether the file that is here is the same to the last byte: so it is whole, and not looked into."""
+    def is_copy(self, path: Path, header: Header, *, owned: bool = False) -> bool:
+        """Tell whether the file that is here is the same to the last byte: so it is whole, and not looked into.
+
+        :param owned: whether it must lie in the folder, and not be linked.
+        """
         for local in self._catalogue.local_files(Level.IMAGE, [header.sop_uid]):
             with suppress(BadData, OSError):
                 here = self._folder.absolute(local.file)
-                if here.stat().st_size == header.size:
+                if here.stat().st_size == header.size and (not owned or self._folder.owns(here)):
                     return _same_from(here, 0, path, 0)
         return False
 

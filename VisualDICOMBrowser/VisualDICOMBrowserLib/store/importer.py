@@ -134,10 +134,18 @@ class Importer:
             self._store.writer.put(pending, self._batch)
 
     def _is_here(self, path: Path, header: Header) -> bool:
-        """Account for an instance that need not be copied: it is here, whatever its content, and does not give way."""
+        """Account for an instance that need not be copied: it is here, whatever its content, and does not give way.
+
+        Nor does a file of the folder's own give way to one that is the same to the last byte: an import that was cut
+        off may have brought it.
+        """
         duplicates = self._store.duplicates
         if self._replace and not duplicates.is_file_of(header.sop_uid, path):
-            return False
+            is_under_way = header.sop_uid in self._paths  # and will change what is here
+            if self._link or is_under_way or not duplicates.is_copy(path, header, owned=True):
+                return False
+            self._batch.note_duplicate(header.sop_uid)
+            return True
         try:
             self._batch.note_duplicate(header.sop_uid, duplicates.judge(path, header, _shown(path)))
         except NotHere:

@@ -272,6 +272,32 @@ def test_an_import_replaces_on_purpose_only(store, tmp_path, link):
     assert_at_rest(store.folder)
 
 
+def test_what_is_here_to_the_last_byte_needs_no_replacing(store, tmp_path):
+    items = [replace(item, name="Roe^Mary") for item in samples(3)]
+    paths = write_files(tmp_path / "new", items)
+    receive(store, samples(3))
+    bring_in(store, paths[:2], replace=True)  # as far as an import came that was cut off
+    before = [path.stat().st_ino for path in dicom_files(store.folder)]
+    result = bring_in(store, paths, replace=True)
+    assert (result.duplicates, result.replaced, result.conflicts) == (2, 1, ())
+    assert len({path.stat().st_ino for path in dicom_files(store.folder)} & set(before)) == 2
+    assert names_in(store.folder) == {"Roe^Mary"}
+
+
+def test_a_copy_takes_the_place_of_a_link_to_the_same_bytes(store, tmp_path):
+    (linked,), (other,) = write_files(tmp_path / "1", [ONE]), write_files(tmp_path / "2", [ONE])
+    bring_in(store, [linked], link=True)
+    assert bring_in(store, [other], replace=True).replaced == 1
+    assert len(dicom_files(store.folder)) == 1
+
+
+def test_of_two_files_of_one_instance_the_last_stays(store, tmp_path):
+    (old,), (new,) = write_files(tmp_path / "2", [ONE]), write_files(tmp_path / "1", [replace(ONE, name="Roe^Mary")])
+    receive(store, [ONE])
+    assert bring_in(store, [new, old], replace=True).replaced == 2
+    assert names_in(store.folder) == {"Doe^Jane"}
+
+
 def test_the_files_of_the_database_itself_replace_nothing(store):
     receive(store, samples(3))
     result = bring_in(store, [store.folder.dicom_folder], replace=True)
