@@ -136,8 +136,9 @@ class Job:
         return self.log.length + len(self.memo)
 
     def notes_to_store(self) -> dict[str, Any]:
-        """Return log and memo as plain values, for :meth:`restore_notes`."""
-        return {**self.log.to_dict(), "memo": self.memo[:MAX_MEMO]}
+        """Return log and memo as plain values, for :meth:`restore_notes`; without a memo there is none in it."""
+        memo = {"memo": self.memo[:MAX_MEMO]} if self.memo else {}
+        return {**self.log.to_dict(), **memo}
 
     def restore_notes(self, stored: object) -> None:
         """Take over log and memo; what cannot be read is left out."""

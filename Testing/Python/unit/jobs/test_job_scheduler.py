@@ -20,7 +20,7 @@ from VisualDICOMBrowserLib.domain.errors import (
 from VisualDICOMBrowserLib.domain.protocol_log import note
 from VisualDICOMBrowserLib.jobs.clock import SimulatedClock
 from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Missing, Priority, Stamp
-from VisualDICOMBrowserLib.jobs.job import Outcome
+from VisualDICOMBrowserLib.jobs.job import MAX_MEMO, Job, Outcome
 from VisualDICOMBrowserLib.jobs.lanes import Limits
 from VisualDICOMBrowserLib.jobs.queue import InMemoryJobQueueStore, unfinished
 from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
@@ -673,3 +673,34 @@ def test_an_incomplete_job_says_what_is_missing_until_it_is_retried(stage):
     handle.retry()
     gate.wait()
     assert handle.record().missing == Missing()
+
+
+def test_what_a_worker_noted_for_later_tries_is_there_after_a_restart(stage):
+    memos: list[list[str]] = []
+
+    def act(context):
+        memos.append(list(context.memo))
+        context.memo.append(f"1.{len(memos)}")
+        return Outcome(None, JobState.INCOMPLETE, "One is missing.") if len(memos) < 3 else None
+
+    stage.submit("1", act, JobKind.RETRIEVE).wait(DEADLINE_S)
+    stage.scheduler.retry("1")
+    wait_until(lambda: len(memos) == 2 and stage.scheduler.record("1").state.terminal, what="the second try")
+    wait_until(lambda: stage.store.log("1").get("memo") == ["1.1", "1.2"], what="the memo to be saved")
+    later = Stage()
+    later.store, later.acts = stage.store, {"1": act}
+    with Scheduler(dict.fromkeys(JobKind, later.work), store=stage.store) as scheduler:
+        scheduler.remember(stage.store.records()[0])
+        scheduler.retry("1")
+        assert scheduler.wait_ended("1", DEADLINE_S)
+        assert scheduler.record("1").state is JobState.COMPLETED
+    assert memos == [[], ["1.1"], ["1.1", "1.2"]]
+
+
+@pytest.mark.parametrize("stored", [None, [], {"memo": 5}, {"memo": [7, None, {}]}])
+def test_a_memo_that_is_none_is_empty(stored):
+    job = Job(JobDescription("1", JobKind.RETRIEVE), QUEUED, Stamp(0, 0))
+    job.restore_notes(stored)
+    assert job.memo == []
+    job.memo += map(str, range(MAX_MEMO + 5))
+    assert len(job.notes_to_store()["memo"]) == MAX_MEMO
