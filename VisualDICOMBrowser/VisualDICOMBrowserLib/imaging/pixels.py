@@ -177,7 +177,7 @@ def _to_rgb(pixels: NDArray[Any], layout: PixelLayout, image: DicomImage) -> NDA
 def _from_palette(pixels: NDArray[Any], layout: PixelLayout, image: DicomImage) -> NDArray[np.uint8]:
     tables = palette_tables(image.header, layout.signed, image.big_endian)
     # Entries of 16 bits may all the same hold values of 8.
-    shift = 8 if max(int(table.entries.max()) for table in tables) > 0xFF else 0
+    shift = 8 if max(int(np.max(table.entries)) for table in tables) > 0xFF else 0
     return np.stack([(table.apply(pixels) >> shift).astype(np.uint8) for table in tables], axis=-1)
 
 

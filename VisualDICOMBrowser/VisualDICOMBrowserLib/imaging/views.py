@@ -185,7 +185,7 @@ def _unsigned(pixels: NDArray[Any]) -> tuple[NDArray[np.uint16], float, float]:
         return (pixels.astype(np.int32) + 0x8000).astype(np.uint16), 1.0, -32768.0
     finite = np.isfinite(pixels)
     values = pixels.astype(np.float64)
-    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+    low, high = (float(np.min(values[finite])), float(np.max(values[finite]))) if finite.any() else (0.0, 0.0)
     whole = pixels.dtype.kind in "iu" and high - low <= _FULL
     scale = 1.0 if whole else (high / _FULL - low / _FULL) or 1.0
     shares = np.nan_to_num((values - low) / scale, nan=0.0, posinf=_FULL, neginf=0.0)
@@ -199,7 +199,7 @@ def _table_window(frame: Frame) -> Window | None:
         return None
     signed = frame.layout.signed or _finite(frame.header, "RescaleIntercept", 0.0) < 0
     table = sequence_table(tables[0], signed=signed, big_endian=frame.big_endian)
-    top = float(max(1, table.entries.max()))
+    top = max(1.0, float(np.max(table.entries)))
     rising = table.entries[-1] >= table.entries[0]
     shades = (table.entries if rising else table.entries[::-1]) / top
     low, high = int(np.argmax(shades >= _DARK)), int(np.argmax(shades >= _BRIGHT))

@@ -55,8 +55,7 @@ def _linear_exact(values: Values, centre: float, width: float) -> Values:
 
 def _sigmoid(values: Values, centre: float, width: float) -> Values:
     exponent = np.clip(-4 * (values - centre) / width, -80, 80)  # within what float32 can exponentiate
-    shades: Values = 1 / (1 + np.exp(exponent))
-    return shades
+    return np.asarray(1 / (1 + np.exp(exponent)), np.float32)
 
 
 _FUNCTIONS: Mapping[str, Callable[[Values, float, float], Values]] = {
@@ -119,9 +118,9 @@ def _object_shades(frame: Frame, values: Values) -> Values | None:
     tables = item.get("VOILUTSequence")
     if not tables:
         return None
-    table = sequence_table(tables[0], signed=bool(values.min() < 0), big_endian=frame.big_endian)
+    table = sequence_table(tables[0], signed=bool(np.min(values) < 0), big_endian=frame.big_endian)
     # The descriptor says up to which value entries go, but says 16 bits of 8-bit entries now and then.
-    top = float(max(1, table.entries.max()))
+    top = max(1.0, float(np.max(table.entries)))
     shades: Values = table.apply(np.nan_to_num(values)).astype(np.float32) / np.float32(top)
     return shades
 
@@ -185,7 +184,7 @@ def default_window(values: Values, modality: str, padding: NDArray[np.bool_] | N
 def _sample(values: Values) -> Values:
     flat = values.reshape(-1)
     thinned = flat[:: max(1, flat.size // _SAMPLE)]
-    return thinned[np.isfinite(thinned)]
+    return np.compress(np.isfinite(thinned), thinned)
 
 
 def _within(values: Values, centre: float, width: float) -> bool:
@@ -199,5 +198,5 @@ def _percentiles(values: Values, percentiles: tuple[float, float]) -> tuple[np.f
         return np.float32(0), np.float32(1)
     low, high = np.percentile(values, percentiles)
     if low == high:
-        low, high = values.min(), values.max()
+        low, high = np.min(values), np.max(values)
     return np.float32(low), np.float32(high)

@@ -195,9 +195,7 @@ def sample(volume: Floats, grid: Grid, points: tuple[Floats, Floats, Floats], ou
     result = np.zeros(valid.shape, np.float32)
     for number in range(8):
         bits = [number >> 2 & 1, number >> 1 & 1, number & 1]
-        weight = np.float32(1)
-        for bit, part in zip(bits, share, strict=True):
-            weight = weight * (part if bit else 1 - part)
+        deep, high, wide = (part if bit else 1 - part for bit, part in zip(bits, share, strict=True))
         z, y, x = (low + bit for low, bit in zip(corner, bits, strict=True))
-        result += weight * volume[z, y, x]
+        result += deep * high * wide * volume[z, y, x]
     return np.where(valid, result, np.float32(outside))

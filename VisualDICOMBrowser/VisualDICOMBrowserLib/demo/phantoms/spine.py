@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def build(grid: Grid) -> Spine:
     return Spine(canvas)
 
 
-def _curve(z: Floats) -> Floats:
+def _curve(z: Floats | np.floating[Any]) -> Floats:
     """Return where (y) the front wall of the canal runs at height z: the lumbar lordosis."""
     return np.asarray(6 - 16 * np.cos((z + 24) / 62) + 0.0012 * np.clip(-z - 40, 0, None) ** 2, np.float32)
 
