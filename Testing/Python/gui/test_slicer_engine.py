@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import qt
@@ -184,3 +185,54 @@ def test_a_job_that_waits_for_its_rows_goes_on_when_the_folder_is_open_again(app
     app.slicer.open_folder(app.folder)
     assert wait_for(result, "the import")[0]["imported"] == COUNT
     assert app.slicer.database.imagesCount() == COUNT
+
+
+@pytest.fixture
+def corrected(tmp_path):
+    """The same instances, after somebody had corrected the name."""
+    folder = tmp_path / "corrected"
+    return make_ct_series(folder, COUNT, 200, patient_id="SLICER", patient_name="Merged^Patient", study=61)
+
+
+def assert_corrected(app, corrected):
+    database = app.slicer.database
+    wait_for(lambda: database.imagesCount() == COUNT and app.ask("verify")["ok"], "the rows")
+    assert [database.nameForPatient(uid) for uid in database.patients()] == ["Merged^Patient"]
+    stored = [Path(file).read_bytes() for file in database.filesForSeries(corrected[0].series_uid)]
+    assert sorted(stored) == sorted(file.path.read_bytes() for file in corrected)
+
+
+def test_files_are_replaced_on_purpose_and_their_rows_written_anew(app, files, corrected):
+    app.ask("import_paths", paths=paths(files))
+    result = app.ask("import_paths", paths=paths(corrected), replace=True)
+    assert (result["imported"], result["replaced"], result["rejected"], result["conflicts"]) == (0, COUNT, [], [])
+    assert_corrected(app, corrected)
+
+
+def test_a_replacement_waits_until_the_folder_is_open_again(app, files, corrected, tmp_path):
+    app.ask("import_paths", paths=paths(files))
+    app.slicer.open_folder(tmp_path / "other")
+    result = app.begin("import_paths", paths=paths(corrected), replace=True)
+    wait_for(lambda: sorted(app.jobs()) == ["completed", "indexing"], "the job")
+    app.slicer.open_folder(app.folder)
+    assert app.slicer.database.imagesCount() == COUNT
+    assert wait_for(result, "the import")[0]["replaced"] == COUNT
+    assert_corrected(app, corrected)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX only")
+def test_a_replacement_goes_on_with_the_next_engine(app, files, corrected, tmp_path):
+    app.ask("import_paths", paths=paths(files))
+    app.slicer.open_folder(tmp_path / "other")
+    app.begin("import_paths", paths=paths(corrected), replace=True)
+    wait_for(lambda: sorted(app.jobs()) == ["completed", "indexing"], "the job")
+    os.kill(app.clients[-1].hello.pid, signal.SIGKILL)
+    wait_for(lambda: not app.session.ready, "its end")
+    app.slicer.open_folder(app.folder)
+    app.session.start()
+    app.wait_ready()
+    database = app.slicer.database
+    wait_for(
+        lambda: [database.nameForPatient(uid) for uid in database.patients()] == ["Merged^Patient"], "the new rows"
+    )
+    assert_corrected(app, corrected)

@@ -318,7 +318,7 @@ def test_in_this_process_nothing_opens_slicers_database(slicer, monkeypatch):
 
 
 @needs_libc
-def test_an_import_and_a_removal_in_this_process_with_rows_of_the_main_thread(slicer, tmp_path):
+def test_imports_and_a_removal_in_this_process_with_rows_of_the_main_thread(slicer, tmp_path):
     files = make_ct_series(tmp_path / "disc", 12, 20_000)
     session = run_in_process(slicer)
     keeper = RowsForSession(session, slicer.database)
@@ -335,9 +335,14 @@ def test_an_import_and_a_removal_in_this_process_with_rows_of_the_main_thread(sl
     assert ask("import_paths", paths=[str(tmp_path / "disc")])["imported"] == len(files)
     assert sum(map(len, keeper.rows.batches)) == len(files)
     assert ask("verify")["ok"]
+    make_ct_series(tmp_path / "corrected", 12, 20_000, patient_name="Merged^Patient")
+    assert ask("import_paths", paths=[str(tmp_path / "corrected")], replace=True)["replaced"] == len(files)
+    removed = list(keeper.rows.removed)
+    assert set(removed) == {files[0].series_uid}
+    assert ask("verify")["ok"]
     target = {"level": "series", "uids": [files[0].series_uid]}
     assert ask("remove", target=target)["instances"] == len(files)
-    assert keeper.rows.removed == [files[0].series_uid]
+    assert keeper.rows.removed == [*removed, files[0].series_uid]
     assert ask("verify")["ok"]
 
 

@@ -31,8 +31,12 @@ _CLOCK_S = 2.0
 
 @dataclass(frozen=True)
 class _KnownSeries:
-    """A series as it was when its rows were read; they are read again if its instances or files are others."""
+    """A series as it was when its rows were read; they are read again if its instances or files are others.
 
+    They are, too, if its own row is another one, as after a removal: then it may say something else of the same files.
+    """
+
+    inserted: str
     instances: tuple[str, ...]
     files: tuple[str, ...]
     series: CtkSeries
@@ -70,7 +74,7 @@ class SlicerRows:
         self._checked = ""  # the last name of the folder that was seen to be the right one
 
     def snapshot(self) -> CtkContent:
-        """Read all that is local: two queries for each series that is as it was, and one for each image of others."""
+        """Read all that is local: three queries for each series that is as it was, and one for each image of others."""
         return self._errands.do(self._content)
 
     def parts(self) -> dict[str, str]:
@@ -177,12 +181,13 @@ class SlicerRows:
     def _one_series(self, study_uid: str, uid: str) -> Steps[_KnownSeries]:
         database = self._open()
         instances, files = tuple(database.instancesForSeries(uid)), tuple(database.filesForSeries(uid))
+        inserted = str(database.fieldForSeries("InsertTimestamp", uid))
         known = self._known.get(uid)
-        if known is not None and known.instances == instances and known.files == files:
+        if known is not None and (known.inserted, known.instances, known.files) == (inserted, instances, files):
             return known
         series = self._series(study_uid, uid)
         images = yield from self._images(instances, uid)
-        return _KnownSeries(instances, files, series, tuple(images))
+        return _KnownSeries(inserted, instances, files, series, tuple(images))
 
     def _images(self, sop_uids: Iterable[str], series_uid: str = "") -> Steps[list[CtkImage]]:
         """Return the rows with a file of images; of a series, or of the one that the database names."""
