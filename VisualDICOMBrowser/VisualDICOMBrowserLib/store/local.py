@@ -186,6 +186,8 @@ class LocalStore:
         """Commit what is under way, close the files and give the folder back."""
         if self._swaps is not None:
             self._swaps.close()
+        if self.host is not None:
+            self.host.queue.superseded.close()
         if self._writer is not None:
             self.safekeeping.close()
             self._writer.close()

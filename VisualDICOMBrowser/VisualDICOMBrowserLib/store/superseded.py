@@ -7,6 +7,7 @@ has been told of the conflict.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,11 @@ from dataclasses import dataclass
 from ..domain.errors import Cancelled, StorageError
 from ..domain.results import Conflict
 from .duplicates import NotHere
+
+_log = logging.getLogger(__name__)
+
+#: How long closing waits for a comparison, in seconds; one within this process cannot be ended.
+_CLOSE_S = 2.0
 
 #: Compares the file of an instance that the rows name with ours: (SOP Instance UID, theirs, ours), as stored.
 #:
@@ -46,34 +52,44 @@ class Superseded:
         self.judge: Judge = _no_judge
         self._lock = threading.Lock()
         self._waiting: deque[Pair] = deque()
-        self._running = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
 
     def take(self, pairs: list[Pair]) -> None:
         """Compare files soon."""
         with self._lock:
             self._waiting.extend(pairs)
-            start = bool(self._waiting) and not self._running
-            self._running = self._running or start
-        if start:
-            threading.Thread(target=self._run, name="vdb-superseded", daemon=True).start()
+            if self._waiting and self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="vdb-superseded", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Compare no more; the next start hands over again what was not compared."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            thread.join(_CLOSE_S)
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._running = False
-                    return
-                pair = self._waiting.popleft()
+        while (pair := self._next()) is not None:
             try:
-                conflict = self.judge(pair.sop_uid, pair.theirs, pair.ours)
-            except Cancelled:  # the program closes; the next start hands our file over again
-                with self._lock:
-                    self._running = False
-                return
+                self._on_judged(pair, self.judge(pair.sop_uid, pair.theirs, pair.ours))
+            except Cancelled:  # the program closes
+                continue
             except (NotHere, StorageError):
                 self._on_unjudged(pair)
-            else:
-                self._on_judged(pair, conflict)
+            except Exception as error:
+                # Neither the others nor whoever waits for this one is to wait for ever.
+                _log.error("Comparing two files failed: %s", type(error).__name__)
+                self._on_unjudged(pair)
+
+    def _next(self) -> Pair | None:
+        with self._lock:
+            if self._closed or not self._waiting:
+                self._thread = None
+                return None
+            return self._waiting.popleft()
 
 
 def _no_judge(sop_uid: str, theirs: str, ours: str) -> Conflict | None:

@@ -175,11 +175,13 @@ def test_of_a_conflict_whose_other_file_is_gone_meanwhile_ours_is_handed_over_ag
     assert local_uids(stage.store) == {item.sop_uid} == stage.store.readable([item.sop_uid])
 
 
-def test_what_cannot_be_compared_now_is_handed_over_again(stage, tmp_path):
+@pytest.mark.expects_log("Comparing two files failed")
+@pytest.mark.parametrize("error", [StorageError("The disk is away."), ValueError("a fault")], ids=["disk", "fault"])
+def test_what_cannot_be_compared_now_is_handed_over_again(stage, tmp_path, error):
     [item] = samples(1)
 
     def fail(*_: str) -> None:
-        raise StorageError("The disk is away.")
+        raise error
 
     stage.store.host.queue.superseded.judge = fail
     ours = taken_in_from_elsewhere(stage, tmp_path, item, item)
