@@ -231,7 +231,7 @@ def replace_with_retry(source: Path, target: Path) -> None:
     """
     for delay in (*_RETRY_DELAYS_S, None):
         try:
-            source.replace(target)
+            os.replace(source, target)  # noqa: PTH105 - Path.replace makes another Path of the target each time
             return
         except OSError as error:
             _wait_if_busy(error, delay, "rename the file")

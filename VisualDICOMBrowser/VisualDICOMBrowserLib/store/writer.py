@@ -191,6 +191,11 @@ class _Entry:
     def sop_uid(self) -> str:
         return self.pending.header.sop_uid
 
+    @property
+    def folder(self) -> str:
+        """The folder of the file, by its stored name."""
+        return self.file.rpartition("/")[0]
+
     def settle(self, outcome: Outcome) -> None:
         if self._is_open:
             self._is_open = False
@@ -400,18 +405,24 @@ class StoreWriter:
 
     def _synced(self, placed: Sequence[_Entry]) -> list[_Entry]:
         """Have the names on the disk; a folder where that fails concerns only what belongs there."""
-        unusable: dict[Path, StorageError] = {}
-        for folder in {folder for entry in placed for folder in _folders_of(entry)}:
+        # By their names as texts: to make and to compare a Path of each costs more than all else here.
+        folders = {entry.folder: entry.pending.path for entry in placed if entry.pending.part is not None}
+        unusable: dict[str, StorageError] = {}
+        synced: set[Path] = set()
+        for folder, path in folders.items():
             try:
-                fsync_folder(folder)
+                for changed in set(list(path.parents)[:3]) - synced:  # up to ``dicom/``
+                    fsync_folder(changed)
+                    synced.add(changed)
             except StorageError as error:
                 unusable[folder] = error if isinstance(error, DiskFull) else FolderUnusable(str(error))
-        failed = {e: unusable[f] for e in placed for f in _folders_of(e) if f in unusable}
-        if failed:
-            self._take_back(list(failed))
-        for entry, why in failed.items():
+        failed = [entry for entry in placed if entry.pending.part is not None and entry.folder in unusable]
+        if not failed:
+            return list(placed)
+        self._take_back(failed)
+        for entry in failed:
             _discard(entry.pending)
-            entry.settle(why)
+            entry.settle(unusable[entry.folder])
         return [entry for entry in placed if entry not in failed]
 
     def _add_rows(self, placed: Sequence[_Entry]) -> None:
@@ -448,11 +459,6 @@ class StoreWriter:
         for entry in group:
             _discard(entry.pending)
             entry.settle(error)
-
-
-def _folders_of(entry: _Entry) -> list[Path]:
-    """Return the folders that get new names when a file gets its own, up to ``dicom/``."""
-    return list(entry.pending.path.parents)[:3] if entry.pending.part is not None else []
 
 
 _CLOSED = "The database folder was closed meanwhile."

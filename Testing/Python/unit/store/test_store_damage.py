@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -244,7 +245,7 @@ def test_on_windows_a_program_that_just_looks_at_a_database_does_not_keep_it_fro
         error.winerror = 32
         raise error
 
-    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr(os, "replace", busy)
     aside = damage.set_aside(filled.ctk_database)
     assert aside.is_file()
     monkeypatch.setattr(Path, "unlink", busy)

@@ -170,7 +170,7 @@ def test_an_error_never_names_the_file(tmp_path):
 def test_a_failed_commit_leaves_the_old_file_and_no_part(final, monkeypatch):
     final.parent.mkdir(parents=True)
     final.write_bytes(b"old")
-    monkeypatch.setattr(Path, "replace", _failing(errno.EACCES))
+    monkeypatch.setattr(files.os, "replace", _failing(errno.EACCES))
     with pytest.raises(StorageError, match="No permission to rename the file"), PartFile(final) as part:
         part.commit()
     assert final.read_bytes() == b"old"
@@ -212,7 +212,7 @@ def test_sharing_violations_are_waited_for(tmp_path, monkeypatch):
             monkeypatch.undo()
 
     monkeypatch.setattr(files.time, "sleep", end_of_wait)
-    monkeypatch.setattr(Path, "replace", _failing(errno.EACCES, winerror=32))
+    monkeypatch.setattr(files.os, "replace", _failing(errno.EACCES, winerror=32))
     replace_with_retry(source, target)
     assert target.read_bytes() == b"x"
     assert len(waits) == 3
