@@ -9,6 +9,7 @@ from typing import Any
 
 from .domain.model import readable_date
 from .domain.people import display_name
+from .domain.results import conflict_words
 
 
 def as_text(command: str, document: Any) -> str:
@@ -90,12 +91,8 @@ def _imported(document: Mapping[str, Any]) -> str:
 
 def _conflicts(document: Mapping[str, Any]) -> list[str]:
     more = document["conflicting"] - len(document["conflicts"])
-    return [*map(_conflict, document["conflicts"]), *([f"  and {more} more with other content."] if more else [])]
-
-
-def _conflict(conflict: Mapping[str, Any]) -> str:
-    tags = f" Different: {', '.join(conflict['tags'])}." if conflict["tags"] else ""
-    return f"  {conflict['sop_uid']} from {conflict['source']}: {conflict['reason']}{tags}"
+    named = [f"  {conflict_words(conflict)}" for conflict in document["conflicts"]]
+    return [*named, *([f"  and {more} more with other content."] if more else [])]
 
 
 def _exported(document: Mapping[str, Any]) -> str:

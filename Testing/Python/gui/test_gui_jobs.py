@@ -278,6 +278,11 @@ def test_who_sends_is_shown_until_it_has_left(strip, session):
     assert not strip.calls.isVisible()
 
 
+def test_a_server_that_sends_what_it_was_asked_for_is_not_shown(strip, session):
+    session.calls.note({**call(41), "asked_for": 41})
+    assert not strip.calls.isVisible()
+
+
 def test_an_end_that_was_not_told_is_noticed_when_everything_is_read_again(strip, session):
     session.calls.note(call(41))
     session.calls.replace([call(41, over=True)])

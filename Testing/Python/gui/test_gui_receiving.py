@@ -96,6 +96,17 @@ def test_the_settings_and_the_state_are_shown(page):
     assert not page.save.isEnabled()
 
 
+def test_a_port_that_is_not_set_is_shown_as_such_and_stays_so(page, session, qtbot):
+    page.reload()
+    answer(session, status(ListenerSettings("US", 0)))
+    port = page.form.fields["port"]
+    assert (port.value(), port.text()) == (0, "Any free")
+    assert (page.draft.values["port"], page.draft.changed) == (0, False)
+    page.form.fields["aet"].setFocus()
+    qtbot.keyClicks(page.form.fields["aet"], "X")
+    assert page.draft.values["port"] == 0
+
+
 def test_nothing_can_be_typed_before_the_settings_are_known(settings):
     settings.tabs.setCurrentIndex(1)
     assert not settings.receiving.form.isEnabled()

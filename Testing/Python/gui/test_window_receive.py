@@ -77,6 +77,22 @@ def test_while_somebody_sends_the_foot_of_the_window_says_so(hands, tmp_path):
     assert hands.ask("verify")["ok"]
 
 
+def test_other_content_under_a_known_uid_is_told_once_its_sender_has_left(hands, tmp_path):
+    old, new = (
+        make_ct_series(tmp_path / name, 3, 20_000, patient_name=f"{name}^Paula", study=97) for name in ("old", "new")
+    )
+    port = free_port()
+    listen(hands, port)
+    assert sent(storescu(port, old)) == [0]
+    assert sent(storescu(port, new)) != [0]
+    text = hands.wait_for_message("STORESCU sent 1 image with other content")  # it gives up after the first refusal
+    assert "have them sent again" in text
+    assert f"{old[0].sop_uid}: It has other content than what is here, which was kept." in hands.details(
+        "STORESCU sent"
+    )
+    assert "(0010,0010) PatientName" in hands.details("STORESCU sent")
+
+
 def test_a_port_that_is_taken_is_told_in_plain_words(hands):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         page = open_page(hands)

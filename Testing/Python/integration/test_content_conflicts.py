@@ -87,7 +87,15 @@ def test_an_import_that_only_replaces_or_only_meets_what_is_here_is_not_taken_fo
     engine.import_paths([old[0].path])
     assert engine.import_paths([new[0].path], replace=True).replaced == 1
     assert len(engine.import_paths([old[0].path]).conflicts) == 1
-    assert [(record.state.value, record.reason) for record in engine.jobs()] == [("completed", "")] * 3
+    said = "1 instance that came has other content than what is here, which was kept."
+    assert [(record.state.value, record.reason) for record in engine.jobs()] == [("completed", "")] * 2 + [
+        ("completed", said)
+    ]
+    assert [record.conflicts for record in engine.jobs()] == [0, 0, 1]
+    lines = [line["text"] for line in engine.job_log(engine.jobs()[-1].job_id)["lines"]]
+    (line,) = (line for line in lines if NAME in line)
+    assert old[0].sop_uid in line
+    assert str(old[0].path.parent) not in line
 
 
 def test_the_text_of_an_import_says_what_differs_but_no_value(bench, old, new):
@@ -127,6 +135,9 @@ def test_a_sender_of_other_content_is_not_told_that_it_was_stored(engine, old, n
     assert (result.stored, result.duplicates, result.failed, result.refused) == (2, 1, 0, 0)
     assert [(c.sop_uid, c.tags, c.source) for c in result.conflicts] == [(old[0].sop_uid, (NAME,), "SENDER")]
     assert result.to_dict()["conflicts"][0]["tags"] == [NAME]
+    job = next(record for record in engine.jobs() if record.description.kind is JobKind.LISTENER)
+    lines = [line["text"] for line in engine.job_log(job.job_id)["lines"]]
+    assert any(old[0].sop_uid in line and NAME in line for line in lines), lines
     assert set(names(engine)) == {OLD}
 
 
@@ -244,6 +255,11 @@ def test_instances_that_came_meanwhile_with_other_content_are_named_by_the_retri
     unsubscribe = engine.subscribe(import_old)
     result = engine.retrieve(study_of(old), "PACS")
     unsubscribe()
+    job = retrieve_of(engine)
+    assert (job.state, job.conflicts) == (JobState.COMPLETED, 1)
+    assert job.reason == "1 instance that came has other content than what is here, which was kept."
+    lines = [line["text"] for line in engine.job_log(job.job_id)["lines"]]
+    assert any(old[2].sop_uid in line and NAME in line for line in lines), lines
     assert (result.complete, result.received, result.replaced) == (True, 5, 0)
     assert [(c.sop_uid, c.tags) for c in result.conflicts] == [(old[2].sop_uid, (NAME,))]
     assert sorted(names(engine)) == [NEW] * 5 + [OLD]

@@ -40,6 +40,7 @@ def test_it_counts_what_comes_and_ends_with_the_listener(engine: Engine, tmp_pat
     assert record.bytes > 4 * 10_000
     lines = [line["text"] for line in engine.job_log(record.job_id)["lines"]]
     assert any("3 stored, 0 duplicates" in line for line in lines), lines
+    assert {call["asked_for"] for call in engine.calls()} == {0}
     assert listened.end().stored == 4
 
 

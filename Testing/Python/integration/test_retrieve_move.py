@@ -65,6 +65,7 @@ def test_a_study_comes_to_our_listener_which_is_shut_afterwards(placed, bench, e
     assert (result.complete, result.requested, result.received, result.verified) == (True, 42, 42, 42)
     assert result.warnings == ()
     assert result.bytes > 42 * SIZE
+    assert sum(call["stored"] for call in engine.calls()) == sum(call["asked_for"] for call in engine.calls()) == 42
     assert engine.verify().ok
     assert not answers(our_port)
     assert [p for p in bench.database.rglob("*.part") if p.is_file()] == []

@@ -168,6 +168,7 @@ class CallRecord:
     :ivar failed: instances that could not be kept.
     :ivar conflicting: instances that were here already with other content.
     :ivar conflicts: the first :data:`.MAX_CONFLICTS` of them.
+    :ivar asked_for: how many of those that are here now, or were here already, somebody here had asked for.
     """
 
     number: int
@@ -184,6 +185,7 @@ class CallRecord:
     studies: set[str] = dataclasses.field(default_factory=set)
     conflicting: int = 0
     conflicts: list[Conflict] = dataclasses.field(default_factory=list)
+    asked_for: int = 0
     at: float = dataclasses.field(default_factory=time.time)
     admitted: bool = True
     times: int = 1

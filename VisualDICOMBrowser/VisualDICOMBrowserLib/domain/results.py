@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,24 @@ class Conflict:
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"sop_uid","reason","tags","source"}``."""
         return {**dataclasses.asdict(self), "tags": list(self.tags)}
+
+
+def conflict_words(conflict: Mapping[str, Any], source: str | None = None) -> str:
+    """Return a line about a conflict, as :meth:`Conflict.to_dict` writes it; it names elements, and no values of them.
+
+    :param source: what to call its source; empty to leave it out.
+    """
+    origin = conflict["source"] if source is None else source
+    tags = f" Different: {', '.join(conflict['tags'])}." if conflict["tags"] else ""
+    return f"{conflict['sop_uid']}{' from ' if origin else ''}{origin}: {conflict['reason']}{tags}"
+
+
+def kept_words(conflicts: int) -> str:
+    """Return a sentence on how many instances came with other content; empty for none."""
+    if not conflicts:
+        return ""
+    came = "1 instance that came has" if conflicts == 1 else f"{conflicts:,} instances that came have"
+    return f"{came} other content than what is here, which was kept."
 
 
 def add_conflict(conflicts: list[Conflict], conflict: Conflict) -> None:

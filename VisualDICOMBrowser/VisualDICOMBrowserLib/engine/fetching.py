@@ -12,7 +12,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import InternalError, PeerError, StorageError, UsageError, VisualDicomError
 from ..domain.model import Level, Target
 from ..domain.protocol_log import note
-from ..domain.results import RetrieveResult, ThumbnailResult
+from ..domain.results import RetrieveResult, ThumbnailResult, kept_words
 from ..domain.servers import Server
 from ..jobs.description import JobDescription, JobKind, Missing, Priority
 from ..jobs.job import JobContext, Outcome
@@ -181,7 +181,10 @@ def broken_off(retrieval: Retrieval, error: VisualDicomError) -> Outcome:
         raise error
     missing = retrieval.missing()
     reason = f"{error} {missing.count} of {retrieval.announced} instances are missing."
-    return Outcome(result_of([retrieval]), JobState.INCOMPLETE, reason, error, missing)
+    conflicts = len(retrieval.conflicts)
+    return Outcome(
+        result_of([retrieval]), JobState.INCOMPLETE, _with_kept(reason, conflicts), error, missing, conflicts
+    )
 
 
 def outcome_of(retrieval: Retrieval) -> Outcome:
@@ -190,19 +193,25 @@ def outcome_of(retrieval: Retrieval) -> Outcome:
     refused = retrieval.store.refused(retrieval.unseen())
     retrieval.reasons.update(dict.fromkeys(refused, REFUSED))
     result = result_of([retrieval])
+    conflicts = len(result.conflicts)
     if result.complete:
-        return Outcome(result)
+        return Outcome(result, reason=kept_words(conflicts), conflicts=conflicts)
     if not result.requested:
         state = JobState.COMPLETED if retrieval.one_of_many else JobState.INCOMPLETE
         return Outcome(result, state, f"{retrieval.server.name} has nothing of what was asked for.")
     for reason, count in Counter(failure.reason for failure in result.failed).most_common(_MAX_REASONS):
         note(f"{count} instances: {reason}")
-    return Outcome(result, JobState.INCOMPLETE, _shortfall(result), missing=missing_of(result))
+    reason = _with_kept(_shortfall(result), conflicts)
+    return Outcome(result, JobState.INCOMPLETE, reason, missing=missing_of(result), conflicts=conflicts)
 
 
 def missing_of(result: RetrieveResult) -> Missing:
     """Return what is missing, for the record of a job."""
     return Missing.of(result.missing, result.requested - result.verified)
+
+
+def _with_kept(reason: str, conflicts: int) -> str:
+    return f"{reason} {kept_words(conflicts)}".rstrip()
 
 
 def _shortfall(result: RetrieveResult) -> str:

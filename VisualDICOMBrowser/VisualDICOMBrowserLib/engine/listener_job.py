@@ -14,10 +14,14 @@ from typing import Any
 
 from ..domain.errors import LocalError
 from ..domain.protocol_log import ProtocolLog
+from ..domain.results import conflict_words, kept_words
 from ..jobs.description import JobKind
 from ..jobs.job import JobContext, Outcome
 from .listening import Listening
 from .runner import JobRunner
+
+#: So many instances with other content are named in the log, of each call.
+_MAX_NAMED = 20
 
 
 @dataclass(eq=False)
@@ -122,3 +126,7 @@ def _note_call(log: ProtocolLog | None, data: Mapping[str, Any]) -> None:
         end = f" It broke off: {data['reason']}" if data["reason"] else ""
         counts = ", ".join(f"{data[name]} {name}" for name in ("stored", "duplicates", "refused", "failed"))
         log.note(f"Called by {data['aet']} at {data['address']}: {counts}.{end}")
+        if data["conflicting"]:
+            log.note(kept_words(data["conflicting"]))
+        for conflict in data["conflicts"][:_MAX_NAMED]:
+            log.note(conflict_words(conflict))

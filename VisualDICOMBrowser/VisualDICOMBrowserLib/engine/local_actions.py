@@ -9,12 +9,13 @@ from pathlib import Path
 from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..domain.model import Target
-from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResult, VerifyResult
+from ..domain.results import ExportResult, ImportResult, RemoveResult, UndoResult, VerifyResult, kept_words
 from ..jobs.description import JobDescription, JobKind, Missing
 from ..jobs.job import JobContext, Outcome
 from ..jobs.states import JobState
 from ..store.exporter import Exporter
 from ..store.importer import Importer, exists
+from .conflict_log import log_conflict
 from .core import Core
 from .job_targets import Overlap, job_params, target_of
 from .runner import Task, Unfinished
@@ -50,6 +51,8 @@ class LocalActions:
             result = importer.run(paths)
         finally:
             self._core.tell_catalogue()
+        for number, conflict in enumerate(result.conflicts):
+            log_conflict(conflict, number, source="")  # a path may name a patient
         return when_seen(store, store.unseen(importer.stored), lambda: _imported(importer.as_seen(result)))
 
     def _retry_import(self, job: JobDescription) -> Task:
@@ -129,9 +132,11 @@ def _imported(result: ImportResult) -> Outcome:
 
     What could not be kept is wanted still, and a retry takes it in.
     """
+    conflicts = len(result.conflicts)
     if result.not_kept:
-        return Outcome(result, JobState.INCOMPLETE, result.shortfall, missing=Missing(len(result.not_kept)))
+        missing = Missing(len(result.not_kept))
+        return Outcome(result, JobState.INCOMPLETE, result.shortfall, missing=missing, conflicts=conflicts)
     if result.any_dicom:
-        return Outcome(result)
+        return Outcome(result, reason=kept_words(conflicts), conflicts=conflicts)
     reason = "None of the files is a DICOM object that could be imported."
     return Outcome(result, JobState.INCOMPLETE, reason, missing=Missing(len(result.rejected)))

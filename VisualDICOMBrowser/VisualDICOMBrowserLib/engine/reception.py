@@ -243,8 +243,10 @@ class Arrival:
     def _count(self) -> None:
         record = self._visitor.record
         record.studies.add(self._study_uid)
-        record.stored += len(self._batch.stored) + len(self._batch.replaced) + self._is_safe
+        stored = len(self._batch.stored) + len(self._batch.replaced) + self._is_safe
+        record.stored += stored
         record.duplicates += len(self._batch.duplicates)
+        record.asked_for += stored + len(self._batch.duplicates) if self._wished else 0
         self._visitor.tell_progress()
 
     def discard(self) -> None:

@@ -20,6 +20,7 @@ from ..domain.servers import Server
 from ..jobs.description import Missing
 from ..store.headers import Header
 from ..store.local import LocalStore
+from .conflict_log import log_conflict
 from .plan import CountedBy, Plan, SeriesPlan, make_plan
 
 #: After so many seconds, a server that was never reached is not tried again: the port or the host is wrong.
@@ -214,6 +215,7 @@ class Retrieval:
             named = conflict if conflict.source else replace(conflict, source=self.server.called_aet)
             if (named.sop_uid, named.source) not in self._in_conflict:
                 self._in_conflict.add((named.sop_uid, named.source))
+                log_conflict(named, len(self.conflicts))
                 add_conflict(self.conflicts, named)
 
     def note_renewed(self, sop_uids: Iterable[str]) -> None:

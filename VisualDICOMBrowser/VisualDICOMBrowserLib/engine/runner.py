@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..domain.cancel import CancelToken
 from ..domain.errors import Cancelled, InternalError, UsageError
+from ..domain.protocol_log import carrying
 from ..jobs.attempt import end_of
 from ..jobs.description import JobDescription, JobKind, JobRecord, Priority
 from ..jobs.job import JobContext, JobHandle, JobTransition, Outcome
@@ -249,7 +250,7 @@ class JobRunner:
             task = self._recipes[description.kind](description)
         returned = task(context)
         if isinstance(returned, Unfinished):
-            self._unfinished[description.job_id] = returned
+            self._unfinished[description.job_id] = replace(returned, finish=carrying(returned.finish))
             return Outcome(state=JobState.INDEXING, reason="All files are safe; the database takes them in.")
         return returned
 

@@ -14,6 +14,7 @@ from ..domain.overview import PatientRow, Places, SeriesRow
 from .actions import Actions
 from .activity.jobs_panel import JobsPanel
 from .activity.jobs_strip import JobsStrip
+from .conflict_notes import ConflictNotes
 from .drops import accept_files, take_files
 from .elements.metadata_view import MetadataView
 from .host import Host, LoadOption
@@ -58,6 +59,7 @@ class BrowserWidget(qt.QWidget):
         self._missing = MissingPackages(session, self, self._host)
         self._unfinished = Unfinished(session)
         self._sender = Sender(session)
+        self._conflicts = ConflictNotes(session, self._show_job)
         self._patient: PatientRow | None = None
         self._failed_servers: set[str] = set()
         self._search = SearchRun(session)
@@ -77,6 +79,7 @@ class BrowserWidget(qt.QWidget):
         self._missing.close()
         self._unfinished.close()
         self._sender.close()
+        self._conflicts.close()
         if self._loader is not None:
             self._loader.close()
         for widget in self._parts:
@@ -437,6 +440,12 @@ class BrowserWidget(qt.QWidget):
         """Show the servers."""
         self._stack.setCurrentWidget(self._settings)
         self._settings.show_servers()
+
+    def _show_job(self, job_id: str) -> None:
+        """Show what happened to a job."""
+        self._strip.set_shown(True)
+        self._jobs.setVisible(True)
+        self._jobs.show_job(job_id)
 
     def _leave_settings(self) -> None:
         self._show_browser()

@@ -9,13 +9,15 @@ from .parts.signals import Signal
 
 
 class CallBook:
-    """The associations that stand. ``changed`` tells that one began, got on or ended.
+    """The associations that stand.
+
+    ``changed`` tells that one began, got on or ended; ``ended`` tells the record of one that did.
 
     :ivar running: what :meth:`.CallRecord.to_dict` writes of each, by number.
     """
 
     def __init__(self) -> None:
-        self.changed = Signal()
+        self.changed, self.ended = Signal(), Signal()
         self.running: dict[int, Mapping[str, Any]] = {}
 
     @property
@@ -30,6 +32,8 @@ class CallBook:
         else:
             self.running[call["number"]] = call
         self.changed.emit()
+        if call["over"]:
+            self.ended.emit(call)
 
     def replace(self, calls: Iterable[Mapping[str, Any]]) -> None:
         """Take the engine's whole list."""

@@ -81,6 +81,7 @@ class Session:
     ``package_missing``    sentence, method       a call failed by it, or was answered with a placeholder
     ``jobs.changed``       job id or None         see :class:`.JobBook`
     ``calls.changed``      none                   see :class:`.CallBook`
+    ``calls.ended``        a record               the same
     =====================  =====================  =======================================================
     """
 

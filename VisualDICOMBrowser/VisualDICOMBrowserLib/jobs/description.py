@@ -192,6 +192,7 @@ class JobRecord:
     :ivar retry_at: when a waiting job is tried again.
     :ivar tries: how often a worker took it since the user last asked for it.
     :ivar missing: what an ended job leaves to be done.
+    :ivar conflicts: how many instances came with other content than what is here; the log names the first of them.
     """
 
     description: JobDescription
@@ -206,6 +207,7 @@ class JobRecord:
     retry_at: Stamp | None = None
     tries: int = 0
     missing: Missing = Missing()
+    conflicts: int = 0
 
     @property
     def job_id(self) -> str:
@@ -227,6 +229,7 @@ class JobRecord:
             "retry_at": _wall(self.retry_at),
             "tries": self.tries,
             "missing": self.missing.to_dict(),
+            "conflicts": self.conflicts,
         }
 
     @classmethod
@@ -249,6 +252,7 @@ class JobRecord:
                 retry_at=_stamp(values["retry_at"]),
                 tries=int(values["tries"]),
                 missing=Missing.from_dict(values.get("missing")),
+                conflicts=int(values.get("conflicts", 0)),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadData("A stored job has a record that cannot be read.") from error

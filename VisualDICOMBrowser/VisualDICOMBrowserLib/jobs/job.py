@@ -28,6 +28,7 @@ class Outcome:
     :ivar reason: a sentence for the user.
     :ivar error: why it failed, or fell short.
     :ivar missing: what of an incomplete job is still to be done.
+    :ivar conflicts: how many instances came with other content than what is here, and were not kept.
     """
 
     result: Any = None
@@ -35,6 +36,7 @@ class Outcome:
     reason: str = ""
     error: VisualDicomError | None = None
     missing: Missing = field(default_factory=Missing)
+    conflicts: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Job:
             retry_at=self.retry_at,
             tries=self.tries,
             missing=self.outcome.missing,
+            conflicts=self.outcome.conflicts,
         )
 
     @property
@@ -153,7 +156,9 @@ class Job:
         self.reason, self.tries = record.reason, record.tries
         self.log_is_stored = True
         self.started, self.ended = record.started, record.ended
-        self.outcome = Outcome(state=record.state, reason=record.reason, missing=record.missing)
+        self.outcome = Outcome(
+            state=record.state, reason=record.reason, missing=record.missing, conflicts=record.conflicts
+        )
 
     def renew(self) -> None:
         """Forget the tries so far: the user asks again."""

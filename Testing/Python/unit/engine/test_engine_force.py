@@ -8,8 +8,11 @@ from unit.store.dicom_bytes import EXPLICIT_LITTLE
 from unit.store.store_kit import Sample, receive, samples
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.model import Instance, Level, Series, Target
+from VisualDICOMBrowserLib.domain.protocol_log import ProtocolLog, writing_to
+from VisualDICOMBrowserLib.domain.results import Conflict
 from VisualDICOMBrowserLib.domain.servers import Server
 from VisualDICOMBrowserLib.engine.asking import Account
+from VisualDICOMBrowserLib.engine.conflict_log import MAX_NAMED
 from VisualDICOMBrowserLib.engine.fetch import Fetch
 from VisualDICOMBrowserLib.engine.plan import Plan, SeriesPlan
 from VisualDICOMBrowserLib.engine.retrieve import Retrieval
@@ -57,6 +60,20 @@ def test_what_comes_besides_replaces_nothing(store):
     fetch._settle()
     assert fetch._retrieval.replaced == {mine.sop_uid}
     assert [conflict.sop_uid for conflict in fetch._retrieval.conflicts] == [besides.sop_uid]
+
+
+def test_ten_thousand_conflicts_are_counted_at_once_and_the_first_are_named_in_the_log(store):
+    made, log = retrieval(store, samples(1)), ProtocolLog()
+    tags = ("(0010,0010) PatientName",)
+    conflicts = [Conflict(f"1.9.{number}", "It differs.", tags, "PACS") for number in range(10_000)]
+    with writing_to(log):
+        for first in range(0, 10_000, 10):
+            made.note_stored([], [], conflicts[first : first + 20], 0)  # half of them another time
+    lines = [line["text"] for line in log.to_dict()["lines"]]
+    assert len(made.conflicts) == 10_000
+    assert lines[0] == "1.9.0 from PACS: It differs. Different: (0010,0010) PatientName."
+    assert lines[MAX_NAMED - 1].startswith(f"1.9.{MAX_NAMED - 1} ")
+    assert lines[MAX_NAMED:] == ["More such instances are not named here."]
 
 
 def test_what_is_here_counts_only_once_it_came_again(store):

@@ -60,6 +60,15 @@ def test_what_others_must_register_is_told_with_the_port_that_is_open():
     assert told == "AE title: US\nAddress: 192.0.2.7\nPort: 4242"
 
 
+def test_a_port_that_is_another_each_time_cannot_be_registered():
+    any_free = ListenerSettings("US", 0, "0.0.0.0", unsolicited=True)
+    assert words.hints(any_free.to_dict(), 1) == [
+        "The port is another one each time; others need a fixed one to register."
+    ]
+    assert words.registration(status(any_free)).endswith("Port: another one each time")
+    assert words.registration(status(any_free, open=True, address="0.0.0.0", port=4242)).endswith("Port: 4242")
+
+
 def test_what_others_must_register_includes_tls_and_admits_what_is_not_known():
     secured = ListenerSettings("US", 2762, "0.0.0.0", tls=ListenerTls("/certificate.pem"))
     assert words.registration(status(secured)) == (
@@ -109,3 +118,10 @@ def test_who_sends_is_told_from_the_first_image_on():
     assert words.sending_words([call(stored=1)]) == "CT is sending, 1 image"
     assert words.sending_words([call(stored=40, duplicates=1), call(2)]) == "CT is sending, 41 images"
     assert words.sending_words([call(stored=40), call(2, stored=2)]) == "2 others are sending, 42 images"
+
+
+def test_who_sends_what_was_asked_for_is_no_news():
+    asked = call(stored=40, duplicates=2, asked_for=42)
+    assert words.sending_words([asked]) == ""
+    assert words.sending_words([asked, call(2, stored=2)]) == "CT is sending, 2 images"
+    assert words.sending_words([call(stored=40, asked_for=30)]) == "CT is sending, 10 images"

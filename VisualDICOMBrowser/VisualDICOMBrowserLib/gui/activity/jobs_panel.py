@@ -66,6 +66,13 @@ class JobsPanel(qt.QWidget):
         if row is not None:
             self.view.selectRow(row)
 
+    def show_job(self, job_id: str) -> None:
+        """Show what happened to a job, whatever the filter was."""
+        self.search.clear()
+        self._filter()
+        self.choose(job_id)
+        self.log_button.setChecked(True)
+
     def chosen(self) -> list[JobRecord]:
         """Return the selected jobs."""
         rows = sorted(index.row() for index in self.view.selectionModel().selectedRows())

@@ -41,6 +41,8 @@ def hints(settings: Mapping[str, Any], servers: int) -> list[str]:
         found.append("Nobody is allowed to call yet.")
     if not settings["unsolicited"]:
         found.append("Images that nobody here asked for are refused.")
+    if not settings["port"]:
+        found.append("The port is another one each time; others need a fixed one to register.")
     return found
 
 
@@ -48,7 +50,8 @@ def registration(status: Mapping[str, Any]) -> str:
     """Return what the administrator of another program has to enter there."""
     settings = status["settings"]
     addresses = " or ".join(status["reachable_at"]) or "this computer's name or address"
-    lines = [f"AE title: {settings['aet']}", f"Address: {addresses}", f"Port: {status['port'] or settings['port']}"]
+    port = status["port"] or settings["port"] or "another one each time"
+    lines = [f"AE title: {settings['aet']}", f"Address: {addresses}", f"Port: {port}"]
     return "\n".join([*lines, *(["TLS: yes"] if settings["tls"] is not None else [])])
 
 
@@ -93,14 +96,18 @@ _COUNTS = {
 
 
 def sending_words(calls: Iterable[Mapping[str, Any]]) -> str:
-    """Return who is sending; empty if nobody has sent an image yet."""
-    sending = [call for call in calls if not call["over"] and call["stored"] + call["duplicates"]]
+    """Return who is sending what nobody here asked for; empty if nobody has sent such an image yet."""
+    sending = [call for call in calls if not call["over"] and _pushed(call)]
     if not sending:
         return ""
-    images = counted(sum(call["stored"] + call["duplicates"] for call in sending), "image")
+    images = counted(sum(map(_pushed, sending)), "image")
     if len(sending) == 1:
         return f"{sending[0]['aet'] or sending[0]['address']} is sending, {images}"
     return f"{len(sending):,} others are sending, {images}"
+
+
+def _pushed(call: Mapping[str, Any]) -> int:
+    return int(call["stored"] + call["duplicates"] - call["asked_for"])
 
 
 def _is_everywhere(address: str) -> bool:
