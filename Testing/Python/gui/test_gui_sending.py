@@ -131,6 +131,47 @@ def test_a_choice_stays_when_the_servers_are_read_again(panel, session, qtbot):
     assert panel._chosen() == "Beta"
 
 
+GAMMA = Server("Gamma", "localhost", 104, "GAMMA").to_dict()
+
+
+@pytest.mark.parametrize(("chosen", "left"), [("Alpha", [SERVERS[1]]), ("Beta", [SERVERS[0], GAMMA])])
+def test_when_the_chosen_server_goes_away_nothing_is_sent_elsewhere_until_another_is_chosen(
+    panel, session, told, qtbot, chosen, left
+):
+    open_panel(panel, session, [HERE])
+    panel._servers.setFocus()
+    if chosen == "Beta":
+        qtbot.keyClick(panel._servers, qt.Qt.Key_Down)
+    assert panel._chosen() == chosen
+    for _ in range(2):  # whatever else changes after that
+        session.servers_changed.emit()
+        session.asked("servers")[-1].answer(left)
+        panel._verify.click()
+        assert panel._servers.currentIndex() == -1
+        assert panel._missing.text() == f"{chosen} is not among the servers any more. Choose another one."
+        assert panel._missing.isVisible()
+        assert not panel._send_button.isEnabled()
+        assert panel._send_button.toolTip() == "Choose a server first"
+        qtbot.keyClick(panel, qt.Qt.Key_Return)
+    assert told == []
+    qtbot.keyClick(panel._servers, qt.Qt.Key_Down)
+    assert not panel._missing.isVisible()
+    qtbot.keyClick(panel, qt.Qt.Key_Return)
+    assert [server for _, server, _ in told] == [left[0]["name"]]
+
+
+def test_a_server_of_the_last_time_that_is_gone_is_missed_and_chosen_again_when_it_is_back(panel, session):
+    panel.server = "Beta"
+    open_panel(panel, session, [HERE], SERVERS[:1])
+    assert (panel._chosen(), panel._missing.isVisible(), panel.server) == ("", True, "Beta")
+    session.servers_changed.emit()
+    session.asked("servers")[-1].answer([])
+    assert not panel._missing.isVisible()  # there is none at all, which is said
+    session.servers_changed.emit()
+    session.asked("servers")[-1].answer(SERVERS)
+    assert (panel._chosen(), panel._missing.isVisible(), panel._send_button.isEnabled()) == ("Beta", False, True)
+
+
 # what is told of sends
 
 

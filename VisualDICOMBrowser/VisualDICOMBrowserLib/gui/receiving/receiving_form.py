@@ -99,7 +99,8 @@ class ReceivingForm(FieldGrid):
         aet.setPlaceholderText("What others call")
         aet.setMinimumWidth(120)
         aet.textEdited.connect(self._teller("aet"))
-        port.setRange(1, 65535)
+        port.setRange(0, 65535)
+        port.setSpecialValueText("Any free")  # for 0
         port.valueChanged.connect(self._teller("port"))
         allowed.edited.connect(self._teller("allowed"))
         allowed.refused.connect(self._on_refused)

@@ -51,6 +51,7 @@ class SendPanel(qt.QWidget):
         self._changed: set[str] = set()
         self._plan = SendPlan()
         self._names: list[str] | None = None
+        self._gone = ""  # the server that was chosen, and is not configured any more
         self._count_later = Throttle(_COUNT_MS, self._count, self, at_once=False)
         self._build()
         self._endings = [
@@ -67,7 +68,7 @@ class SendPanel(qt.QWidget):
         """
         self._who = who
         self._rows, self._changed = {row.uid: row for row in rows}, set()
-        self._names, self._is_open = None, True
+        self._names, self._gone, self._is_open = None, "", True
         self.setVisible(True)
         self._show()
         self._ask_servers()
@@ -133,12 +134,13 @@ class SendPanel(qt.QWidget):
             self._session.ask("servers", done=self._take_servers)
 
     def _take_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
+        wanted = self._chosen() or self._gone or self.server
         self._names = [str(server["name"]) for server in servers]
-        chosen = self.server
         self._servers.clear()
         self._servers.addItems([_server_words(server) for server in servers])
-        if chosen in self._names:
-            self._servers.setCurrentIndex(self._names.index(chosen))
+        self._gone = "" if wanted in self._names else wanted
+        at = self._names.index(wanted) if wanted in self._names else 0
+        self._servers.setCurrentIndex(-1 if self._gone else at)  # images must not go elsewhere without a word
         self._show()
 
     def _chosen(self) -> str:
@@ -179,12 +181,16 @@ class SendPanel(qt.QWidget):
         for widget in (self._rest_sign, self._rest, self._fetch_button):
             widget.setVisible(bool(self._plan.rest))
         none = self._names == []
+        gone = bool(self._names) and bool(self._gone)
+        self._missing.setText(f"{self._gone} is not among the servers any more. Choose another one." if gone else "")
+        self._missing.setVisible(gone)
         for widget in (self._to, self._servers, self._verify):
             widget.setVisible(not none)
         for widget in (self._nowhere, self._add_button):
             widget.setVisible(none)
         self._verify.setChecked(self.verify)
-        self._send_button.setEnabled(bool(self._names and self._plan.series))
+        self._send_button.setEnabled(bool(self._chosen() and self._plan.series))
+        self._send_button.setToolTip("Choose a server first" if gone else "")
 
     def _paint(self) -> None:
         color = palette_of(self).color(qt.QPalette.WindowText)
@@ -197,6 +203,7 @@ class SendPanel(qt.QWidget):
         column.addLayout(self._build_top())
         column.addLayout(self._build_rest())
         column.addLayout(self._build_servers())
+        column.addWidget(self._missing)
         self._paint()
 
     def _build_top(self) -> qt.QHBoxLayout:
@@ -221,19 +228,28 @@ class SendPanel(qt.QWidget):
         self._servers.setMinimumWidth(_LEAST_SERVER)
         self._servers.setSizeAdjustPolicy(qt.QComboBox.AdjustToContents)
         self._servers.setAccessibleName("Server to send to")
-        self._servers.activated.connect(lambda *_: self._note_choice())
+        self._servers.setPlaceholderText("Choose a server")
+        self._servers.activated.connect(lambda *_: self._on_server())
         self._verify = qt.QCheckBox("Check afterwards whether it lists all of them", self)
         self._verify.setToolTip("Asks the server by C-FIND")
         self._verify.clicked.connect(lambda *_: self._note_choice())
         self._nowhere = qt.QLabel("There is no server yet to send to.", self)
         self._add_button = self._button("Add a server…", self._to_settings)
+        self._missing = qt.QLabel("", self)
+        self._missing.setTextFormat(qt.Qt.PlainText)
+        self._missing.setWordWrap(True)
         row = _row((self._to, 0), (self._servers, 0), (self._verify, 0), (self._nowhere, 0), (self._add_button, 0))
         row.addStretch(1)
         return row
 
+    def _on_server(self) -> None:
+        self._gone = ""
+        self._note_choice()
+        self._show()
+
     def _note_choice(self) -> None:
         """Keep what was chosen, also while the servers are read again."""
-        self.server, self.verify = self._chosen(), bool(self._verify.isChecked())
+        self.server, self.verify = self._chosen() or self.server, bool(self._verify.isChecked())
 
     def _button(self, text: str, act: Any) -> qt.QPushButton:
         button = qt.QPushButton(text, self)
