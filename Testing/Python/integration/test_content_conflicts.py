@@ -21,7 +21,6 @@ from support.sender import data_set_bytes
 from support.synthetic import make_ct_series
 from support.waiting import wait_until
 from VisualDICOMBrowserLib import Engine
-from VisualDICOMBrowserLib.domain.errors import UsageError
 from VisualDICOMBrowserLib.domain.listener import ListenerSettings
 from VisualDICOMBrowserLib.domain.model import Level, Target
 from VisualDICOMBrowserLib.domain.servers import RetrieveMethod
@@ -263,15 +262,3 @@ def test_instances_that_came_meanwhile_with_other_content_are_named_by_the_retri
     assert (result.complete, result.received, result.replaced) == (True, 5, 0)
     assert [(c.sop_uid, c.tags) for c in result.conflicts] == [(old[2].sop_uid, (NAME,))]
     assert sorted(names(engine)) == [NEW] * 5 + [OLD]
-
-
-def test_where_another_program_keeps_the_rows_nothing_is_replaced(bench, new):
-    bench.engine().close()
-    with Engine(bench.database, bench.config, rows_by_host=True) as engine:
-        for work in (
-            lambda: engine.import_paths([new[0].path], replace=True),
-            lambda: engine.retrieve(study_of(new), force=True),
-            lambda: engine.fetch([new[0].series_uid], force=True),
-        ):
-            with pytest.raises(UsageError, match="remove what is here first"):
-                work()
