@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals"
 
 #: The program with a small central widget that notes what happens to it.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from VisualDICOMBrowserLib.host_desktop import app
 import PySide6.QtCore as core, PySide6.QtWidgets as widgets
@@ -40,6 +40,13 @@ class Browser(widgets.QWidget):
         self.button.clicked.connect(self.fail)
         session.ready_changed.connect(self.ready)
         session.said.connect(lambda message: self.note("said", message.text))
+        self.setEnabled(False)
+        self.setEnabled(True)
+
+    def changeEvent(self, event):
+        if number := os.environ.pop("SIGNAL", ""):
+            os.kill(os.getpid(), int(number))
+            self.note("signalled", number)
 
     def ready(self, ready, sentence):
         at = [[w.mapToGlobal(w.rect().center()).x(), w.mapToGlobal(w.rect().center()).y()]
@@ -136,6 +143,13 @@ def test_a_signal_closes_the_window_and_the_engine(desktop, number):
     assert time.monotonic() - start < 6
     assert not is_running(engine)
     assert program.notes("closing") == [False]  # the window was hidden before anybody waited
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_window_is_made_and_qt_loses_what_is_raised_closes_it(desktop, number):
+    program = desktop({**OFFSCREEN, "SIGNAL": str(int(number))})
+    assert program.end(30) == (0, "")
+    assert program.notes("signalled") == [str(int(number))]
 
 
 def test_real_keys_and_mouse_reach_the_window_and_ctrl_q_ends_it(desktop, xvfb):

@@ -278,7 +278,10 @@ def test_a_signal_in_the_terminal_ends_the_window(screen, start_gui, number):
 def test_a_demo_ended_while_it_starts_leaves_nothing_behind(start, number, code, says):
     program = start("demo")
     wait_until(lambda: list(program.temporary.glob("demo-pacs-*/*")), SECONDS, "the PACS to write studies")
+    (pacs,) = (entry for entry in program.processes() if "VisualDICOMBrowserLib.demo" in entry.command_line)
+    os.kill(pacs.pid, signal.SIGSTOP)  # else it may be ready, and the window be made, before the signal comes
     program.process.send_signal(number)
+    os.kill(pacs.pid, signal.SIGCONT)
     assert program.end() == code
     assert len(program.said.splitlines()) == says
     assert program.left_behind() == []

@@ -59,12 +59,13 @@ def main(
     with ExitStack() as stack:
         stack.callback(stop_log, start_log(log_folder))
         app = application()
+        windows = stack.enter_context(_closed_by_signals())
         theme.apply(app, theme_name)
         session = make_session(database, config, log_folder)
         window = MainWindow(session, make_browser or _make_browser(), config.with_name("window.ini"))
+        windows.append(window)
         stack.callback(window.finish)
         stack.enter_context(_exceptions_told(session))
-        stack.enter_context(_closed_by_signals(window))
         window.show()
         QtCore.QTimer.singleShot(0, session.start)
         return int(app.exec())
@@ -134,22 +135,28 @@ def _exceptions_told(session: Session) -> Iterator[None]:
 
 
 @contextmanager
-def _closed_by_signals(window: MainWindow) -> Iterator[None]:
-    """Close the window on Ctrl-C in the terminal and on SIGTERM.
+def _closed_by_signals() -> Iterator[list[MainWindow]]:
+    """Close the windows in the list that is yielded on Ctrl-C in the terminal and on SIGTERM.
 
     Python handles signals between its own instructions, of which there are none while Qt waits: a timer makes some.
-    It may just as well be in the middle of painting: the window is closed in the event loop's next turn.
+    It may just as well be in the middle of painting: a window is closed in the event loop's next turn. That holds for
+    one that is being made, too: what is raised in a method that Qt calls is lost, and the window would stay.
     """
+    windows: list[MainWindow] = []
+
+    def close_all() -> None:
+        for window in windows:
+            window.close()
 
     def close_soon(*_: object) -> None:
-        QtCore.QTimer.singleShot(0, window.close)
+        QtCore.QTimer.singleShot(0, close_all)
 
     before = [(number, signal.signal(number, close_soon)) for number in (signal.SIGINT, signal.SIGTERM)]
     timer = QtCore.QTimer()
     timer.timeout.connect(lambda: None)
     timer.start(_SIGNALS_MS)
     try:
-        yield
+        yield windows
     finally:
         timer.stop()
         for number, handler in before:
