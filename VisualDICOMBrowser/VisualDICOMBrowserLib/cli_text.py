@@ -82,10 +82,12 @@ def _retrieved(document: Mapping[str, Any]) -> str:
 def _imported(document: Mapping[str, Any]) -> str:
     summary = (
         f"{document['imported']} of {document['files']} files imported, {document['duplicates']} were here already,"
-        f" {len(document['rejected'])} rejected, in {document['seconds']:.1f} s."
+        f" {document['left_out']} rejected, in {document['seconds']:.1f} s."
     )
     lines = [summary, *([f"{document['replaced']} took the place of what was here."] if document["replaced"] else [])]
     lines += [f"  {item['path']}: {item['reason']}" for item in document["rejected"]]
+    more = document["left_out"] - len(document["rejected"])
+    lines += [f"  and {more} more rejected."] if more else []
     return "\n".join([*lines, *_conflicts(document)])
 
 

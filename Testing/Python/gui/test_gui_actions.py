@@ -118,8 +118,9 @@ def test_an_export_tells_where_and_what_is_missing(session, actions):
 
 def imported(number: int, **others: Any) -> dict[str, Any]:
     conflicts: list[Any] = others.get("conflicts", [])
-    counts = {"duplicates": 0, "replaced": 0, "conflicting": len(conflicts)}
-    return {"imported": number, **counts, "rejected": [], "conflicts": conflicts, **others}
+    rejected: list[Any] = others.get("rejected", [])
+    counts = {"duplicates": 0, "replaced": 0, "conflicting": len(conflicts), "left_out": len(rejected)}
+    return {"imported": number, **counts, "rejected": rejected, "conflicts": conflicts, **others}
 
 
 OTHER = {"sop_uid": "1.9", "reason": "It has other content.", "tags": ["(0010,0010) PatientName"], "source": "/a/x.dcm"}
@@ -140,6 +141,14 @@ def test_other_content_under_a_known_uid_is_told_and_replaces_what_is_here_only_
     assert again.params == {"paths": ["/a/x.dcm"], "link": True, "replace": True}
     again.answer(imported(0, replaced=1))
     assert session.messages[-1].text == "Imported 0 images. 1 image that had been here gave way to the files."
+
+
+def test_of_more_files_than_are_named_all_are_counted(session, actions):
+    actions.import_paths(["/"])
+    left_out = [{"path": f"/{number}", "reason": "It is no DICOM."} for number in range(2000)]
+    session.asked("import_paths")[0].answer(imported(1, rejected=left_out, left_out=300_000))
+    assert session.messages[-1].text == "Imported 1 image. 300,000 files had to be left out."
+    assert len(session.messages[-1].details) == 200
 
 
 def test_of_more_than_are_named_all_can_be_replaced(session, actions):

@@ -45,7 +45,8 @@ def test_a_value_of_several_lines_stands_on_one():
 
 
 def test_of_many_conflicts_it_is_said_how_many_more_there_are():
-    counts = {"imported": 0, "files": 1200, "duplicates": 0, "replaced": 0, "rejected": [], "seconds": 1.0}
+    numbers = {"imported": 0, "files": 1200, "duplicates": 0, "replaced": 0, "seconds": 1.0}
+    counts = {**numbers, "left_out": 0, "rejected": []}
     conflict = {"sop_uid": "1.2", "source": "/a", "reason": "It differs.", "tags": ["(0010,0010) PatientName"]}
     text = as_text("import", {**counts, "conflicting": 1200, "conflicts": [conflict]})
     assert text.splitlines()[1:] == [

@@ -9,6 +9,8 @@ from typing import Any
 
 #: So many conflicts are named in documents; all are counted.
 MAX_CONFLICTS = 100
+#: So many files that an import left out are named in its document; a whole disk may have been searched.
+MAX_LEFT_OUT = 2_000
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ class ImportResult:
             "replaced": self.replaced,
             "conflicting": len(self.conflicts),
             "conflicts": named_conflicts(self.conflicts),
-            "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected],
+            "left_out": len(self.rejected),
+            "rejected": [{"path": f.subject, "reason": f.reason} for f in self.rejected[:MAX_LEFT_OUT]],
             "seconds": round(self.seconds, 3),
         }
 

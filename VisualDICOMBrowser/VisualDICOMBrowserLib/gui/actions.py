@@ -142,6 +142,7 @@ class Actions:
             rejected,
             [conflict_words(conflict) for conflict in conflicts],
             (replace,) if conflicts else (),
+            count=result["left_out"],
         )
 
     def _tell(
@@ -151,10 +152,14 @@ class Actions:
         left_out: Sequence[str],
         others: Sequence[str] = (),
         remedies: tuple[Remedy, ...] = (),
+        count: int | None = None,
     ) -> None:
-        """Tell an outcome; what was left out, and other lines worth a warning, are in the details."""
+        """Tell an outcome; what was left out, and other lines worth a warning, are in the details.
+
+        :param count: how many files were left out, if not all are named.
+        """
         if left_out:
-            text += f" {counted(len(left_out), 'file')} had to be left out."
+            text += f" {counted(len(left_out) if count is None else count, 'file')} had to be left out."
         lines = [*others, *left_out]
         tone = Tone.WARNING if lines else Tone.NOTE
         self._session.said.emit(Message(text, tone, about, remedies, tuple(lines[:_MOST_DETAILS])))

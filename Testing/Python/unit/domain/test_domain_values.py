@@ -153,6 +153,8 @@ def test_an_import_and_a_verification_say_what_is_wrong():
     imported = ImportResult(3, 1, 1, (Failure("a.txt", "no"),), 0.12345).to_dict()
     assert imported["rejected"] == [{"path": "a.txt", "reason": "no"}]
     assert imported["seconds"] == 0.123
+    whole_disk = ImportResult(9000, 0, 0, tuple(Failure(str(n), "no") for n in range(9000)), 1.0).to_dict()
+    assert (whole_disk["left_out"], len(whole_disk["rejected"])) == (9000, 2000)
     assert VerifyResult(1, 1, (), ()).ok
     assert not VerifyResult(1, 0, ("1.2",), ()).ok
     assert not VerifyResult(0, 1, (), ("dicom/x",)).to_dict()["ok"]
