@@ -28,7 +28,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +74,7 @@ class _Promise:
 class HostSwaps:
     """See the module. Safe to use from several threads.
 
+    :param lock: held by whoever calls :meth:`keep`; so what was kept last is not taken for what is done.
     :param finish_open: finishes removals that were cut off; called with no other removal going on.
     """
 
@@ -83,12 +84,14 @@ class HostSwaps:
         catalogue: Catalogue,
         queue: IndexQueue,
         removing: Removing,
+        lock: AbstractContextManager[bool],
         finish_open: Callable[[CancelToken], None],
     ) -> None:
         self._folder = folder
         self._catalogue = catalogue
         self._queue = queue
         self._removing = removing
+        self._lock = lock
         self._finish_open = finish_open
         self._changed = threading.Condition()
         self._waiting: dict[str, _Promise] = {}
@@ -119,7 +122,6 @@ class HostSwaps:
         :raises StorageError: they cannot be kept; nothing changed.
         """
         kept = [self._beside(pending) for pending in pendings]
-        uids = [pending.header.sop_uid for pending in kept]
         # The intents first: a file that came here with a promise keeps its name until there is another one.
         self._catalogue.add_intents("swap", [self._intent(pending) for pending in kept])
         placed: list[Pending] = []
@@ -138,9 +140,17 @@ class HostSwaps:
             for pending in pendings:
                 if isinstance(pending.part, SafeFile):
                     pending.part.retarget(pending.path)
-            self._catalogue.clear_intents("swap", uids)
+            self._take_back_intents([pending.header.sop_uid for pending in kept])
             raise
         self._add(kept)
+
+    def _take_back_intents(self, sop_uids: Sequence[str]) -> None:
+        """Have the intents again that there were before."""
+        with self._changed:
+            kept = {**self._refused, **self._under_way, **self._waiting}
+            older = [kept[uid].pending for uid in sop_uids if uid in kept]
+        self._catalogue.clear_intents("swap", sop_uids)
+        self._catalogue.add_intents("swap", map(self._intent, older))
 
     def promised(self, sop_uids: Iterable[str]) -> set[str]:
         """Return those of the instances that are safe and wait to be swapped in."""
@@ -150,12 +160,13 @@ class HostSwaps:
     def withdraw(self, files: Iterable[LocalFile]) -> None:
         """Forget what was to replace instances that are about to be removed; called while no swap is under way."""
         uids = [file.instance.sop_uid for file in files]
-        with self._changed:
-            dropped = [one for store in (self._waiting, self._refused) for u in uids if (one := store.pop(u, None))]
-        for promise in dropped:
-            self._drop(promise)
-        self._catalogue.clear_intents("swap", [promise.sop_uid for promise in dropped])
-        self._queue.expect_no_more(promise.sop_uid for promise in dropped)
+        with self._lock:
+            with self._changed:
+                dropped = [one for of in (self._waiting, self._refused) for uid in uids if (one := of.pop(uid, None))]
+            for promise in dropped:
+                self._drop(promise)
+            self._catalogue.clear_intents("swap", [promise.sop_uid for promise in dropped])
+            self._queue.expect_no_more(promise.sop_uid for promise in dropped)
 
     def _beside(self, pending: Pending) -> Pending:
         """Return an instance as it is once it is kept: its file has a name that nobody else gives."""
@@ -245,19 +256,20 @@ class HostSwaps:
 
     def _settle(self, sop_uids: Iterable[str]) -> None:
         """Take swaps as done; one that has been asked for again meanwhile is still to come."""
-        with self._changed:
-            done = [self._under_way.pop(uid) for uid in sop_uids]
-            over = [promise.sop_uid for promise in done if promise.sop_uid not in self._waiting]
-        for promise in done:
-            self._drop(promise)  # its content was here already
-        self._catalogue.clear_intents("swap", over)
-        self._queue.expect_no_more(over)
+        with self._lock:
+            with self._changed:
+                done = [self._under_way.pop(uid) for uid in sop_uids]
+                over = [promise.sop_uid for promise in done if promise.sop_uid not in self._waiting]
+            for promise in done:
+                self._drop(promise)  # its content was here already
+            self._catalogue.clear_intents("swap", over)
+            self._queue.expect_no_more(over)
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, VisualDicomError):
             error = InternalError(f"Replacing failed by a fault of this program ({type(error).__name__}).")
         _log.warning("Images are not replaced yet: %s", error)
-        with self._changed:
+        with self._lock, self._changed:
             refused = []
             for uid, promise in self._under_way.items():
                 again = replace(promise, tries=promise.tries + 1)
@@ -271,7 +283,7 @@ class HostSwaps:
             tries = max((promise.tries for promise in self._waiting.values()), default=1)
             self._under_way.clear()
             self._begin_at = time.monotonic() + _RETRY_DELAYS_S[min(max(tries, 1), len(_RETRY_DELAYS_S)) - 1]
-        self._queue.refuse(refused)
+            self._queue.refuse(refused)
 
 
 _IN_BETWEEN = "Slicer's database got other files of the images meanwhile."
@@ -279,18 +291,22 @@ _IN_BETWEEN = "Slicer's database got other files of the images meanwhile."
 
 def promised(folder: DatabaseFolder, catalogue: Catalogue) -> list[Pending]:
     """Return what is still to replace what is here; what was kept and is not needed any more is deleted."""
-    found, gone = [], []
+    found, gone, unread = [], [], set()
     for sop_uid, file, source in catalogue.intents("swap"):
         read = file_of(folder, sop_uid, file)
-        if read is None:  # it has its name already, or was never kept; a link whose target changed
+        if read is None and folder.find(file) is None:  # it has its name already, or was never kept
             gone.append(sop_uid)
+            continue
+        if read is None:
+            _log.warning("A file that is to replace an image cannot be read now, and waits for the next start.")
+            unread.add(folder.absolute(file))
             continue
         path, header = read
         kept = path.name.endswith(SWAP_SUFFIX) and path.parent == folder.incoming_folder
         final = folder.instance_path(header.study_uid, header.series_uid, sop_uid) if kept else path
         found.append(Pending(header, SafeFile(path, final) if kept else None, final, source, replace=True))
     catalogue.clear_intents("swap", gone)
-    wanted = {pending.content for pending in found}
+    wanted = {*unread, *(pending.content for pending in found)}
     for path in folder.incoming_folder.glob(f"*{SWAP_SUFFIX}"):
         if path not in wanted:
             with suppress(StorageError):

@@ -91,7 +91,7 @@ class LocalStore:
         swap = None
         if host is not None:
             host.queue.superseded.judge = self.duplicates.judge_stored
-            self._swaps = HostSwaps(folder, catalogue, host.queue, self._remover, self._finish_open)
+            self._swaps = HostSwaps(folder, catalogue, host.queue, self._remover, self._change, self._finish_open)
             swap = self._swaps.keep
         self._writer = StoreWriter(folder, catalogue, rows, keeper, self.duplicates, self._tell, self._change, swap)
         self._safekeeping = Safekeeping(folder, catalogue, self._writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from support.host_of_rows import HostOfRows, StoreAsEngine
 from support.waiting import wait_until
 from unit.store.hosted_kit import SlicerHost
-from unit.store.store_kit import assert_at_rest, dicom_files, environment, local_uids, samples
+from unit.store.store_kit import assert_at_rest, child, dicom_files, environment, local_uids, samples
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.store.host_link import HostPlan
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -237,3 +238,49 @@ def _settled_swap(folder: DatabaseFolder) -> set[str]:
         store.refresh()
         assert store.verify().ok
         return local_uids(store)
+
+
+#: Replaces the same three instances again and again, until it is killed.
+_FOREVER = """
+import itertools, sys
+from dataclasses import replace
+from pathlib import Path
+from support.waiting import wait_until
+from unit.store.hosted_kit import SlicerHost
+from unit.store.store_kit import receive, swap
+from unit.store.test_store_hosted_crashes import OLD, Link
+from VisualDICOMBrowserLib.store import host_swaps
+
+host_swaps._GATHER_S = 0.0
+host = SlicerHost(Path(sys.argv[1]))
+link = Link(Path(sys.argv[1]))
+
+def settled():
+    host.remove(link)
+    host.index(link)
+    return not link.store.unseen(item.sop_uid for item in OLD)
+
+receive(link.store, OLD)
+wait_until(settled)
+sys.stdout.write("ready")
+sys.stdout.flush()
+for turn in itertools.count(int(sys.argv[2])):
+    swap(link.store, [replace(item, name=f"Turn^{turn}") for item in OLD[turn % 2 :]])
+    wait_until(settled)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_after_many_crashes_of_swaps_nothing_is_missing(folder, tmp_path, seed):
+    generator = random.Random(seed)
+    uids = {item.sop_uid for item in OLD}
+    for number in range(10):
+        with child(_FOREVER, folder.root, number * 1000) as process:
+            assert process.stdout.read(5) == b"ready"
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(generator.uniform(0.0, 0.5))
+        alone = DatabaseFolder(Path(shutil.copytree(folder.root, tmp_path / str(number))))
+        assert assert_at_rest(alone) == uids
+    assert _settled_swap(folder) == uids
+    assert assert_at_rest(folder) == uids

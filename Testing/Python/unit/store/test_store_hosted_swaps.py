@@ -329,6 +329,43 @@ def _linked(sample: DatabaseFolder, source_files: list[Path], tmp_path: Path) ->
     return [Path(shutil.copy(path, folder)) for path in source_files]
 
 
+def test_a_second_wish_that_cannot_be_kept_leaves_the_first(stage, monkeypatch):
+    come_in(stage, [ONE])
+    swap(stage.store, [OTHER])
+    wait_until(lambda: stage.series_to_remove()["series"])
+
+    def fail(_path: Path) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host_swaps, "fsync_folder", fail)
+        assert len(swap(stage.store, [replace(OTHER, name="Doe^John")]).failed) == 1
+    assert stage.intents("swap") == {ONE.sop_uid}
+    stage.restart()
+    stage.settle([ONE.sop_uid])
+    assert contents(stage) == [OTHER.file]
+    assert at_rest(stage) == {ONE.sop_uid}
+
+
+@pytest.mark.expects_log("cannot be read now")
+def test_what_is_to_replace_and_cannot_be_read_at_a_start_waits_for_the_next(stage):
+    come_in(stage, [ONE])
+    swap(stage.store, [OTHER])
+    wait_until(lambda: stage.series_to_remove()["series"])
+    stage.store.close()
+    (kept,) = (path for path in part_files(stage.store.folder) if path.name.endswith(".swap.part"))
+    whole = kept.read_bytes()
+    kept.write_bytes(b"")
+    stage.store = stage.open()
+    assert kept.exists()
+    assert stage.store.readable([ONE.sop_uid]) == {ONE.sop_uid}
+    kept.write_bytes(whole)
+    stage.restart()
+    stage.settle([ONE.sop_uid])
+    assert contents(stage) == [OTHER.file]
+    assert at_rest(stage) == {ONE.sop_uid}
+
+
 @pytest.mark.parametrize(("name", "place"), [("copied", _copied), ("linked", _linked)])
 def test_images_of_databases_that_slicer_wrote_are_replaced(tmp_path, ctk_sample, source_files, name, place):
     sample = ctk_sample(name)
