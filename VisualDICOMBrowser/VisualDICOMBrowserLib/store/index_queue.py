@@ -106,6 +106,8 @@ class IndexQueue:
             for sop_uid, file in files:
                 if sop_uid not in self._under_way or self._under_way[sop_uid].file != file:
                     self._waiting[sop_uid] = _Offer(file)
+                else:  # it may have come too late for this batch: then it is handed over as often as any other
+                    self._under_way[sop_uid] = _Offer(file, times=-1)
                 self._forget(sop_uid)
         self._tell_wishes()
 
@@ -178,8 +180,9 @@ class IndexQueue:
             self._end_batch(offers)
             raise
         seen = {*settled, *(pair.sop_uid for pair in pairs)}
-        missing = {uid: replace(o, times=o.times + 1) for uid, o in offers.items() if uid not in seen}
         with self._lock:
+            offers |= self._under_way
+            missing = {uid: replace(o, times=o.times + 1) for uid, o in offers.items() if uid not in seen}
             pairs = [pair for pair in pairs if pair.sop_uid in self._under_way]  # the others were withdrawn
             self._compared |= {pair.sop_uid: offers[pair.sop_uid] for pair in pairs}
         self._end_batch(missing)

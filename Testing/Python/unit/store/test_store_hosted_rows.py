@@ -84,6 +84,20 @@ def test_what_is_missing_is_handed_over_again_three_times(stage):
     assert stage.intents() == set()
 
 
+def test_a_file_that_came_too_late_for_its_batch_is_handed_over_as_often_as_any_other(stage):
+    [item] = samples(1)
+    receive(stage.store, [item])
+    stage.host.refuses = lambda _: True
+    stage.index()
+    stage.index()
+    last = stage.index_batch(1)
+    stage.store.host.queue.offer([(item.sop_uid, last.files[0])])
+    assert [stage.index_done(last.number).missing, stage.index().missing] == [1, 1]
+    assert stage.store.refused([item.sop_uid]) == set()
+    stage.host.refuses = lambda _: False
+    assert stage.index().settled == 1
+
+
 def test_waiting_ends_when_all_is_seen_or_refused(stage):
     items = samples(2)
     receive(stage.store, items)
