@@ -13,8 +13,9 @@ from typing import Any
 
 from ..domain.filters import QueryFilter
 from ..domain.model import Instance, Level, Patient, Series, Study
+from ..domain.overview import Places
 from . import damage
-from .catalogue_matching import studies_that_may_fit
+from .catalogue_matching import narrowed, studies_that_may_fit
 from .catalogue_mirror import CatalogueMirror
 from .catalogue_people import SHARED_IDS, find_patient, note_patients, owner_of, row_now, said_text, settle
 from .catalogue_records import (
@@ -225,13 +226,15 @@ class Catalogue(CatalogueMirror):
     def local_studies(self, query: QueryFilter = QueryFilter()) -> Iterator[Study]:  # noqa: B008 - frozen
         """Return the studies with anything local, each with its patient and the modalities that are here.
 
+        Where the series here do not tell, the modalities are those that servers said.
+
         :param query: leaves out most of those that it does not match.
         """
-        condition = studies_that_may_fit(query)
+        condition = studies_that_may_fit(query, narrowed(query, Places(), self._rows))
         rows = self._rows(
             "SELECT t.study_uid, t.date, t.time, t.description, t.accession_number, t.study_id,"  # noqa: S608
-            r" replace(group_concat(DISTINCT s.modality), ',', '\'), t.sop_classes,"
-            " p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
+            r" coalesce(replace(group_concat(DISTINCT nullif(s.modality, '')), ',', '\'), t.known_modalities),"
+            " t.sop_classes, p.patient_id, p.name, p.birth_date, p.sex, p.issuer"
             " FROM studies t JOIN patients p ON p.id = t.patient JOIN series s USING (study_uid)"
             f" WHERE t.local > 0 AND s.local > 0 AND {condition.sql} GROUP BY t.study_uid ORDER BY t.study_uid",
             condition.values,

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from ..domain.filters import fold
 from ..domain.model import Patient
 from ..domain.people import completed, display_name, grouped, is_readable, is_tellable, put_together
+from .catalogue_pieces import change_pieces
 from .sqlite import LIST, fetch_in
 
 #: The patient IDs in a list that several persons have.
@@ -195,10 +196,16 @@ class _Keys:
     def _show(self, person: int, patient: Patient) -> int:
         values = (*_values(patient), *_patient_keys(patient))
         if not person:
-            return int(self._db.execute(_INSERT_PATIENT, values).lastrowid or 0)
-        if find_patient(self._db, person) != patient:
+            person = int(self._db.execute(_INSERT_PATIENT, values).lastrowid or 0)
+            change_pieces(self._db, person, "", values[-1])
+        elif find_patient(self._db, person) != patient:
+            change_pieces(self._db, person, self._search_text(person), values[-1])
             self._db.execute(_UPDATE_PATIENT, (*values, person))
         return person
+
+    def _search_text(self, person: int) -> str:
+        rows = self._db.execute("SELECT search_text FROM patients WHERE id = ?", (person,)).fetchall()
+        return str(rows[0][0]) if rows else ""
 
     def settle(self, vacated: Mapping[int, int]) -> None:
         """Give up the rows that nobody took.
@@ -209,6 +216,7 @@ class _Keys:
             for (row_id,) in self._db.execute("SELECT patient FROM records WHERE id = ?", (heir,)).fetchall():
                 self._moves.setdefault(person, row_id)
         for old in (self._moves.keys() | vacated.keys()) - self._taken - {0}:
+            change_pieces(self._db, old, self._search_text(old), "")
             self._db.execute("DELETE FROM patients WHERE id = ?", (old,))
             if old in self._moves:
                 self._db.execute("UPDATE moved SET patient = ? WHERE patient = ?", (self._moves[old], old))

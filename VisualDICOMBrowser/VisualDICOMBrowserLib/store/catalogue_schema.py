@@ -10,7 +10,7 @@ from . import damage
 from .sqlite import DamagedDatabase, connect, storage_errors, transaction
 
 #: Raised when the tables change; another version is rebuilt from the ctkDICOM database and the servers.
-VERSION = "4"
+VERSION = "5"
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -24,6 +24,9 @@ CREATE TABLE patients (
 CREATE INDEX patients_by_id ON patients (patient_id);
 CREATE INDEX patients_by_id_key ON patients (id_key);
 CREATE INDEX patients_by_name ON patients (sort_name, patient_id);
+
+-- By which numbers persons are found, see catalogue_pieces.
+CREATE TABLE pieces (piece INTEGER, patient INTEGER, PRIMARY KEY (piece, patient)) WITHOUT ROWID;
 
 -- Keys of persons who turned out to be somebody with another key.
 CREATE TABLE moved (old INTEGER PRIMARY KEY, patient INTEGER NOT NULL);
@@ -52,6 +55,9 @@ CREATE INDEX studies_by_record ON studies (record, local);
 CREATE INDEX studies_by_patient ON studies (patient, local, local_series);
 CREATE INDEX studies_by_day ON studies (day, patient);
 CREATE INDEX studies_by_accession ON studies (accession_key, patient);
+CREATE INDEX studies_by_description ON studies (description_key, patient);
+CREATE INDEX studies_by_modalities ON studies (known_modalities, day, patient);
+CREATE INDEX studies_here ON studies (patient) WHERE local > 0;
 
 -- known, local: how many instances are in the table below, and how many of them are here.
 CREATE TABLE series (
@@ -59,6 +65,7 @@ CREATE TABLE series (
     description TEXT NOT NULL, body_part TEXT NOT NULL, description_key TEXT NOT NULL,
     known INTEGER NOT NULL DEFAULT 0, local INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE INDEX series_by_study ON series (study_uid, modality);
+CREATE INDEX series_by_description ON series (description_key, study_uid);
 
 -- file: the stored name of the local file (see layout.DatabaseFolder.stored_name), NULL if it is not here.
 CREATE TABLE instances (
@@ -71,9 +78,11 @@ CREATE INDEX instances_by_series ON instances (series_uid, file);
 CREATE TABLE patient_servers (
     record INTEGER, server TEXT, patient INTEGER NOT NULL, PRIMARY KEY (record, server)) WITHOUT ROWID;
 CREATE INDEX patient_servers_by_patient ON patient_servers (patient);
+CREATE INDEX patient_servers_by_server ON patient_servers (server, patient);
 CREATE TABLE study_servers (
     study_uid TEXT, server TEXT, series_count INTEGER, instance_count INTEGER, said TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (study_uid, server)) WITHOUT ROWID;
+CREATE INDEX study_servers_by_server ON study_servers (server, study_uid);
 CREATE TABLE series_servers (
     series_uid TEXT, server TEXT, instance_count INTEGER, PRIMARY KEY (series_uid, server)) WITHOUT ROWID;
 

@@ -13,7 +13,7 @@ from ..domain.filters import QueryFilter
 from ..domain.model import Patient, Series, Study
 from ..domain.overview import PatientRow, Places, SeriesRow, StudyRow, Thumbnail
 from . import catalogue_schema
-from .catalogue_matching import Condition, add_functions, patients_that_fit
+from .catalogue_matching import Condition, add_functions, narrowed, patients_that_fit
 from .catalogue_people import ROW_NOW, SHARED_IDS
 from .catalogue_records import LOCAL_TOTALS, SEPARATOR
 from .layout import DatabaseFolder
@@ -92,17 +92,19 @@ class CatalogueReader:
     ) -> tuple[list[int], PersonMark | None]:
         """Return the keys of those that fit among the next persons, sorted by name, and where to go on.
 
-        Where to go on is None when all were looked at. Many persons are looked at in steps so that none takes long.
+        Where to go on is None when all were looked at. Many persons are looked at in steps so that none takes long; one
+        step is enough where an index tells that few can fit.
 
         :param after: where the step before ended.
         :param among: at how many persons to look.
         """
         start = _ALL if after is None else Condition("(p.sort_name, p.patient_id, p.id) > (?, ?, ?)", after)
         end: list[tuple[Any, ...]] = []
-        if among is not None:
+        few = narrowed(filter, places, self._rows, among)
+        if among is not None and few is None:
             end = self._rows(_STEP_END.format(start.sql), (*start.values, among - 1))
         stop = Condition("(p.sort_name, p.patient_id, p.id) <= (?, ?, ?)", end[0]) if end else _ALL
-        fitting = patients_that_fit(filter, places)
+        fitting = patients_that_fit(filter, places, few)
         statement = _PATIENT_ROWS.format(fitting.sql, start.sql, stop.sql)
         rows = self._rows(statement, (*fitting.values, *start.values, *stop.values))
         return [row[0] for row in rows], end[0] if end else None

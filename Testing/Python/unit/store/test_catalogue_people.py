@@ -14,6 +14,7 @@ from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.overview import Places
 from VisualDICOMBrowserLib.store import catalogue_schema
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
+from VisualDICOMBrowserLib.store.catalogue_pieces import pieces_of
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
 
@@ -67,6 +68,9 @@ def _check(catalogue: Catalogue) -> None:
         "SELECT 1 FROM moved WHERE patient NOT IN (SELECT id FROM patients) OR old IN (SELECT id FROM patients)",
     ):
         assert catalogue._rows(nothing) == [], nothing
+    people = catalogue._rows("SELECT id, search_text FROM patients")
+    pieces = {(piece, person) for person, text in people for piece in pieces_of(text)}
+    assert pieces == set(catalogue._rows("SELECT piece, patient FROM pieces"))
 
 
 _PATIENTS = st.builds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter, fold
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.overview import Places, SeriesRow, StudyRow
 from VisualDICOMBrowserLib.domain.people import display_name
-from VisualDICOMBrowserLib.store import catalogue_schema
+from VisualDICOMBrowserLib.store import catalogue_matching, catalogue_schema
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
@@ -131,6 +132,48 @@ def test_persons_and_studies_fit_exactly_if_their_records_do(tmp_path_factory, p
         catalogue.close()
 
 
+_PLACES = st.builds(
+    Places, here=st.booleans(), servers=st.sampled_from([None, None, (), ("PACS",), ("PACS", "B"), ("B",)])
+)
+_STRANGE = st.sampled_from(["\U0010ffff", "a\U0010ffffb", "\ud7ffx", "x" * 600, "Doe^" * 200, "\0\0a", "\n1", "=", "^"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    people=st.lists(st.tuples(_TEXT | _STRANGE, st.lists(_STUDY, max_size=2)), max_size=4),
+    queries=st.lists(
+        st.builds(
+            QueryFilter,
+            text=_KEY | _STRANGE | _STRANGE.map(lambda text: f"{text}*"),
+            patient_id=st.sampled_from(["", "", "P0", "p?", "*1*", "?2"]),
+            patient_name=st.just("") | _KEY | _STRANGE,
+            accession_number=st.just("") | _KEY | _STRANGE.map(lambda text: f"{text}?"),
+            modalities=st.lists(_MODALITY, max_size=1).map(tuple),
+            series_description=st.just("") | _KEY,
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    places=_PLACES,
+    few=st.integers(1, 3),
+)
+def test_with_the_index_the_same_are_found_as_without(tmp_path_factory, people, queries, places, few):
+    records = _records(people)
+    folder = DatabaseFolder(tmp_path_factory.mktemp("index", numbered=True))
+    with closing(Catalogue.open(folder.catalogue)) as catalogue, closing(CatalogueReader(folder.root)) as reader:
+        for server, some in (("PACS", records[::2]), ("B", records[1:3])):
+            studies = [study for _, found in some for study, _ in found]
+            series = [one for _, found in some for _, of_study in found for one in of_study]
+            catalogue.note_found(server, studies, series, (), [patient for patient, _ in some])
+        for query in queries:
+            found = []
+            for limit in (0, few, catalogue_matching.FEW):
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(catalogue_matching, "FEW", limit)
+                    found.append(reader.patient_rows(query, places))
+            assert found[0] == found[1] == found[2]
+
+
 @settings(max_examples=100, deadline=None)
 @given(people=st.lists(_PERSON, max_size=4), queries=st.lists(_QUERIES, min_size=1, max_size=5))
 def test_of_the_local_studies_those_that_match_are_never_left_out(people, queries):
@@ -143,6 +186,15 @@ def test_of_the_local_studies_those_that_match_are_never_left_out(people, querie
     for query in queries:
         listed = [study.study_uid for study in catalogue.local_studies(query) if query.matches_study(study)]
         assert listed == [study.study_uid for study in every if query.matches_study(study)]
+
+
+def test_of_a_study_whose_series_here_have_no_modality_a_server_says_what_it_is():
+    catalogue = Catalogue(catalogue_schema.in_memory())
+    catalogue.add_local([dataclasses.replace(LOCAL, series=dataclasses.replace(SERIES, modality=""))])
+    assert [study.modalities for study in catalogue.local_studies(QueryFilter(modalities=("MR",)))] == [()]
+    catalogue.note_found("PACS", [dataclasses.replace(STUDY, modalities=("CT",))])
+    assert [study.modalities for study in catalogue.local_studies()] == [("CT",)]
+    assert list(catalogue.local_studies(QueryFilter(modalities=("MR",)))) == []
 
 
 @pytest.mark.parametrize(
@@ -175,6 +227,25 @@ def test_one_field_finds_by_name_id_and_accession_number(catalogue, reader, text
 def test_one_field_finds_nobody_by_what_nobody_has(catalogue, reader, text):
     catalogue.note_found("PACS", [STUDY, Study("1.2", Patient("815", "Roe^Richard"), accession_number="B1")])
     assert _names(reader, QueryFilter(text=text)) == []
+
+
+@pytest.mark.parametrize(
+    "query", [QueryFilter(text="ende"), QueryFilter(patient_name="*Ende"), QueryFilter(text="end*")]
+)
+def test_whose_name_is_too_long_for_the_index_is_found_all_the_same(catalogue, reader, query):
+    long = "x" * 60_000
+    catalogue.note_found("PACS", [STUDY], patients=[Patient("2", f"{long} Ende"), Patient("3", f"End{long}")])
+    assert {len(name) for name in _names(reader, query)} <= {60_003, 60_005}
+    assert len(_names(reader, query)) == 1
+    assert catalogue._rows("SELECT count(*) FROM pieces") < [(100,)]
+
+
+def test_the_index_of_names_cannot_be_read(catalogue, folder):
+    catalogue.note_found("PACS", patients=[Patient("Q-990017", "Zebulon^Quix")])
+    rows = catalogue._rows("SELECT piece FROM pieces")
+    stored = b"".join(piece.to_bytes(8, "big") for (piece,) in rows)
+    assert len(rows) > 10
+    assert not any(part in stored for part in (b"zeb", b"ulo", b"lon", b"qui", b"990", b"017"))
 
 
 def test_many_words_and_modalities_are_no_trouble(catalogue, reader):
