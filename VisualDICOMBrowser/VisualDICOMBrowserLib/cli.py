@@ -114,7 +114,7 @@ class _Session:
         self.token = CancelToken()
         database = options.database or default_database_folder()
         try:
-            self.engine = Engine(database, options.config, **more)
+            self.engine = Engine(database, options.config, opening=_tell_opening, **more)
         except StorageError as error:
             raise _CannotOpen(f"The database folder {database} cannot be used: {error}") from error
 
@@ -498,6 +498,13 @@ def _beside_the_tests(module: str) -> Any:
         raise UsageError("This is part of the source code; run it there with: python3 run.py.")
     sys.path.insert(0, str(tests))
     return importlib.import_module(module)
+
+
+def _tell_opening(done: int, total: int) -> None:
+    """Say how far reading a large folder is, like :class:`_Progress`."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\rReading what is here: {done} of {total or '?'} studies\x1b[K\r")
+        sys.stderr.flush()
 
 
 class _Progress:

@@ -106,7 +106,7 @@ class Bench:
         self.client = None
         self._qtbot = qtbot
 
-    def make(self):
+    def make(self, opening=None):
         self.engine = SmallEngine(self.errands)
         return self.engine
 
@@ -167,7 +167,7 @@ def test_errors_and_cancelling_are_as_with_a_process(bench, caplog):
 
 
 def test_an_engine_that_cannot_start_says_why(bench):
-    def fail():
+    def fail(_opening):
         raise FolderInUse("Another engine holds the folder.")
 
     with pytest.raises(FolderInUse, match="Another engine"):
@@ -284,7 +284,7 @@ def test_a_search_and_an_import_get_on_while_the_main_thread_keeps_the_lock(benc
     config = Configuration(tmp_path / "config.json")
     config.add(demo.server)
     files = make_ct_series(tmp_path / "disc", 20, 50_000)
-    client = bench.connect(lambda: Engine(tmp_path / "database", config.path), METHODS)
+    client = bench.connect(lambda _: Engine(tmp_path / "database", config.path), METHODS)
     client.on_event(lambda event: bench.jobs.note(event.data) if event.name in ("job", "progress") else None)
     ready = client.start()
 
@@ -313,7 +313,7 @@ def test_others_can_send_here_while_the_main_thread_keeps_the_lock(bench, tmp_pa
     port = free_port()
     config.set_listener(ListenerSettings(AET, port, HOST, ANYBODY, unsolicited=True, enabled=True))
     files = make_ct_series(tmp_path / "disc", 40, 50_000)
-    client = bench.connect(lambda: Engine(tmp_path / "database", config.path, listen=True), METHODS)
+    client = bench.connect(lambda _: Engine(tmp_path / "database", config.path, listen=True), METHODS)
     client.on_event(lambda event: bench.calls.note(event.data) if event.name == "association" else None)
     ready = client.start()
 

@@ -6,17 +6,21 @@ Its first argument is the parent's process id (0: whoever started it); further w
 from __future__ import annotations
 
 ENGINE = """
-import ctypes, logging, os, sys, threading, time
+import ctypes, itertools, logging, os, sys, threading, time
 from VisualDICOMBrowserLib.domain.errors import BadData, FolderInUse, OperationRefused
 from VisualDICOMBrowserLib.engine.__main__ import leave
 from VisualDICOMBrowserLib.engine.host import claim_stdio, run_host
 from VisualDICOMBrowserLib.engine.methods import Method, number, text
 
 class Engine:
-    def __init__(self):
+    def __init__(self, opening):
         if "in use" in sys.argv: raise FolderInUse("Another engine holds the folder.")
         if "buggy" in sys.argv: raise RuntimeError("DOE^JANE")
         if "slow start" in sys.argv: time.sleep(60)
+        if "long opening" in sys.argv:
+            for done in itertools.count():
+                opening(done, 1000)
+                time.sleep(0.05)
         self.callback = None
     def subscribe(self, callback):
         self.callback = callback

@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .host import claim_stdio, run_host
@@ -25,10 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
-    def make_engine() -> HostedEngine:
+    def make_engine(opening: Callable[[int, int], None]) -> HostedEngine:
         from .engine import Engine  # noqa: PLC0415  only once the watch over the parent has begun
 
-        engine: HostedEngine = Engine(options.database, options.config, rows_by_host=options.rows_by_host, listen=True)
+        engine: HostedEngine = Engine(
+            options.database, options.config, rows_by_host=options.rows_by_host, listen=True, opening=opening
+        )
         return engine
 
     return run_host(make_engine, stdin_fd, stdout_fd, options.parent_pid, database=str(options.database))

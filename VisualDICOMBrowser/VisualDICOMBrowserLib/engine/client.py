@@ -17,7 +17,7 @@ from ..domain.errors import LocalError, VisualDicomError
 from ..jobs.attempt import where
 from .calls import CANCEL
 from .child import SubprocessTransport, Transport
-from .messages import Event, Goodbye, Hello, Message, MessageError, Request, Response, decode, encode
+from .messages import OPENING, Event, Goodbye, Hello, Message, MessageError, Request, Response, decode, encode
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class EngineClient:
         self._goodbye: Goodbye | None = None
         self._closing = False
         self._settled = False
+        self._openings = 0
 
     def __enter__(self) -> EngineClient:
         self.start()
@@ -93,15 +94,18 @@ class EngineClient:
         return self._ready
 
     def wait_ready(self, timeout: float = START_TIMEOUT_S) -> Hello:
-        """Wait for the engine.
+        """Wait for the engine, ``timeout`` seconds from the last time that it told how far opening is.
 
         :raises VisualDicomError: it said why it cannot start (for example :class:`.FolderInUse`).
         :raises LocalError: it did not come up, or speaks another protocol.
         """
-        try:
-            return self._ready.result(timeout)
-        except futures.TimeoutError:
-            raise LocalError(self._with_log(f"The engine did not start within {timeout:g} seconds.")) from None
+        while True:
+            heard = self._openings
+            try:
+                return self._ready.result(timeout)
+            except futures.TimeoutError:
+                if self._openings == heard:
+                    raise LocalError(self._with_log(f"The engine did not start within {timeout:g} seconds.")) from None
 
     def call(self, method: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Call a method of the engine and return its result as JSON values.
@@ -190,7 +194,8 @@ class EngineClient:
             self._settle_ready(message)
         elif isinstance(message, Response) and self._ready.done():
             self._finish(message)
-        elif isinstance(message, Event) and self._ready.done():
+        elif isinstance(message, Event) and (self._ready.done() or message.name == OPENING):
+            self._openings += message.name == OPENING
             self._tell(message)
         else:
             raise MessageError(f"A {type(message).__name__} message came out of turn.")

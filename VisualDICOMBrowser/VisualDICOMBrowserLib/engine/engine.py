@@ -75,6 +75,7 @@ from ..jobs.retry import RetryStrategy
 from ..store.host_link import HostPlan
 from ..store.index_queue import IndexBatch, IndexOutcome
 from ..store.local import LocalStore
+from ..store.mirror import Watch
 from ..store.rows import LocalRows
 from .background import BackgroundFetching
 from .comparing import Comparing
@@ -111,6 +112,8 @@ class Engine(JobDesk):
     :param listen: follow the configuration where it says that others can call all the time. What a server is asked
         to send here is received in any case.
     :param rebuild: make damaged databases of local content anew from the files first: :attr:`rebuilt` tells.
+    :param opening: called with how many studies of how many were read (0: not known yet), where there is much to read
+        that is new; what it raises ends the opening, and the next one begins the reading again.
     :raises SchemaMismatch: the folder holds a database of another version.
     :raises StorageError: the folder cannot be used; if a database is damaged, the sentence says what to do.
     """
@@ -127,11 +130,12 @@ class Engine(JobDesk):
         decode_here: bool = False,
         listen: bool = False,
         rebuild: bool = False,
+        opening: Watch = lambda done, total: None,
     ) -> None:
         self.configuration = Configuration(Path(config) if config is not None else default_configuration_file())
         self._events = Events()
         host = HostPlan(self._tell_host, rows) if rows_by_host else None
-        self._store = LocalStore.open(Path(database), read_only=read_only, host=host, rebuild=rebuild)
+        self._store = LocalStore.open(Path(database), read_only=read_only, host=host, rebuild=rebuild, watch=opening)
         try:
             self._assemble(retry, decode_here=decode_here, listen=listen)
         except BaseException:

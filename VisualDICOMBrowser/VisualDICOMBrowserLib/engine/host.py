@@ -11,13 +11,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from .messages import LineSplitter, MessageError
 from .methods import METHODS, Method
 from .parent import wait_for_exit
-from .service import EngineService, HostedEngine
+from .service import EngineService, MakeEngine
 
 #: From the moment the end is noticed, in seconds; together with noticing it stays below the 5 s promised.
 DIE_AFTER_S = 4.0
@@ -51,7 +51,7 @@ def _point(descriptor: int, opened: int) -> None:
 
 
 def run_host(
-    make_engine: Callable[[], HostedEngine],
+    make_engine: MakeEngine,
     stdin_fd: int,
     stdout_fd: int,
     parent_pid: int,
@@ -77,7 +77,7 @@ class _Host:
         self._alarm = threading.Lock()  # held from the first alarm on: a second one would put the end off
         self._service = EngineService(lambda line: _write_all(stdout_fd, line), self._set_alarm)
 
-    def run(self, make_engine: Callable[[], HostedEngine], database: str, methods: Mapping[str, Method]) -> int:
+    def run(self, make_engine: MakeEngine, database: str, methods: Mapping[str, Method]) -> int:
         self._watch()
         return self._service.run(make_engine, database, methods)
 

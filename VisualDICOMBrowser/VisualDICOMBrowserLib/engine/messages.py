@@ -1,7 +1,8 @@
 """What the engine process and its client say to each other: one JSON object a line, in ASCII.
 
-The engine says ``hello`` first. The client sends requests; each is answered by one response with its id, in
-any order. Events come at any time. ``goodbye`` is the last line, or the only one where the engine could not start.
+The engine says ``hello`` first, unless opening takes long: then events :data:`OPENING` come before. The client sends
+requests; each is answered by one response with its id, in any order. Events come at any time. ``goodbye`` is the last
+line, or the only one where the engine could not start.
 
 Both sides trust nothing: a line is bounded, and types, fields and the protocol version must be exactly right.
 """
@@ -21,6 +22,9 @@ PROTOCOL = 1
 
 #: The longest line that is read or written, in bytes, the line feed not counted.
 MAX_LINE = 16 * 1024 * 1024
+
+#: The event that may come before ``hello``: ``{"done", "total"}`` studies were read, 0 if the total is not known yet.
+OPENING = "opening"
 
 
 class MessageError(LocalError):

@@ -13,10 +13,10 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from .. import __version__
-from ..domain.errors import VisualDicomError
+from ..domain.errors import Cancelled, VisualDicomError
 from ..jobs.attempt import where
 from .calls import MAX_OPEN, Calls
-from .messages import ErrorDetail, Event, Goodbye, Hello, MessageError, Request, decode
+from .messages import OPENING, ErrorDetail, Event, Goodbye, Hello, MessageError, Request, decode
 from .methods import Method
 from .outbox import Outbox
 
@@ -33,6 +33,10 @@ class HostedEngine(Protocol):
 
     def close(self) -> None:
         """Cancel, persist, release."""
+
+
+#: Makes an engine; gets what to call with how many studies of how many were read, if it reads for long.
+MakeEngine = Callable[[Callable[[int, int], None]], HostedEngine]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class EngineService:
         self._inbox: SimpleQueue[Request | _Stop] = SimpleQueue()
         self._outbox = Outbox(write, lambda _: self.stop("The client does not listen any more."))
         self._calls: Calls | None = None
+        self._stopped: _Stop | None = None
 
     @property
     def is_asked(self) -> bool:
@@ -60,14 +65,19 @@ class EngineService:
         calls = self._calls
         return not self._inbox.empty() or self._outbox.replies_waiting > 0 or (calls is not None and calls.count > 0)
 
-    def run(self, make_engine: Callable[[], HostedEngine], database: str, methods: Mapping[str, Method]) -> int:
+    def run(self, make_engine: MakeEngine, database: str, methods: Mapping[str, Method]) -> int:
         """Serve until :meth:`stop`, and return an exit code. The engine is made, and closed, on this thread.
 
+        :param make_engine: gets what it may call while that takes long; it raises :class:`.Cancelled` after
+            :meth:`stop`.
         :param database: told to the client.
         """
         try:
-            engine = make_engine()
+            engine = make_engine(self._tell_opening)
         except Exception as error:
+            if isinstance(error, Cancelled) and self._stopped is not None:
+                self._outbox.close(_LAST_WORDS_S, Goodbye(self._stopped.reason))
+                return self._stopped.code
             self._say_why_not(error)
             return 1
         self._outbox.reply(Hello(os.getpid(), __version__, database))
@@ -90,7 +100,14 @@ class EngineService:
     def stop(self, reason: str, code: int = 0) -> None:
         """Begin the end. Called from any thread, and more than once."""
         self._on_stop()
-        self._inbox.put(_Stop(reason, code))
+        stop = _Stop(reason, code)
+        self._stopped = self._stopped or stop
+        self._inbox.put(stop)
+
+    def _tell_opening(self, done: int, total: int) -> None:
+        if self._stopped is not None:
+            raise Cancelled(self._stopped.reason)
+        self._forward(OPENING, "engine", {"done": done, "total": total})
 
     def _say_why_not(self, error: Exception) -> None:
         if not isinstance(error, VisualDicomError):

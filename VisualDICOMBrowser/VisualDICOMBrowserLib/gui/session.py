@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..domain.errors import BadData, Cancelled, PackageMissing, VisualDicomError
 from ..engine.client import EngineCall, EngineClient
-from ..engine.messages import Event
+from ..engine.messages import OPENING, Event
 from ..store.reader import CatalogueReader
 from .call_book import CallBook
 from .job_book import JobBook
@@ -244,12 +244,22 @@ class Session:
             self.calls.note(event.data)
         elif event.name == "series-changed":
             self.series_changed.emit(event.subject)
+        elif event.name == OPENING:
+            self._note_opening(event.data)
         elif event.name == "events-lost":
             self._catch_up()
         elif event.name in self._plain:
             self._plain[event.name].emit()
         elif event.name in self._with_data:
             self._with_data[event.name].emit(event.data)
+
+    def _note_opening(self, data: dict[str, int]) -> None:
+        """Tell how far the engine is; what it has read can be looked at."""
+        if self._starting:
+            text = "Reading what is on this computer, for the first time or after many changes: {} of {} studies."
+            done, total = data["done"], data["total"]
+            self.say(text.format(f"{done:,}", f"{total:,}") if total else f"{text.partition(':')[0]} …", about=OPENING)
+            self.catalogue_changed.emit()
 
     def _catch_up(self) -> None:
         """Have everything read again that events may have told."""

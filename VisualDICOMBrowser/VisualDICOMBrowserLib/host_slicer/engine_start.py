@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import qt
@@ -49,10 +50,10 @@ def make_session(database: Path, config: Path | None = None) -> Session:
     def make_threads() -> InProcessTransport:
         errands = Errands()
 
-        def make() -> HostedEngine:
+        def make(opening: Callable[[int, int], None]) -> HostedEngine:
             from .rows import make_engine  # noqa: PLC0415 - all of the engine, which is needed here in this case only
 
-            return make_engine(database, config, errands)
+            return make_engine(database, config, errands, opening)
 
         def is_busy() -> bool:
             return session.jobs.any_open or session.calls.any_open

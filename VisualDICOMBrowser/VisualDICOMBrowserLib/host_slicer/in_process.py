@@ -20,7 +20,7 @@ import qt
 from ..engine.log_file import tail_of
 from ..engine.messages import MessageError
 from ..engine.methods import METHODS, Method
-from ..engine.service import EngineService, HostedEngine
+from ..engine.service import EngineService, MakeEngine
 from .errands import Errands
 from .thread_log import divert
 
@@ -47,7 +47,7 @@ class InProcessTransport:
 
     def __init__(
         self,
-        make_engine: Callable[[], HostedEngine],
+        make_engine: MakeEngine,
         errands: Errands,
         is_at_work: Callable[[], bool],
         log: Path,

@@ -43,10 +43,21 @@ class _KnownSeries:
     images: tuple[CtkImage, ...]
 
 
-def make_engine(database: Path, config: Path, errands: Errands) -> HostedEngine:
-    """Make an engine for this process, on a thread of its own; it has Slicer asked for rows."""
+def make_engine(
+    database: Path, config: Path, errands: Errands, opening: Callable[[int, int], None] = lambda done, total: None
+) -> HostedEngine:
+    """Make an engine for this process, on a thread of its own; it has Slicer asked for rows.
+
+    :param opening: as for :class:`.Engine`.
+    """
     engine: HostedEngine = Engine(
-        database, config, rows_by_host=True, rows=SlicerRows(database, errands), decode_here=True, listen=True
+        database,
+        config,
+        rows_by_host=True,
+        rows=SlicerRows(database, errands),
+        decode_here=True,
+        listen=True,
+        opening=opening,
     )
     return engine
 

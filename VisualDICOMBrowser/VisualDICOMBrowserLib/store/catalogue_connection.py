@@ -13,6 +13,7 @@ from . import catalogue_schema, damage
 from .catalogue_matching import add_functions
 from .sqlite import BUSY_TIMEOUT_S, DamagedDatabase, storage_errors, transaction
 
+_LARGE_CACHE_KIB = 65_536
 _Self = TypeVar("_Self", bound="CatalogueConnection")
 
 
@@ -95,6 +96,19 @@ class CatalogueConnection:
             self._unscrubbed |= scrub
             if self._unscrubbed:
                 self._scrub()
+
+    @contextmanager
+    def much_to_write(self, much: bool) -> Iterator[None]:
+        """Have SQLite keep more of the file in memory meanwhile, if there is much to write all over it."""
+        with self._using():
+            ((before,),) = self._connection.execute("PRAGMA cache_size").fetchall()
+            if much:
+                self._connection.execute(f"PRAGMA cache_size = -{_LARGE_CACHE_KIB}").fetchall()
+        try:
+            yield
+        finally:
+            with self._using():
+                self._connection.execute(f"PRAGMA cache_size = {before}").fetchall()
 
     def _scrub(self) -> None:
         """Overwrite what was deleted: the pages of the write-ahead log hold it until they are written back.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..domain.model import Series, Study
 from .catalogue_connection import CatalogueConnection
-from .catalogue_records import LocalFile, add_images, add_series, add_study, set_meta, settling
+from .catalogue_records import ImageRow, add_images, add_series, add_study, set_meta, settling
 from .sqlite import LIST, fetch_in
 
 _STILL_TO_COME = "SELECT sop_uid FROM intents WHERE kind = 'receive'"
@@ -34,7 +34,7 @@ class MirroredStudies:
     study_uids: Sequence[str]
     studies: Sequence[Study]
     series: Sequence[Series]
-    images: Sequence[LocalFile]
+    images: Sequence[ImageRow]
     gone: Sequence[str]
 
 
@@ -67,7 +67,7 @@ class CatalogueMirror(CatalogueConnection):
 
     def mirror(self, found: MirroredStudies) -> None:
         """Take studies over: what is gone is not local any more, unless its row is still to come."""
-        sop_uids = [*found.gone, *(image.instance.sop_uid for image in found.images)]
+        sop_uids = [*found.gone, *(image[0] for image in found.images)]
         series_uids = [series.series_uid for series in found.series]
         with (
             self._writing() as db,

@@ -39,6 +39,9 @@ class LocalFile:
     file: str
 
 
+#: An instance as it is kept: SOP Instance UID, Series Instance UID, number, SOP class, stored name if it is here.
+ImageRow = tuple[str, str, int | None, str, str | None]
+
 #: How many patients, studies, series and instances are local.
 LOCAL_TOTALS = (
     "SELECT count(DISTINCT patient), count(*), coalesce(sum(local_series), 0), coalesce(sum(local), 0)"
@@ -106,7 +109,7 @@ def add_local(db: sqlite3.Connection, items: Sequence[LocalInstance], renewed: C
         add_series(db, series, local=True)
     for item in (item for item in items if item.instance.sop_uid in renewed):
         _renew(db, item)
-    add_images(db, items)
+    add_images(db, [_instance_values(item.instance, item.file) for item in items])
 
 
 def _renew(db: sqlite3.Connection, item: LocalInstance) -> None:
@@ -117,9 +120,9 @@ def _renew(db: sqlite3.Connection, item: LocalInstance) -> None:
     db.execute(_RENEW_SERIES, _series_values(item.series))
 
 
-def add_images(db: sqlite3.Connection, images: Iterable[LocalInstance | LocalFile]) -> None:
+def add_images(db: sqlite3.Connection, images: Iterable[ImageRow]) -> None:
     """Add instances whose files are here, or complete them."""
-    db.executemany(_ADD_LOCAL_INSTANCE, [_instance_values(image.instance, image.file) for image in images])
+    db.executemany(_ADD_LOCAL_INSTANCE, images)
 
 
 def add_study(db: sqlite3.Connection, study: Study, *, local: bool, from_rows: bool = False) -> None:
@@ -174,7 +177,7 @@ def add_found_instances(db: sqlite3.Connection, instances: Iterable[Instance]) -
     db.executemany(_ADD_FOUND_INSTANCE, [_instance_values(instance, None) for instance in instances])
 
 
-def _instance_values(instance: Instance, file: str | None) -> tuple[str, str, int | None, str, str | None]:
+def _instance_values(instance: Instance, file: str | None) -> ImageRow:
     return (instance.sop_uid, instance.series_uid, instance.number, instance.sop_class, file)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..domain.uids import is_uid
 from .ctk_rows import dicom_date, integer_of, tag_text, text_of
@@ -27,20 +27,18 @@ _SERIES = (
     "SELECT rowid, SeriesInstanceUID, StudyInstanceUID, SeriesNumber, Modality, SeriesDescription, BodyPartExamined"
     " FROM Series WHERE rowid > ? ORDER BY rowid LIMIT ?"
 )
-_IMAGES = (
-    "SELECT rowid, SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"
-    " WHERE rowid > ? AND Filename <> '' ORDER BY rowid LIMIT ?"
+# As texts, whatever they are: of these there are millions.
+_IMAGE = (
+    "coalesce(CAST(SOPInstanceUID AS TEXT), ''), coalesce(CAST(SeriesInstanceUID AS TEXT), ''), CAST(Filename AS TEXT)"
 )
+_IMAGES = f"SELECT rowid, {_IMAGE} FROM Images WHERE rowid > ? AND Filename <> '' ORDER BY rowid LIMIT ?"  # noqa: S608
 _PATIENTS_OF = (
     "SELECT DISTINCT p.rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex"  # noqa: S608 - constants
     f" FROM Patients p JOIN Studies s ON s.PatientsUID = UID WHERE StudyInstanceUID IN {LIST}"
 )
 _STUDIES_OF = f"{_STUDIES.partition(' WHERE ')[0]} WHERE StudyInstanceUID IN {LIST}"
 _SERIES_OF = f"{_SERIES.partition(' WHERE ')[0]} WHERE StudyInstanceUID IN {LIST}"
-_IMAGES_OF = (
-    "SELECT SOPInstanceUID, SeriesInstanceUID, Filename FROM Images"  # noqa: S608 - a constant
-    f" WHERE Filename <> '' AND {{}} IN {LIST}"
-)
+_IMAGES_OF = f"SELECT {_IMAGE} FROM Images WHERE Filename <> '' AND {{}} IN {LIST}"  # noqa: S608 - constants
 _KNOWN = f"SELECT StudyInstanceUID FROM Studies WHERE StudyInstanceUID IN {LIST}"  # noqa: S608 - a constant
 _TAGS = f"SELECT SOPInstanceUID, Tag, Value FROM TagCache WHERE SOPInstanceUID IN {LIST}"  # noqa: S608 - a constant
 
@@ -81,8 +79,7 @@ class CtkSeries:
     body_part: str
 
 
-@dataclass(frozen=True)
-class CtkImage:
+class CtkImage(NamedTuple):
     """A local row of Images; ``filename`` is as stored, see :meth:`.layout.DatabaseFolder.absolute`."""
 
     sop_uid: str
@@ -102,7 +99,7 @@ class CtkContent:
 
 def read_content(connection: sqlite3.Connection) -> CtkContent:
     """Read what is local. Rows without usable UIDs, and those known only from queries, are left out."""
-    images = [CtkImage(text_of(r[1]), text_of(r[2]), text_of(r[3])) for r in _pages(connection, _IMAGES)]
+    images = [CtkImage._make(row[1:]) for row in _pages(connection, _IMAGES)]
     wanted_series = {image.series_uid for image in images}
     series = [found for found in map(_series, _pages(connection, _SERIES)) if found.series_uid in wanted_series]
     wanted_studies = {found.study_uid for found in series}
@@ -133,7 +130,7 @@ def read_images(
     """Read the local rows of single images, and those of series."""
     rows = fetch_in(connection, _IMAGES_OF.format("SOPInstanceUID"), sop_uids)
     rows += fetch_in(connection, _IMAGES_OF.format("SeriesInstanceUID"), series_uids)
-    return [CtkImage(*map(text_of, row)) for row in rows]
+    return list(map(CtkImage._make, rows))
 
 
 def _connected(

@@ -25,6 +25,7 @@ from .host_swaps import HostSwaps, promised
 from .layout import DatabaseFolder
 from .local_records import header_of
 from .lock import FolderLock
+from .mirror import Watch
 from .removing import Removing
 from .rows import LocalRows, OwnRows, RowKeeper
 from .safekeeping import Safekeeping
@@ -98,12 +99,19 @@ class LocalStore:
 
     @classmethod
     def open(
-        cls, root: Path, *, read_only: bool = False, host: HostPlan | None = None, rebuild: bool = False
+        cls,
+        root: Path,
+        *,
+        read_only: bool = False,
+        host: HostPlan | None = None,
+        rebuild: bool = False,
+        watch: Watch = lambda done, total: None,
     ) -> LocalStore:
         """Open a folder, made if need be; where another engine holds it, or the disk is full, for reading only.
 
         :param host: given if another program keeps the rows.
         :param rebuild: make CTK's databases anew from the files first, as far as need be: :attr:`rebuilt`.
+        :param watch: told how far reading the databases is, if there is much to read; what it raises ends the opening.
         :raises SchemaMismatch: a database of another version or program.
         :raises DamagedDatabase: CTK's databases are damaged; the sentence says what to do.
         :raises StorageError: the folder cannot be used.
@@ -124,7 +132,7 @@ class LocalStore:
                 why_not = error
         try:
             rebuilt = rebuilding.rebuild(folder) if rebuild else None
-            store = cls._opened(folder, lock, why_not, host)
+            store = cls._opened(folder, lock, why_not, host, watch)
             store.rebuilt = rebuilt
             return store
         except DiskFull:
@@ -132,7 +140,7 @@ class LocalStore:
             if rebuild:
                 raise
             with suppress(LocalError):  # what is here can be looked at all the same
-                return cls._opened(folder, lock, DiskFull(_NO_ROOM), host)
+                return cls._opened(folder, lock, DiskFull(_NO_ROOM), host, watch)
             raise
         except BaseException:
             lock.release()
@@ -140,7 +148,7 @@ class LocalStore:
 
     @classmethod
     def _opened(
-        cls, folder: DatabaseFolder, lock: FolderLock, why_not: LocalError | None, host: HostPlan | None
+        cls, folder: DatabaseFolder, lock: FolderLock, why_not: LocalError | None, host: HostPlan | None, watch: Watch
     ) -> LocalStore:
         with ExitStack() as opened:
             if lock.held:
@@ -151,10 +159,10 @@ class LocalStore:
                 catalogue = Catalogue.open(folder.catalogue, read_only=True)
                 opened.callback(catalogue.close)
                 store = cls(folder, lock, rows, catalogue, why_not, None)
-                store.refresh()
+                store.refresh(watch)
             else:
                 recovery.sweep(folder.incoming_folder)
-                catalogue, keeper, link = _catalogue_in_agreement(folder, ctk, rows, host)
+                catalogue, keeper, link = _catalogue_in_agreement(folder, ctk, rows, host, watch)
                 opened.callback(catalogue.close)
                 store = cls(folder, lock, rows, catalogue, why_not, keeper, link)
                 store._begin()
@@ -241,10 +249,10 @@ class LocalStore:
         if self.read_only:
             raise FolderInUse(self.held_by or "The database folder was opened for reading only.")
 
-    def refresh(self) -> bool:
+    def refresh(self, watch: Watch = lambda done, total: None) -> bool:
         """Take over what other programs changed in the ctkDICOM database; tell whether there was anything.
 
-        Where another engine holds the folder, that is its business.
+        Where another engine holds the folder, that is its business. ``watch`` as for :meth:`open`.
         """
         with self._change:
             if not self.catalogue.writable:
@@ -252,7 +260,7 @@ class LocalStore:
                     return False
                 self._outdated.append(self.catalogue)  # another thread may be reading it
                 self.catalogue = self.catalogue.detached()
-            return mirror.refresh(self.catalogue, self._rows)
+            return mirror.refresh(self.catalogue, self._rows, watch)
 
     def path_of(self, file: LocalFile) -> Path:
         """Return where the file of a local instance lies.
@@ -411,20 +419,25 @@ def _rows_of(folder: DatabaseFolder, held: bool, host: HostPlan | None) -> tuple
 
 
 def _catalogue_in_agreement(
-    folder: DatabaseFolder, ctk: CtkDatabase | None, rows: LocalRows, host: HostPlan | None
+    folder: DatabaseFolder, ctk: CtkDatabase | None, rows: LocalRows, host: HostPlan | None, watch: Watch
 ) -> tuple[Catalogue, RowKeeper, HostLink | None]:
     """Open the catalogue and bring it up to date; one that turns out to be damaged on the way is made anew."""
     catalogue = Catalogue.open(folder.catalogue)
     try:
-        return _agreeing(catalogue, folder, ctk, rows, host)
+        return _agreeing(catalogue, folder, ctk, rows, host, watch)
     except DamagedDatabase:
         if not damage.is_damaged(folder.catalogue):
             raise
-    return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk, rows, host)
+    return _agreeing(Catalogue.open_anew(folder.catalogue), folder, ctk, rows, host, watch)
 
 
 def _agreeing(
-    catalogue: Catalogue, folder: DatabaseFolder, ctk: CtkDatabase | None, rows: LocalRows, host: HostPlan | None
+    catalogue: Catalogue,
+    folder: DatabaseFolder,
+    ctk: CtkDatabase | None,
+    rows: LocalRows,
+    host: HostPlan | None,
+    watch: Watch,
 ) -> tuple[Catalogue, RowKeeper, HostLink | None]:
     link = HostLink.make(host, folder, catalogue, rows) if host is not None else None
     keeper: RowKeeper
@@ -435,7 +448,7 @@ def _agreeing(
         keeper = OwnRows(folder, catalogue, ctk)
     try:
         recovery.recover(folder, catalogue, rows, keeper)
-        mirror.refresh(catalogue, rows)
+        mirror.refresh(catalogue, rows, watch)
     except BaseException:
         catalogue.close()
         raise

@@ -8,22 +8,31 @@ misses nothing, and a study that comes or goes among two million images costs se
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from ..domain.model import Instance, Patient, Series, Study
-from .catalogue import Catalogue, LocalFile
+from ..domain.model import Patient, Series, Study
+from .catalogue import Catalogue
 from .catalogue_mirror import MirroredStudies
+from .catalogue_records import ImageRow
 from .ctk_content import CtkContent, CtkImage, CtkStudy
 from .rows import LocalRows
 from .sqlite import chunks
 
+#: Told how many studies were read, and of how many (0: not known yet). What it raises ends the reading, which the next
+#: refresh begins again; what was read by then need not be written again.
+Watch = Callable[[int, int], None]
+
 _STUDIES_AT_ONCE = 100
+_PARTS_AT_ONCE = 200
 _INTEGER = re.compile("[+-]?[0-9]{1,11}")
 _CLASS, _NUMBER = "0008,0016", "0020,0013"
 
 
-def refresh(catalogue: Catalogue, rows: LocalRows) -> bool:
-    """Mirror what anybody changed in the database since the last time; tell whether it was changed."""
+def refresh(catalogue: Catalogue, rows: LocalRows, watch: Watch = lambda done, total: None) -> bool:
+    """Mirror what anybody changed in the database since the last time; tell whether it was changed.
+
+    :param watch: told now and then if that is much.
+    """
     stamp = str(rows.change_stamp())
     if stamp == catalogue.ctk_stamp:
         return False
@@ -31,14 +40,21 @@ def refresh(catalogue: Catalogue, rows: LocalRows) -> bool:
     before, now, ours = catalogue.mirrored_parts(), rows.parts(), catalogue.unmirrored()
     gone = before.keys() - now.keys()
     changed = {part for part, digest in now.items() if before.get(part) != digest}
-    holding = rows.studies_in(sorted(changed))
+    holding: dict[str, list[str]] = {}
+    for parts in chunks(sorted(changed), _PARTS_AT_ONCE):
+        holding |= rows.studies_in(parts)
+        if len(changed) > _PARTS_AT_ONCE:
+            watch(0, 0)
     studies = catalogue.studies_of_parts({*changed, *gone}).union(ours, *holding.values())
     unchanged: dict[str, set[str]] = {}
-    for some in chunks(sorted(studies), _STUDIES_AT_ONCE):
-        catalogue.mirror(_read(catalogue, rows, some))
-        if len(changed) < len(now):
-            for part, held in rows.parts_holding(some).items():
-                unchanged.setdefault(part, set()).update(held)
+    with catalogue.much_to_write(len(studies) > _STUDIES_AT_ONCE):
+        for number, some in enumerate(chunks(sorted(studies), _STUDIES_AT_ONCE)):
+            if len(studies) > _STUDIES_AT_ONCE:
+                watch(number * _STUDIES_AT_ONCE, len(studies))
+            catalogue.mirror(_read(catalogue, rows, some))
+            if len(changed) < len(now):
+                for part, held in rows.parts_holding(some).items():
+                    unchanged.setdefault(part, set()).update(held)
     catalogue.note_holding({part: held for part, held in unchanged.items() if part not in changed})
     catalogue.note_mirrored(stamp, {part: (now[part], holding[part]) for part in changed}, gone, ours)
     return True
@@ -54,6 +70,7 @@ def _read(catalogue: Catalogue, rows: LocalRows, study_uids: Sequence[str]) -> M
     studies = _studies(content)
     known = catalogue.local_images_of({*study_uids, *studies})
     fresh = [image for image in content.images if known.pop(image.sop_uid, None) != (image.series_uid, image.filename)]
+    tags = rows.tags_for((image.sop_uid for image in fresh), (_NUMBER, _CLASS))
     return MirroredStudies(
         study_uids=[*{*study_uids, *studies}],
         studies=[*studies.values()],
@@ -61,7 +78,7 @@ def _read(catalogue: Catalogue, rows: LocalRows, study_uids: Sequence[str]) -> M
             Series(row.series_uid, row.study_uid, row.number, row.modality, row.description, row.body_part)
             for row in content.series
         ],
-        images=_images(content, fresh, rows.tags_for((image.sop_uid for image in fresh), (_NUMBER, _CLASS))),
+        images=[_image(image, tags.get(image.sop_uid, {})) for image in fresh],
         gone=[*known],
     )
 
@@ -89,18 +106,9 @@ def _study(row: CtkStudy, patient: Patient) -> Study:
     )
 
 
-def _images(
-    content: CtkContent, images: Collection[CtkImage], tags: Mapping[str, Mapping[str, str | None]]
-) -> list[LocalFile]:
-    """Turn rows into records, with SOP class and instance number as far as the tag cache has them."""
-    studies = {row.series_uid: row.study_uid for row in content.series}
-    found = []
-    for image in images:
-        known = tags.get(image.sop_uid, {})
-        number, sop_class = _integer(known.get(_NUMBER)), known.get(_CLASS) or ""
-        instance = Instance(image.sop_uid, image.series_uid, studies[image.series_uid], number, sop_class)
-        found.append(LocalFile(instance, image.filename))
-    return found
+def _image(image: CtkImage, tags: Mapping[str, str | None]) -> ImageRow:
+    """Return a row with SOP class and instance number as far as the tag cache has them."""
+    return image.sop_uid, image.series_uid, _integer(tags.get(_NUMBER)), tags.get(_CLASS) or "", image.filename
 
 
 def _integer(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, TimeoutError
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,33 @@ def test_an_engine_that_hangs_while_starting_ends_all_the_same(bench):
         client.wait_ready(0.5)
     client.close()
     assert client._transport.wait(0)
+
+
+def test_an_engine_that_opens_for_long_tells_how_far_it_is_and_ends_when_asked(bench):
+    client, events = bench.client("long opening"), []
+    client.on_event(events.append)
+    client.start()
+    assert wait_for(lambda: len(events) > 2, 30)
+    assert {(event.subject, event.name) for event in events} == {("engine", "opening")}
+    done = [event.data["done"] for event in events]
+    assert done == sorted(done)
+    client.close()
+    assert client._goodbye == Goodbye("The client closed the connection.")
+
+
+def test_an_engine_that_tells_how_far_it_is_is_waited_for(bench):
+    client, waits = bench.client(), []
+
+    class Ready(Future):
+        def result(self, timeout=None):
+            waits.append(timeout)
+            client._openings += len(waits) < 4
+            raise TimeoutError
+
+    client._ready = Ready()
+    with pytest.raises(LocalError, match="did not start within 7 seconds"):
+        client.wait_ready(7)
+    assert waits == [7] * 4
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from support import large_folder
+from support.large_folder import Size
 from unit.store.store_kit import change
+from VisualDICOMBrowserLib.domain.errors import Cancelled
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.store import catalogue_schema, ctk_parts, mirror
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
+from VisualDICOMBrowserLib.store.local import LocalStore
 
 
 @pytest.fixture
@@ -23,6 +28,43 @@ def small_parts(monkeypatch):
     """Few rows to a part, so that a small database has several."""
     tables = {name: replace(table, rows=3) for name, table in ctk_parts._TABLES.items()}
     monkeypatch.setattr(ctk_parts, "_TABLES", tables)
+
+
+def test_the_first_reading_tells_how_far_it_is_and_can_be_ended_and_goes_on(tmp_path):
+    folder = large_folder.make(tmp_path / "database", Size(125, instances_each=1))
+
+    def stop_at(limit: int) -> list[tuple[int, int]]:
+        told: list[tuple[int, int]] = []
+
+        def watch(done: int, total: int) -> None:
+            told.append((done, total))
+            if done >= limit:
+                raise Cancelled
+
+        try:
+            LocalStore.open(folder.root, watch=watch).close()
+        except Cancelled:
+            told.append((-1, -1))
+        return told
+
+    assert stop_at(200) == [(0, 250), (100, 250), (200, 250), (-1, -1)]
+    with closing(Catalogue.open(folder.catalogue)) as catalogue:
+        assert catalogue.local_totals()[1] == 200
+    assert stop_at(1000) == [(0, 250), (100, 250), (200, 250)]
+    assert stop_at(0) == []
+    with LocalStore.open(folder.root) as store:
+        assert store.catalogue.local_totals() == (125, 250, 1250, 1250)
+        assert store.catalogue._rows("PRAGMA cache_size") == _in_memory()._rows("PRAGMA cache_size")
+
+
+def test_many_changed_parts_are_looked_at_in_turns_that_can_be_ended(tmp_path, small_parts, monkeypatch):
+    folder = large_folder.make(tmp_path / "database", Size(10, instances_each=1))
+    monkeypatch.setattr(mirror, "_PARTS_AT_ONCE", 20)
+    told = []
+    with LocalStore.open(folder.root, watch=lambda *state: told.append(state)) as store:
+        assert store.catalogue.local_totals() == (10, 20, 100, 100)
+    assert told
+    assert set(told) == {(0, 0)}
 
 
 def _in_memory() -> Catalogue:
