@@ -8,7 +8,7 @@ thread, by :class:`.Errands`. Only such an engine needs this module, and imports
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,10 @@ class SlicerRows:
     def snapshot(self) -> CtkContent:
         """Read all that is local: three queries for each series that is as it was, and one for each image of others."""
         return self._errands.do(self._content)
+
+    def image_pages(self) -> Iterator[Sequence[CtkImage]]:
+        """Yield the images of :meth:`snapshot`: what is read of them is kept in any case."""
+        yield self.snapshot().images
 
     def parts(self) -> dict[str, str]:
         """Return digests of all studies; what was read for them is kept for :meth:`content_of`."""

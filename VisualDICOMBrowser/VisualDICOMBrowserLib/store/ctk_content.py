@@ -13,7 +13,10 @@ from .sqlite import LIST, chunks, fetch_in
 
 # A statement over so many rows takes well under 100 ms; an open cursor would make CTK's commits fail.
 _PAGE = 20_000
+_LINKED_PAGE = 5_000
 _FEW_SERIES = 10
+#: No row has a smaller number.
+FIRST_ROW = -(1 << 63)
 
 _PATIENTS = (
     "SELECT rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex FROM Patients"
@@ -32,6 +35,13 @@ _IMAGE = (
     "coalesce(CAST(SOPInstanceUID AS TEXT), ''), coalesce(CAST(SeriesInstanceUID AS TEXT), ''), CAST(Filename AS TEXT)"
 )
 _IMAGES = f"SELECT rowid, {_IMAGE} FROM Images WHERE rowid > ? AND Filename <> '' ORDER BY rowid LIMIT ?"  # noqa: S608
+_IMAGE_PAGE = (
+    "SELECT i.rowid, coalesce(CAST(SOPInstanceUID AS TEXT), ''), CAST(i.SeriesInstanceUID AS TEXT),"
+    " coalesce(CAST(Filename AS TEXT), ''), CAST(t.StudyInstanceUID AS TEXT)"
+    " FROM Images i CROSS JOIN Series s USING (SeriesInstanceUID) CROSS JOIN Studies t USING (StudyInstanceUID)"
+    " CROSS JOIN Patients p ON p.UID = t.PatientsUID"
+    " WHERE i.rowid > ? AND Filename <> '' ORDER BY i.rowid LIMIT ?"
+)
 _PATIENTS_OF = (
     "SELECT DISTINCT p.rowid, UID, PatientID, PatientsName, PatientsBirthDate, PatientsSex"  # noqa: S608 - constants
     f" FROM Patients p JOIN Studies s ON s.PatientsUID = UID WHERE StudyInstanceUID IN {LIST}"
@@ -109,6 +119,16 @@ def read_content(connection: sqlite3.Connection) -> CtkContent:
     return _connected(patients, studies, series, images)
 
 
+def read_image_page(connection: sqlite3.Connection, after: int) -> tuple[list[CtkImage], int | None]:
+    """Read some of the images of :func:`read_content`, and tell the row after which to go on; None if that was all.
+
+    :param after: :data:`FIRST_ROW` to begin with.
+    """
+    rows = connection.execute(_IMAGE_PAGE, (after, _LINKED_PAGE)).fetchall()
+    images = [CtkImage._make(row[1:4]) for row in rows if is_uid(row[1]) and is_uid(row[2]) and is_uid(row[4])]
+    return images, rows[-1][0] if rows else None
+
+
 def read_content_of(connection: sqlite3.Connection, study_uids: Iterable[str]) -> CtkContent:
     """Read what is local of studies, and of those whose UIDs stand for the patient IDs that they lack."""
     uids = set(study_uids)
@@ -147,7 +167,7 @@ def _connected(
 
 
 def _pages(connection: sqlite3.Connection, statement: str) -> Iterator[tuple[Any, ...]]:
-    last = -(1 << 63)
+    last = FIRST_ROW
     while rows := connection.execute(statement, (last, _PAGE)).fetchall():
         yield from rows
         last = rows[-1][0]

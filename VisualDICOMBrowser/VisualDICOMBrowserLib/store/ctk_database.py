@@ -14,7 +14,16 @@ from typing import ClassVar
 from ..domain.errors import SchemaMismatch, StorageError
 from . import ctk_damage, ctk_schema, damage
 from .ctk_changes import RemovedRows, add_instances, local_images, remove_images
-from .ctk_content import CtkContent, CtkImage, read_content, read_content_of, read_images, read_tags
+from .ctk_content import (
+    FIRST_ROW,
+    CtkContent,
+    CtkImage,
+    read_content,
+    read_content_of,
+    read_image_page,
+    read_images,
+    read_tags,
+)
 from .ctk_parts import parts_holding, read_parts, studies_in
 from .ctk_rows import StoredInstance, tag_rows
 from .files import storage_error
@@ -191,6 +200,15 @@ class CtkDatabase:
         """Read all that is local, in pages: compare :meth:`change_stamp` before and after to know it is of one time."""
         with self._lock, self._errors():
             return read_content(self._main)
+
+    def image_pages(self) -> Iterator[Sequence[CtkImage]]:
+        """Yield the images of :meth:`snapshot`, some at a time."""
+        after: int | None = FIRST_ROW
+        while after is not None:
+            with self._statement():
+                images, after = read_image_page(self._main, after)
+            if images:
+                yield images
 
     def parts(self) -> dict[str, str]:
         """Return digests of parts of the rows; see :func:`.ctk_parts.read_parts`."""

@@ -32,11 +32,11 @@ from .safekeeping import Safekeeping
 from .sqlite import DamagedDatabase
 from .trash import Trash, forget, removals
 from .undo import bring_back
+from .verifying import Compared, compare
 from .writer import Batch, Pending, StoreWriter
 
 _log = logging.getLogger(__name__)
 
-_INTENTS = ("receive", "remove", "unlink", "replace")
 _SECOND_LOOKS = 2
 _NO_ROOM = "The disk is full: this can be looked at, and changed when there is room and the program is started again."
 # Pictures on their way to ``thumbs/`` lie there too, and are written by other processes.
@@ -375,32 +375,19 @@ class LocalStore:
             with self._change:
                 recovery.recover(self.folder, self.catalogue, self._rows, self._keeper)
                 self.refresh()
-        files = [p for p in recovery.files_below(self.folder.dicom_folder) if not p.name.endswith(PART_SUFFIX)]
-        rows, missing, orphans = self._look(files)
+        files = recovery.files_below(self.folder.dicom_folder)
+        found = self._compare(path for path in files if not path.name.endswith(PART_SUFFIX))
+        missing, orphans = found.missing, found.orphans
         for _ in range(_SECOND_LOOKS):
             if missing or orphans:  # or was one removed or stored in between?
                 with self._change:
-                    _, missing, orphans = self._look(orphans, frozenset(missing))
+                    again = self._compare(orphans, frozenset(missing))
+                missing, orphans = again.missing, again.orphans
         names = map(self.folder.stored_name, orphans)
-        return VerifyResult(rows, len(files), tuple(sorted(missing)), tuple(sorted(names)))
+        return VerifyResult(found.rows, found.files, tuple(sorted(missing)), tuple(sorted(names)))
 
-    def _look(self, files: Sequence[Path], among: frozenset[str] | None = None) -> tuple[int, list[str], list[Path]]:
-        """Return how many rows there are, those without a readable file, and those of the files without a row.
-
-        :param among: the rows to look at; None for all.
-        """
-        # In this order, a file that is being stored is still in the intents, or has its row already.
-        known = {self._resolved(file) for kind in _INTENTS for _, file, _ in self.catalogue.intents(kind)}
-        images = self._rows.snapshot().images
-        known.update(self._resolved(image.filename) for image in images)
-        suspects = [image for image in images if among is None or image.sop_uid in among]
-        missing = [i.sop_uid for i in suspects if header_of(self.folder, i.sop_uid, i.filename) is None]
-        orphans = [path for path in files if path.resolve() not in known and path.exists()]
-        return len(images), missing, orphans
-
-    def _resolved(self, file: str) -> Path | None:
-        path = self.folder.find(file)
-        return path.resolve() if path is not None else None
+    def _compare(self, files: Iterable[Path], among: frozenset[str] | None = None) -> Compared:
+        return compare(self.folder, self.catalogue, self._rows, files, among)
 
 
 def _look_for_damage(folder: DatabaseFolder, lock: FolderLock, host: HostPlan | None) -> None:

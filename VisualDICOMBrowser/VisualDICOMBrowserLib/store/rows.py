@@ -6,7 +6,7 @@ over, and waits until their rows are seen (:class:`.host_rows.HostRows`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from .catalogue import Catalogue
@@ -22,6 +22,9 @@ class LocalRows(Protocol):
 
     def snapshot(self) -> CtkContent:
         """Return all that is local; see :meth:`.CtkDatabase.snapshot`."""
+
+    def image_pages(self) -> Iterator[Sequence[CtkImage]]:
+        """Yield the images of :meth:`snapshot`, some at a time."""
 
     def parts(self) -> dict[str, str]:
         """Return digests of parts of the rows, by name: of all that is local, so that no change escapes."""

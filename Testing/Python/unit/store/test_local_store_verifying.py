@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
+from support import large_folder
+from support.large_folder import Size
 from support.waiting import join_all
 from unit.store.store_kit import (
     AET,
@@ -21,6 +27,8 @@ from unit.store.store_kit import (
 )
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.model import Level, Target
+from VisualDICOMBrowserLib.store import ctk_content, verifying
+from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase
 from VisualDICOMBrowserLib.store.local import LocalStore
 from VisualDICOMBrowserLib.store.receive import Receiver
 from VisualDICOMBrowserLib.store.writer import Batch
@@ -69,6 +77,56 @@ def test_files_without_a_row_are_found_and_left(folder, read_only):
     assert result.orphans == tuple(sorted(names))
     assert (result.missing, result.files) == ((), 5)
     assert all((folder.root / name).is_file() for name in names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux alone")
+def test_files_are_looked_at_whatever_their_names_and_however_rows_name_them(folder):
+    with LocalStore.open(folder.root) as store:
+        receive(store, samples(4))
+    paths = [folder.instance_path("1.2.1", "1.2.1.1", f"1.2.1.1.{number}") for number in (1, 2, 3)]
+    names = [paths[0].as_posix(), f"dicom/../{paths[1].relative_to(folder.root)}", "dicom/link.dcm"]
+    (folder.dicom_folder / "link.dcm").symlink_to(paths[2])
+    for number, name in enumerate(names, 1):
+        uid = f"1.2.1.1.{number}"
+        change(folder.ctk_database, f"UPDATE Images SET Filename = '{name}' WHERE SOPInstanceUID = '{uid}'")
+    stray = os.path.join(os.fsencode(folder.dicom_folder), b"\xff.dcm")  # noqa: PTH118 - not even UTF-8
+    Path(os.fsdecode(stray)).write_bytes(b"stray")
+    with LocalStore.open(folder.root) as store:
+        result = store.verify()
+    assert (result.rows, result.files, result.missing) == (4, 6, ())
+    assert [os.fsencode(name) for name in result.orphans] == [b"dicom/\xff.dcm"]
+
+
+def test_pages_hold_what_the_snapshot_does(folder, monkeypatch):
+    monkeypatch.setattr(ctk_content, "_LINKED_PAGE", 3)
+    with LocalStore.open(folder.root) as store:
+        receive(store, [*samples(5), *samples(5, series=2)])
+    change(folder.ctk_database, "UPDATE Images SET Filename = '' WHERE SOPInstanceUID = '1.2.1.1.2'")
+    change(folder.ctk_database, "UPDATE Images SET SeriesInstanceUID = 'none' WHERE SOPInstanceUID = '1.2.1.1.3'")
+    change(folder.ctk_database, "UPDATE Images SET SOPInstanceUID = 'x/y' WHERE SOPInstanceUID = '1.2.1.1.4'")
+    with CtkDatabase.open(folder) as database:
+        pages = list(database.image_pages())
+        assert sorted(image for page in pages for image in page) == sorted(database.snapshot().images)
+    assert sum(map(len, pages)) == 7
+    assert max(map(len, pages)) == 3
+    change(folder.ctk_database, "DELETE FROM Patients")
+    with CtkDatabase.open(folder) as database:
+        assert list(database.image_pages()) == []
+
+
+def test_verifying_many_takes_no_more_memory_than_few(tmp_path, monkeypatch):
+    folder = large_folder.make(tmp_path / "database", Size(300))
+    monkeypatch.setattr(verifying, "header_of", lambda *_: True)  # there are no files
+    monkeypatch.setattr(ctk_content, "_LINKED_PAGE", 500)
+    with LocalStore.open(folder.root) as store:
+        tracemalloc.start()
+        try:
+            found = store.verify()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (found.rows, found.missing) == (30_000, ())
+    assert peak < 2_000_000  # the names alone of all take ten times as much
 
 
 def test_linked_files_are_verified_where_they_are(store, tmp_path):
