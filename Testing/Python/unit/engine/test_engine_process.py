@@ -365,8 +365,9 @@ import sys, types
 from VisualDICOMBrowserLib.engine.__main__ import leave, main
 
 class Engine:
-    def __init__(self, database, config=None, *, rows_by_host, listen):
+    def __init__(self, database, config=None, *, rows_by_host, listen, opening):
         assert (rows_by_host, listen) == (False, True)
+        opening(1, 2)
         self.database, self.config = database, config
     def subscribe(self, callback):
         callback("opened", str(self.database), None)
@@ -382,13 +383,14 @@ leave(main(sys.argv[1:]))
 def test_the_program_hosts_the_engine_of_a_folder_and_logs_where_it_is_told(bench, tmp_path):
     command = [sys.executable, "-c", MAIN_WITH_A_SMALL_ENGINE]
     command += ["--database", str(tmp_path), "--config", "servers.json", "--log", str(tmp_path / "own.log")]
-    opened = threading.Event()
+    opened, opening = threading.Event(), []
     client = EngineClient(SubprocessTransport(command, bench.log, engine_environment()))
-    client.on_event(lambda event: opened.set())
+    client.on_event(lambda event: opened.set() if event.name == "opened" else opening.append(event.data))
     with client:
         assert client.hello.database == str(tmp_path)
         assert client.call("servers", timeout=10) == ["servers.json"]
         assert opened.wait(5)
+    assert opening == [{"done": 1, "total": 2}]
     assert "closed" in (tmp_path / "own.log").read_text()
     assert bench.log.read_bytes() == b""
 

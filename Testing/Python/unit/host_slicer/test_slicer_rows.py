@@ -69,11 +69,14 @@ def test_the_answers_are_those_of_the_file_itself(sample):
     slicer = Slicer(sample)
     with CtkDatabase.open(DatabaseFolder(sample), read_only=True) as own:
         content = own.snapshot()
+        pages = [image for page in own.image_pages() for image in page]
         uids = [image.sop_uid for image in content.images]
         cached = own.tags_for(uids, TAGS)
     with closing(sqlite3.connect(sample / "ctkDICOM.sql")) as connection:
         every = [str(row[0]) for row in connection.execute("SELECT SOPInstanceUID FROM Images")]
     assert as_sets(slicer.answer(slicer.rows.snapshot)) == as_sets(content)
+    assert set(pages) == set(content.images)
+    assert {image for page in slicer.answer(lambda: [*slicer.rows.image_pages()]) for image in page} == set(pages)
     assert slicer.answer(lambda: slicer.rows.is_local([*every, "1.2.3"])) == set(uids)
     assert slicer.answer(lambda: slicer.rows.tags_for(uids, TAGS)) == cached
     assert set(slicer.answer(lambda: slicer.rows.images(sop_uids=every))) == set(content.images)

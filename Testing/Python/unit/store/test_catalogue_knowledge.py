@@ -8,7 +8,7 @@ import pytest
 
 from VisualDICOMBrowserLib.domain.errors import BadData
 from VisualDICOMBrowserLib.domain.model import Instance, Level, Patient, Series, Study
-from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalFile, LocalInstance
+from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.catalogue_mirror import MirroredStudies
 
 JANE = Patient("4711", "Doe^Jane", "19700101", "F")
@@ -36,7 +36,8 @@ def _mirror(catalogue: Catalogue, items: list[LocalInstance], stamp: str) -> Non
     known = set(catalogue.local_images_of(uids))
     gone = [*known.difference(item.instance.sop_uid for item in items)]
     series = {item.series.series_uid: item.series for item in items}
-    files = [LocalFile(item.instance, item.file) for item in items]
+    found = [(item.instance, item.file) for item in items]
+    files = [(one.sop_uid, one.series_uid, one.number, one.sop_class, file) for one, file in found]
     catalogue.mirror(MirroredStudies(uids, [*studies.values()], [*series.values()], files, gone))
     catalogue.note_mirrored(stamp, {}, [], [])
 
