@@ -106,7 +106,7 @@ def _fits(query: QueryFilter, patient: Patient, studies: list) -> bool:
     return not query.needs_study_level and query.matches_patient(patient)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(people=st.lists(_PERSON, max_size=4), queries=st.lists(_QUERIES, min_size=1, max_size=5))
 def test_persons_and_studies_fit_exactly_if_their_records_do(tmp_path_factory, people, queries):
     records = _records(people)
@@ -138,7 +138,7 @@ _PLACES = st.builds(
 _STRANGE = st.sampled_from(["\U0010ffff", "a\U0010ffffb", "\ud7ffx", "x" * 600, "Doe^" * 200, "\0\0a", "\n1", "=", "^"])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     people=st.lists(st.tuples(_TEXT | _STRANGE, st.lists(_STUDY, max_size=2)), max_size=4),
     queries=st.lists(
