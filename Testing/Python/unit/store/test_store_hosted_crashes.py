@@ -32,7 +32,7 @@ from support.host_of_rows import HostOfRows
 from unit.store.store_kit import bring_in, receive, samples, write_files
 from unit.store.test_store_hosted_crashes import Link
 from VisualDICOMBrowserLib.domain.model import Level, Target
-from VisualDICOMBrowserLib.store import catalogue, host_removal, index_queue, local, trash
+from VisualDICOMBrowserLib.store import catalogue, host_removal, index_queue, local, removing, trash
 
 def die(*_args, **_options):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -87,7 +87,7 @@ class Link(StoreAsEngine):
         "host_removal.HostWishes.note_done",
         "catalogue.Catalogue.remove_local",
         "local.bring_back",
-        "local.forget",
+        "removing.forget",
     ],
 )
 def test_after_a_crash_at_any_step_the_next_start_goes_on(folder, tmp_path, step, when):
