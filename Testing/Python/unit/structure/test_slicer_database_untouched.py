@@ -24,6 +24,7 @@ ALLOWED = {
         f"{STORE}.catalogue_schema",
         f"{STORE}.catalogue_matching",
         f"{STORE}.catalogue_people",
+        f"{STORE}.catalogue_pieces",
         f"{STORE}.catalogue_records",
     ),
 }
