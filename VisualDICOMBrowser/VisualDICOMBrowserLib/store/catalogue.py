@@ -91,7 +91,7 @@ class Catalogue(CatalogueMirror):
 
     def forget_server(self, name: str) -> None:
         """Forget all that a server said, and who and what was known from it alone."""
-        with self._writing(scrub=True) as db:
+        with self._writing(persons=True) as db:
             marked = [db.execute(f"SELECT {of} WHERE server = ?", (name,)).fetchall() for of in _MARKED]
             studies, series, records = marked
             self._unmark(db, name, [row[0] for row in studies], series, [row[0] for row in records])
@@ -159,7 +159,7 @@ class Catalogue(CatalogueMirror):
         Their intents ``remove`` become ``unlink``: only the files are left to be deleted. ``stamp`` as for
         :meth:`add_local`.
         """
-        with self._writing(scrub=True) as db:
+        with self._writing(persons=True) as db:
             note_unmirrored(db, sop_uids)
             with settling(db, instances=sop_uids, dropping=True):
                 fetch_in(db, f"UPDATE instances SET file = NULL WHERE sop_uid IN {LIST}", sop_uids)  # noqa: S608

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from . import catalogue_schema, damage
 from .catalogue_matching import add_functions
-from .sqlite import BUSY_TIMEOUT_S, DamagedDatabase, storage_errors, transaction
+from .sqlite import BUSY_TIMEOUT_S, DamagedDatabase, is_small, rewrite, storage_errors, transaction
 
 _LARGE_CACHE_KIB = 65_536
 _Self = TypeVar("_Self", bound="CatalogueConnection")
@@ -30,6 +30,7 @@ class CatalogueConnection:
         self._path = path
         self._lock = threading.RLock()
         self._unscrubbed = False
+        self._traces = False
         self._synchronous = int(connection.execute("PRAGMA synchronous").fetchall()[0][0])
 
     @classmethod
@@ -78,11 +79,14 @@ class CatalogueConnection:
             raise
 
     @contextmanager
-    def _writing(self, *, durable: bool = False, scrub: bool = False) -> Iterator[sqlite3.Connection]:
+    def _writing(
+        self, *, durable: bool = False, scrub: bool = False, persons: bool = False
+    ) -> Iterator[sqlite3.Connection]:
         """Run a transaction.
 
         :param durable: have it on the disk afterwards; without, a power cut may cost the last ones (never a crash).
         :param scrub: something was deleted that shall leave no trace.
+        :param persons: so were perhaps persons, of whom there may be traces elsewhere; see :meth:`rewrite`.
         """
         with self._using():
             if durable:
@@ -93,9 +97,17 @@ class CatalogueConnection:
             finally:
                 if durable:
                     self._connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            self._unscrubbed |= scrub
+            self._traces |= persons
+            self._unscrubbed |= scrub or persons
             if self._unscrubbed:
                 self._scrub()
+
+    def rewrite(self) -> None:
+        """Write the file anew, so that no trace is left of anybody who was removed, however large it is."""
+        with self._lock, suppress(sqlite3.Error):  # a full disk, say: the next removal tries again
+            if self._path is not None:
+                rewrite(self._connection)
+        self._scrub()
 
     @contextmanager
     def much_to_write(self, much: bool) -> Iterator[None]:
@@ -120,6 +132,9 @@ class CatalogueConnection:
             self._unscrubbed = True
             self._connection.execute("PRAGMA busy_timeout = 0").fetchall()
             with suppress(sqlite3.Error):
+                if self._traces and self._path is not None and is_small(self._connection):
+                    self._traces = False  # what cannot be done now, the next removal does
+                    rewrite(self._connection)
                 busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
                 self._unscrubbed = bool(busy)
             self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}").fetchall()

@@ -89,7 +89,8 @@ class CatalogueMirror(CatalogueConnection):
         :param gone: parts that are not there any more.
         :param unmirrored: what :meth:`unmirrored` told before.
         """
-        with self._writing(scrub=True) as db:
+        gone = list(gone)
+        with self._writing(scrub=True, persons=bool(gone)) as db:
             db.executemany("DELETE FROM mirrored WHERE part = ?", [(part,) for part in gone])
             db.executemany(
                 "INSERT OR REPLACE INTO mirrored VALUES (?, ?, ?)",

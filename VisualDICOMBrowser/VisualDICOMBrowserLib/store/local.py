@@ -369,6 +369,7 @@ class LocalStore:
         if isinstance(self._rows, CtkDatabase):
             self._rows.check()
         if self._keeper is not None:
+            self.catalogue.rewrite()
             self.safekeeping.settle()
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)

@@ -103,6 +103,26 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
+#: Databases of up to so many bytes are written anew with each removal; that takes about half a second.
+SMALL = 64 << 20
+
+
+def is_small(connection: sqlite3.Connection) -> bool:
+    """Tell whether a database is at most :data:`SMALL`."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchall()[0][0] for name in ("page_count", "page_size"))
+    return bool(pages * size <= SMALL)
+
+
+def rewrite(connection: sqlite3.Connection) -> None:
+    """Write a database anew, so that no trace is left of what was removed.
+
+    What is deleted is overwritten, but not the copies that SQLite leaves in its pages when it moves rows from one to
+    another. Of a small one, no copy is made in the temporary folder of the system either.
+    """
+    connection.execute(f"PRAGMA temp_store = {'MEMORY' if is_small(connection) else 'DEFAULT'}").fetchall()
+    connection.execute("VACUUM")
+
+
 def fetch_in(connection: sqlite3.Connection, statement: str, values: Iterable[str | int]) -> _Rows:
     """Run a statement whose :data:`LIST` stands for the values, in chunks; return all rows of all chunks.
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from support.large_folder import Person
 from support.waiting import join_all
 from unit.store.store_kit import change, child, rows
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
-from VisualDICOMBrowserLib.store import catalogue_schema, damage
+from VisualDICOMBrowserLib.store import catalogue_schema, damage, sqlite
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 
 _READ_ALONG = """
@@ -75,6 +76,24 @@ def test_a_removal_leaves_no_name_in_file_and_log(catalogue, path):
     traces = _everything(path)  # the locks do not matter here: nobody else has it open
     assert [name for name in names if name.encode() in traces and name not in kept] == []
     assert {name for name in names if name.encode() in traces} == kept
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_forgetting_a_server_leaves_no_copy_that_sqlite_made_when_it_moved_rows(catalogue, path, monkeypatch, small):
+    monkeypatch.setattr(sqlite, "SMALL", sqlite.SMALL if small else 0)
+    generator = random.Random(3)
+    secrets = ["".join(generator.choices("bcdfghjkvwxz", k=10)) + "^Q" for _ in range(60)]
+    for turn, name in enumerate(secrets):
+        catalogue.note_found("GONE", [Study(f"9.{turn}", Patient(f"S{turn:05}", name))])
+        others = [Person.made(number) for number in range(1 + turn * 50, 51 + turn * 50)]
+        kept = [Patient(one.patient_id, one.name, one.birth_date.replace("-", "")) for one in others]
+        catalogue.note_found("KEPT", [Study(f"1.{turn}.{n}", patient) for n, patient in enumerate(kept)])
+    catalogue.forget_server("GONE")
+    if not small:
+        catalogue.rewrite()
+    traces = _everything(path).lower()
+    assert [name for name in secrets if name[:6].encode() in traces] == []
+    assert kept[-1].name.lower().encode() in traces
 
 
 def test_a_name_that_a_file_corrects_leaves_no_trace_when_its_server_is_forgotten(catalogue, path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 import sqlite3
 import threading
@@ -336,6 +337,23 @@ def test_removal_leaves_no_trace_of_the_patient_in_the_files(folder, stored, hea
         assert b"Bar^" not in path.read_bytes(), path.name
         assert b"BAR1" not in path.read_bytes(), path.name
     assert b"Kept^Patient" in folder.ctk_database.read_bytes()
+
+
+def test_of_some_among_many_no_trace_is_left_even_where_sqlite_moved_rows(folder, header):
+    secrets = {number: f"Q{random.Random(number).randrange(10**9):09}Z^X" for number in range(0, 1200, 17)}
+    items = [
+        _made_up(header, folder.root / str(n), sop_uid=f"1.{n}", series_uid=f"2.{n}", study_uid=f"3.{n}",
+                 **{"0010,0020": f"ID{n}", "0010,0010": secrets.get(n, f"Kept{n}^Patient" + "x" * (n % 40))})
+        for n in random.Random(1).sample(range(1200), 1200)
+    ]  # fmt: skip
+    with CtkDatabase.open(folder) as database:
+        for start in range(0, len(items), 40):
+            database.insert(items[start : start + 40])
+        database.remove([f"1.{number}" for number in secrets])
+    for path in (folder.ctk_database, folder.ctk_tag_cache):
+        content = path.read_bytes()
+        assert [name for name in secrets.values() if name[:10].encode() in content] == [], path.name
+        assert b"Kept1^Patient" in content
 
 
 @pytest.mark.parametrize("name", ["copied", "linked", "queried"])
