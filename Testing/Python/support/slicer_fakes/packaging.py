@@ -37,6 +37,9 @@ class FakePackaging:
     :ivar installs: the arguments of pip, and the text of the constraints.
     """
 
+    #: What Python 3.13 looks at when a module is imported that is there already.
+    __spec__ = None
+
     def __init__(self, installed: Mapping[str, str]) -> None:
         self.installed = dict(installed)
         self.available = {"pynetdicom": "3.0.4", "python-gdcm": "3.2.6", "pylibjpeg-openjpeg": "2.6.0"}

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import VisualDICOMBrowserLib
 from unit.store.dicom_bytes import CT, EXPLICIT_LITTLE, element
 from VisualDICOMBrowserLib.domain.cancel import CancelToken
 from VisualDICOMBrowserLib.domain.results import ImportResult
+from VisualDICOMBrowserLib.store import catalogue_schema
+from VisualDICOMBrowserLib.store.catalogue import Catalogue
 from VisualDICOMBrowserLib.store.file_meta import file_head
 from VisualDICOMBrowserLib.store.importer import Importer
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -218,3 +221,10 @@ def child(code: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def catalogue_in_memory() -> Catalogue:
+    """Return an empty catalogue, closed when nobody refers to it: from 3.13 on, Python warns of one that is not."""
+    catalogue = Catalogue(catalogue_schema.in_memory())
+    weakref.finalize(catalogue, catalogue._connection.close)
+    return catalogue

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unit.store.store_kit import catalogue_in_memory
 from VisualDICOMBrowserLib.domain.filters import QueryFilter
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.overview import Places
-from VisualDICOMBrowserLib.store import catalogue_schema
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.catalogue_pieces import pieces_of
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -88,7 +88,7 @@ _SAYINGS = st.dictionaries(st.tuples(_SOURCES, st.integers(-1, 3)), _PATIENTS, m
 
 
 def _made_of(sayings: Iterable[Saying]) -> Catalogue:
-    catalogue = Catalogue(catalogue_schema.in_memory())
+    catalogue = catalogue_in_memory()
     _say(catalogue, *sayings)
     return catalogue
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.catalogue_filler import Filling, fill
-from unit.store.store_kit import child
+from unit.store.store_kit import catalogue_in_memory, child
 from VisualDICOMBrowserLib.domain.errors import StorageError
 from VisualDICOMBrowserLib.domain.filters import DateRange, QueryFilter, fold
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
 from VisualDICOMBrowserLib.domain.overview import Places, SeriesRow, StudyRow
 from VisualDICOMBrowserLib.domain.people import display_name
-from VisualDICOMBrowserLib.store import catalogue_matching, catalogue_schema
+from VisualDICOMBrowserLib.store import catalogue_matching
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
 from VisualDICOMBrowserLib.store.reader import CatalogueReader
@@ -177,7 +177,7 @@ def test_with_the_index_the_same_are_found_as_without(tmp_path_factory, people, 
 @settings(max_examples=100, deadline=None)
 @given(people=st.lists(_PERSON, max_size=4), queries=st.lists(_QUERIES, min_size=1, max_size=5))
 def test_of_the_local_studies_those_that_match_are_never_left_out(people, queries):
-    catalogue = Catalogue(catalogue_schema.in_memory())
+    catalogue = catalogue_in_memory()
     for study, series in (one for _, found in _records(people) for one in found):
         for each in series or [Series(f"{study.study_uid}.9", study.study_uid)]:
             instance = Instance(f"{each.series_uid}.1", each.series_uid, study.study_uid)
@@ -189,7 +189,7 @@ def test_of_the_local_studies_those_that_match_are_never_left_out(people, querie
 
 
 def test_of_a_study_whose_series_here_have_no_modality_a_server_says_what_it_is():
-    catalogue = Catalogue(catalogue_schema.in_memory())
+    catalogue = catalogue_in_memory()
     catalogue.add_local([dataclasses.replace(LOCAL, series=dataclasses.replace(SERIES, modality=""))])
     assert [study.modalities for study in catalogue.local_studies(QueryFilter(modalities=("MR",)))] == [()]
     catalogue.note_found("PACS", [dataclasses.replace(STUDY, modalities=("CT",))])

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from support import large_folder
 from support.large_folder import Size
-from unit.store.store_kit import change
+from unit.store.store_kit import catalogue_in_memory, change
 from VisualDICOMBrowserLib.domain.errors import Cancelled
 from VisualDICOMBrowserLib.domain.model import Instance, Patient, Series, Study
-from VisualDICOMBrowserLib.store import catalogue_schema, ctk_parts, mirror
+from VisualDICOMBrowserLib.store import ctk_parts, mirror
 from VisualDICOMBrowserLib.store.catalogue import Catalogue, LocalInstance
 from VisualDICOMBrowserLib.store.ctk_database import CtkDatabase
 from VisualDICOMBrowserLib.store.layout import DatabaseFolder
@@ -54,7 +54,7 @@ def test_the_first_reading_tells_how_far_it_is_and_can_be_ended_and_goes_on(tmp_
     assert stop_at(0) == []
     with LocalStore.open(folder.root) as store:
         assert store.catalogue.local_totals() == (125, 250, 1250, 1250)
-        assert store.catalogue._rows("PRAGMA cache_size") == _in_memory()._rows("PRAGMA cache_size")
+        assert store.catalogue._rows("PRAGMA cache_size") == catalogue_in_memory()._rows("PRAGMA cache_size")
 
 
 def test_many_changed_parts_are_looked_at_in_turns_that_can_be_ended(tmp_path, small_parts, monkeypatch):
@@ -65,10 +65,6 @@ def test_many_changed_parts_are_looked_at_in_turns_that_can_be_ended(tmp_path, s
         assert store.catalogue.local_totals() == (10, 20, 100, 100)
     assert told
     assert set(told) == {(0, 0)}
-
-
-def _in_memory() -> Catalogue:
-    return Catalogue(catalogue_schema.in_memory())
 
 
 def _contents(catalogue: Catalogue) -> tuple[list[tuple[object, ...]], ...]:
@@ -147,7 +143,7 @@ _LATER = [
 @given(rounds=st.lists(st.lists(_CHANGES, max_size=6), min_size=1, max_size=4))
 def test_no_change_is_missed(tmp_path_factory, small_parts, rounds):
     folder = DatabaseFolder(tmp_path_factory.mktemp("mirror", numbered=True))
-    catalogue = _in_memory()
+    catalogue = catalogue_in_memory()
     with CtkDatabase.open(folder) as rows:
         other = sqlite3.connect(folder.ctk_database, isolation_level=None)
         other.execute("PRAGMA synchronous = OFF")
@@ -155,7 +151,7 @@ def test_no_change_is_missed(tmp_path_factory, small_parts, rounds):
             for statement, values in changes:
                 other.execute(statement, values)
             mirror.refresh(catalogue, rows)
-            fresh = _in_memory()
+            fresh = catalogue_in_memory()
             mirror.refresh(fresh, rows)
             assert _contents(catalogue) == _contents(fresh)
             assert not mirror.refresh(catalogue, rows)
@@ -180,7 +176,7 @@ def _insert(path: Path, *studies: int) -> None:
 
 def test_what_came_by_us_and_went_by_others_is_seen_to_be_gone(folder):
     """The parts are then as they were mirrored, before it came."""
-    catalogue = _in_memory()
+    catalogue = catalogue_in_memory()
     with CtkDatabase.open(folder) as rows:
         _insert(folder.ctk_database, 1)
         mirror.refresh(catalogue, rows)
@@ -193,7 +189,7 @@ def test_what_came_by_us_and_went_by_others_is_seen_to_be_gone(folder):
 
 
 def test_what_is_still_to_get_its_row_stays_and_is_looked_at_again(folder):
-    catalogue = _in_memory()
+    catalogue = catalogue_in_memory()
     with CtkDatabase.open(folder) as rows:
         catalogue.add_intents("receive", [("1.2.1.1", "f1", "")])
         catalogue.add_local([_local(2)], settled=False)
@@ -207,7 +203,7 @@ def test_what_is_still_to_get_its_row_stays_and_is_looked_at_again(folder):
 
 
 def test_a_row_takes_nothing_from_what_the_file_says_of_its_person(folder):
-    catalogue = _in_memory()
+    catalogue = catalogue_in_memory()
     with CtkDatabase.open(folder) as rows:
         catalogue.add_local([_local(1)], settled=False)
         _insert(folder.ctk_database, 1)
@@ -220,7 +216,7 @@ def test_a_row_takes_nothing_from_what_the_file_says_of_its_person(folder):
 
 
 def test_the_uid_of_a_study_is_not_taken_for_a_patient_id_whichever_study_was_changed(folder):
-    catalogue = _in_memory()
+    catalogue = catalogue_in_memory()
     with CtkDatabase.open(folder) as rows:
         _insert(folder.ctk_database, 1, 2)
         change(folder.ctk_database, "UPDATE Patients SET PatientID = '1.1'")
@@ -231,7 +227,7 @@ def test_the_uid_of_a_study_is_not_taken_for_a_patient_id_whichever_study_was_ch
 
 
 def test_rows_anywhere_are_found(folder, small_parts):
-    catalogue = _in_memory()
+    catalogue = catalogue_in_memory()
     with CtkDatabase.open(folder) as rows:
         _insert(folder.ctk_database, 1, 2)
         change(folder.ctk_database, "UPDATE Images SET rowid = ? WHERE rowid = 1", (1 << 63) - 1)
