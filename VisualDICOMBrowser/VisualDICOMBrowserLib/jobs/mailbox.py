@@ -19,8 +19,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._letters: deque[Callable[[], None]] = deque()
-        self._delivering = False
+        self._deliverer: int | None = None  # identifier of a thread
 
     def post(self, letter: Callable[[], None]) -> None:
         """Append something to call."""
@@ -37,12 +38,24 @@ class Mailbox:
                 _log.error("A listener of job events failed: %s", type(error).__name__)
             finally:
                 with self._lock:
-                    self._delivering = False
+                    self._deliverer = None
+                    self._changed.notify_all()
             letter = self._take()
+
+    def settle(self, timeout: float) -> bool:
+        """Wait for so many seconds until all that was posted is delivered, by whichever thread; tell whether it is.
+
+        A callback need not wait, and cannot, for what comes after it.
+        """
+        self.drain()
+        with self._lock:
+            if self._deliverer == threading.get_ident():
+                return True
+            return self._changed.wait_for(lambda: self._deliverer is None and not self._letters, timeout)
 
     def _take(self) -> Callable[[], None] | None:
         with self._lock:
-            if self._delivering or not self._letters:
+            if self._deliverer is not None or not self._letters:
                 return None
-            self._delivering = True
+            self._deliverer = threading.get_ident()
             return self._letters.popleft()

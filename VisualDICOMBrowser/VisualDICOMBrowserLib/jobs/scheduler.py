@@ -312,6 +312,8 @@ class Scheduler:
         for job in unfinished:
             self._give_up(job, job.context)
         timers_gone = self._timers.join(max(0.1, deadline - time.monotonic()))
+        # A job may have been ended by a thread of somebody else's, which is just telling of it.
+        self._mailbox.settle(max(0.1, deadline - time.monotonic()))
         return timers_gone and not any(thread.is_alive() for thread in threads)
 
     # What handles need

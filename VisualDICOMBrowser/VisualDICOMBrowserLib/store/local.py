@@ -369,7 +369,6 @@ class LocalStore:
         if isinstance(self._rows, CtkDatabase):
             self._rows.check()
         if self._keeper is not None:
-            self.catalogue.rewrite()
             self.safekeeping.settle()
             recovery.sweep(self.folder.dicom_folder, _INSTANCE_PART)
             recovery.drop_empty_folders(self.folder, self._change)
@@ -385,6 +384,8 @@ class LocalStore:
                     again = self._compare(orphans, frozenset(missing))
                 missing, orphans = again.missing, again.orphans
         names = map(self.folder.stored_name, orphans)
+        if self._keeper is not None:
+            self.catalogue.rewrite()  # last, for it needs room for a while
         return VerifyResult(found.rows, found.files, tuple(sorted(missing)), tuple(sorted(names)))
 
     def _compare(self, files: Iterable[Path], among: frozenset[str] | None = None) -> Compared:
