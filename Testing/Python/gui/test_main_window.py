@@ -60,8 +60,19 @@ def test_the_browser_is_what_the_window_shows(make_window):
 def test_a_signal_closes_the_window_but_not_in_the_middle_of_what_it_does(make_window, qtbot):
     window = make_window()
     window.show()
-    with app._closed_by_signals(window):
+    with app._closed_by_signals() as close_on_signals:
+        close_on_signals(window)
         signal.raise_signal(signal.SIGTERM)
+        assert window.isVisible()
+        qtbot.waitUntil(lambda: not window.isVisible())
+
+
+def test_a_signal_that_comes_before_the_window_closes_it_all_the_same(make_window, qtbot):
+    with app._closed_by_signals() as close_on_signals:
+        signal.raise_signal(signal.SIGINT)
+        window = make_window()
+        window.show()
+        close_on_signals(window)
         assert window.isVisible()
         qtbot.waitUntil(lambda: not window.isVisible())
 

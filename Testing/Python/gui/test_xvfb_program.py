@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -274,12 +275,23 @@ def test_a_signal_in_the_terminal_ends_the_window(screen, start_gui, number):
     assert list(program.temporary.iterdir()) == []
 
 
+def _pacs_of(program):
+    return [entry for entry in program.processes() if "VisualDICOMBrowserLib.demo" in entry.command_line]
+
+
 @pytest.mark.parametrize(("number", "code", "says"), [(signal.SIGINT, 1, 2), (signal.SIGTERM, 143, 1)])
 def test_a_demo_ended_while_it_starts_leaves_nothing_behind(start, number, code, says):
     program = start("demo")
-    wait_until(lambda: list(program.temporary.glob("demo-pacs-*/*")), SECONDS, "the PACS to write studies")
-    (pacs,) = (entry for entry in program.processes() if "VisualDICOMBrowserLib.demo" in entry.command_line)
-    os.kill(pacs.pid, signal.SIGSTOP)  # else it may be ready, and the window be made, before the signal comes
+    wait_until(lambda: _pacs_of(program), SECONDS, "the PACS")
+    (pacs,) = _pacs_of(program)
+
+    def has_written() -> bool:
+        os.kill(pacs.pid, signal.SIGCONT)
+        time.sleep(0.02)
+        os.kill(pacs.pid, signal.SIGSTOP)  # else it may be ready, and the window be made, before the signal comes
+        return bool(list(program.temporary.glob("demo-pacs-*/*")))
+
+    wait_until(has_written, SECONDS, "the PACS to write studies")
     program.process.send_signal(number)
     os.kill(pacs.pid, signal.SIGCONT)
     assert program.end() == code

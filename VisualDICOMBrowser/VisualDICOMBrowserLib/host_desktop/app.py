@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -58,12 +58,13 @@ def main(
     log_folder = log_folder or Path(platformdirs.user_data_dir(_NAME, appauthor=False))
     with ExitStack() as stack:
         stack.callback(stop_log, start_log(log_folder))
+        close_on_signals = stack.enter_context(_closed_by_signals())
         app = application()
-        windows = stack.enter_context(_closed_by_signals())
+        stack.enter_context(_signals_heard())
         theme.apply(app, theme_name)
         session = make_session(database, config, log_folder)
         window = MainWindow(session, make_browser or _make_browser(), config.with_name("window.ini"))
-        windows.append(window)
+        close_on_signals(window)
         stack.callback(window.finish)
         stack.enter_context(_exceptions_told(session))
         window.show()
@@ -135,29 +136,44 @@ def _exceptions_told(session: Session) -> Iterator[None]:
 
 
 @contextmanager
-def _closed_by_signals() -> Iterator[list[MainWindow]]:
-    """Close the windows in the list that is yielded on Ctrl-C in the terminal and on SIGTERM.
+def _closed_by_signals() -> Iterator[Callable[[MainWindow], None]]:
+    """Close the windows that the yielded function is given on Ctrl-C in the terminal and on SIGTERM.
 
-    Python handles signals between its own instructions, of which there are none while Qt waits: a timer makes some.
-    It may just as well be in the middle of painting: a window is closed in the event loop's next turn. That holds for
-    one that is being made, too: what is raised in a method that Qt calls is lost, and the window would stay.
+    It may be in the middle of painting: a window is closed in the event loop's next turn. That holds for one that is
+    still to be made, too: what is raised in a method that Qt calls is lost, and the window would stay.
     """
     windows: list[MainWindow] = []
+    asked: list[object] = []
 
     def close_all() -> None:
         for window in windows:
             window.close()
 
-    def close_soon(*_: object) -> None:
-        QtCore.QTimer.singleShot(0, close_all)
+    def close_soon(*why: object) -> None:
+        asked.append(why)
+        if windows:
+            QtCore.QTimer.singleShot(0, close_all)
+
+    def add(window: MainWindow) -> None:
+        windows.append(window)
+        if asked:
+            close_soon()
 
     before = [(number, signal.signal(number, close_soon)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield add
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _signals_heard() -> Iterator[None]:
+    """Have Python handle signals while Qt waits: it does so between its own instructions, and a timer makes some."""
     timer = QtCore.QTimer()
     timer.timeout.connect(lambda: None)
     timer.start(_SIGNALS_MS)
     try:
-        yield windows
+        yield
     finally:
         timer.stop()
-        for number, handler in before:
-            signal.signal(number, handler)
