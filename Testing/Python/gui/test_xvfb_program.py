@@ -132,6 +132,16 @@ def _has_grey_levels(picture: Image.Image) -> bool:
     return sum(1 for count in histogram if count > 5) > 60 and sum(histogram[40:220]) > 8000
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Have programs hear Ctrl-C: a shell lets what it starts in the background ignore it, and that is inherited."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def screen() -> Iterator[Screen]:
     with Xvfb() as server, hands_on(server.display) as hands:
