@@ -1,4 +1,7 @@
-"""Instances on their way in: data set bytes go to a ``.part`` file as they come, and are checked when complete."""
+"""Instances on their way in: checked when complete, and handed to the writer as a ``.part`` file.
+
+The bytes of a long one go to that file as they come; those of a short one wait in memory until it is checked.
+"""
 
 from __future__ import annotations
 
