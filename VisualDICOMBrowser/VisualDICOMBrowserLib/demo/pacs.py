@@ -13,6 +13,7 @@ import logging
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from pathlib import Path
@@ -90,8 +91,8 @@ class DemoPacs:
         self.port = port
         self._folder = folder
         self._numbers = itertools.count(1)
-        self._connections: set[socket.socket] = set()
-        self._connections_lock = threading.Lock()
+        self._associations: weakref.WeakSet[Association] = weakref.WeakSet()
+        self._associations_lock = threading.Lock()
         self._stopping = False
         self._server: Any = None
 
@@ -109,10 +110,10 @@ class DemoPacs:
 
     def __exit__(self, *error: object) -> None:
         """Cut all connections and stop listening."""
-        with self._connections_lock:
+        with self._associations_lock:
             self._stopping = True
-            for connection in self._connections:
-                _cut(connection)
+            for association in self._associations:
+                _cut(association)
         self._server.shutdown()
 
     def _opened(self, event: evt.Event) -> None:
@@ -123,11 +124,10 @@ class DemoPacs:
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(_IDLE_S)
-        with self._connections_lock:
-            closed = {one for one in self._connections if one.fileno() < 0}
-            self._connections = (self._connections - closed) | {connection}
+        with self._associations_lock:
+            self._associations.add(event.assoc)
             if self._stopping:
-                _cut(connection)
+                _cut(event.assoc)
 
     def _find(self, event: evt.Event) -> Iterator[_Answer]:
         try:
@@ -202,10 +202,19 @@ def _wait_until_sent(association: Association) -> None:
         time.sleep(0.0002)
 
 
-def _cut(connection: socket.socket) -> None:
-    """End a connection, so that a thread that waits for its peer wakes up."""
-    with contextlib.suppress(OSError):  # the peer may have closed it a moment ago
-        connection.shutdown(socket.SHUT_RDWR)
+def _cut(association: Association) -> None:
+    """End a connection and the wait for its peer, be it for data or for the request that opens an association.
+
+    pynetdicom tells of a connection that ended only who has an association: an acceptor that waits for its first
+    request would hold its socket for the rest of ``acse_timeout``. That it got none is what ``None`` says there.
+    """
+    wrapper = association.dul.socket
+    connection = wrapper.socket if wrapper is not None else None
+    if connection is not None:
+        with contextlib.suppress(OSError):  # the peer may have closed it a moment ago
+            connection.shutdown(socket.SHUT_RDWR)
+    if association.requestor.primitive is None:
+        association.dul.to_user_queue.put(None)
 
 
 def _sub_operations(event: evt.Event, selected: Iterable[Held], to: Association) -> Iterator[_Answer]:
