@@ -2,8 +2,8 @@
 
 A piece is six characters from any place of the text on, as one number: ten bits of each character. Whoever has a word
 in the text has a piece in the range of numbers that begin like the word. Some others have, too: it only narrows down
-who has to be looked at. The numbers cannot be read as names, which matters because SQLite may leave copies of rows on
-pages that it split, and there are many rows here.
+who has to be looked at. The numbers are another spelling of the names, not a secret: they go with the rows of a person
+who is removed, and the copies that SQLite may have left of them go when the catalogue is written anew.
 """
 
 from __future__ import annotations
