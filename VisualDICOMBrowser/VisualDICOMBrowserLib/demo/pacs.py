@@ -114,6 +114,8 @@ class DemoPacs:
             self._stopping = True
             for association in self._associations:
                 _cut(association)
+        with contextlib.suppress(OSError):  # not every system does that: pynetdicom looks twice a second besides
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
 
     def _opened(self, event: evt.Event) -> None:
