@@ -88,7 +88,7 @@ def leak_check() -> Iterator[None]:
     open_before, folders_before = open_things(), temporary_folders()
     yield
     for thread in new_threads(threads_before):
-        thread.join(LEAK_SECONDS)
+        _await_end(thread)
     left = {
         "threads": [thread.name for thread in new_threads(threads_before)],
         "processes": [f"{entry.pid} {entry.command_line}" for entry in new_children(children_before)],
@@ -98,6 +98,15 @@ def leak_check() -> Iterator[None]:
     if any(left.values()):
         words = ", ".join(f"{kind} {names}" for kind, names in left.items() if names)
         pytest.fail(f"The test left behind {words}.", pytrace=False)
+
+
+def _await_end(thread: threading.Thread) -> None:
+    """Wait for a thread, of which Python may know before it runs, when nobody can join it."""
+    deadline = time.monotonic() + LEAK_SECONDS
+    while thread.ident is None and thread in threading.enumerate() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    if thread.ident is not None:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def open_things() -> Counter[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -19,6 +23,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 ATTEMPTS = 5
+_FIRST_PORT, _PORTS_A_WORKER, _MOST_WORKERS = 16_000, 2_000, 8
 
 #: Process groups that outlive the test which started them (peers of session and module fixtures).
 lasting: set[int] = set()
@@ -31,10 +36,27 @@ class PeerFailed(AssertionError):
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody holds at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface that nobody holds at this moment, nor takes by chance later.
+
+    Connections, and servers that take any port, get theirs from 32768 on (49152 on some systems). Below, each worker
+    of the tests has ports of its own, and gives none of them twice before it has given all.
+    """
+    for _ in range(_PORTS_A_WORKER):
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise PeerFailed("All ports for tests are taken.")
+
+
+def _ports_of_this_worker() -> Iterator[int]:
+    """Yield them again and again, from one that no earlier run is likely to have begun with."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST_WORKERS
+    for number in itertools.count(random.SystemRandom().randrange(_PORTS_A_WORKER)):
+        yield _FIRST_PORT + worker * _PORTS_A_WORKER + number % _PORTS_A_WORKER
+
+
+_ports = _ports_of_this_worker()
 
 
 def answers(port: int) -> bool:

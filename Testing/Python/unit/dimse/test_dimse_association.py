@@ -78,6 +78,9 @@ def answering(send: Script, *, ending: Script | None = None) -> Script:
     return script
 
 
+RELEASE = Conversation.accept_release
+
+
 # Setting up
 
 
@@ -97,7 +100,7 @@ def test_an_echo_is_answered_and_the_association_released(scripted_peer: Factory
 
 @pytest.mark.parametrize(("status", "retryable"), [(0x0122, False), (0x0213, True)])
 def test_a_refused_echo_tells_the_status(scripted_peer: Factory, status: int, retryable: bool):
-    peer = scripted_peer(answering(lambda peer: peer.send(respond(peer.receive_message(), status))))
+    peer = scripted_peer(answering(lambda peer: peer.send(respond(peer.receive_message(), status)), ending=RELEASE))
     with pytest.raises(OperationRefused, match=f"0x{status:04X}") as caught:
         echo(server_at(peer.address), CancelToken())
     assert (caught.value.status, caught.value.retryable) == (status, retryable)
@@ -686,7 +689,7 @@ def test_cancelling_ends_the_wait_for_a_release_and_the_work_is_done(scripted_pe
 
 def test_errors_hold_nothing_of_what_the_peer_said(scripted_peer: Factory):
     secret = Message({**ECHO_RSP, "Status": 0xC001, "ErrorComment": "Secret^Name"}, None, 1)
-    peer = scripted_peer(answering(lambda peer: peer.receive_message() and peer.send(secret)))
+    peer = scripted_peer(answering(lambda peer: peer.receive_message() and peer.send(secret), ending=RELEASE))
     with pytest.raises(OperationRefused) as caught:
         echo(server_at(peer.address), CancelToken())
     assert "Secret" not in "".join(map(repr, chain(caught.value)))
