@@ -71,10 +71,11 @@ usage: python3 run.py COMMAND [ARGUMENT ...]
 The first use makes .venv beside run.py. Exit code: 0 done, 1 failed or incomplete, 2 wrong usage.
 """
 
-#: All tests, in two processes at a time. Those of the window run apart: with Qt's objects in the same process, Python's
-#: collector of garbage may delete one of them on a thread of an engine under test, which crashes Qt.
-_TWO = ["--numprocesses", "2", "--dist", "loadfile"]
-ALL_TESTS = [[*_TWO, "--ignore", "Testing/Python/gui"], [*_TWO, "Testing/Python/gui"]]
+#: All tests, in three processes at a time: on two cores, since many of them wait for a peer. Those of the window run
+#: apart: with Qt's objects in the same process, Python's collector of garbage may delete one of them on a thread of an
+#: engine under test, which crashes Qt.
+_WORKERS = ["--numprocesses", "3", "--dist", "loadfile"]
+ALL_TESTS = [[*_WORKERS, "--ignore", "Testing/Python/gui"], [*_WORKERS, "Testing/Python/gui"]]
 
 Outcome = tuple[int, list[str]]
 Run = Callable[[Sequence[str]], Outcome]

@@ -10,6 +10,8 @@ import pytest
 
 from support.orthanc import Orthanc
 from support.synthetic import empty_file, lying_file, make_ct_series, text_folder, truncated_file
+from VisualDICOMBrowserLib.jobs import scheduler
+from VisualDICOMBrowserLib.jobs.retry import RetryStrategy
 
 CTK_SAMPLES = Path(__file__).resolve().parents[2] / "Data" / "ctk-databases"
 
@@ -227,7 +229,8 @@ def test_a_limit_reached_is_told_and_not_a_failure(bench, pacs):
     assert "more than 2 matches exist" in done.document["warnings"][0]
 
 
-def test_what_cannot_be_fetched_for_want_of_a_server_is_not_said_to_be_nothing(bench, pacs, dead_port):
+def test_what_cannot_be_fetched_for_want_of_a_server_is_not_said_to_be_nothing(bench, pacs, dead_port, monkeypatch):
+    monkeypatch.setattr(scheduler, "RetryStrategy", lambda: RetryStrategy((0.05, 0.1, 0.2)))
     bench.add("GONE", ("127.0.0.1", dead_port))
     gone = bench.run("retrieve", "--patient-id", "P1")
     assert gone.code == 1
