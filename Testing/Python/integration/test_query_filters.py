@@ -62,7 +62,7 @@ def pacs(request, tmp_path_factory) -> Iterator[Engine]:
     root = tmp_path_factory.mktemp(f"query-{request.param}")
     with Engine(root / "database", root / "config.json") as engine:
         engine.configuration.add(Server("PACS", peer.host, peer.port, peer.ae_title))
-        engine._core.associations._idle_s = 0.5  # each test is watched for what it leaves open
+        engine._core.associations._idle_s = 0.02  # each test is watched for what it leaves open
         yield engine
 
 
