@@ -130,7 +130,10 @@ class Orthanc(PeerProcess):
             self._rest("DELETE", f"/patients/{patient}")
 
     def set_modality(self, name: str, ae_title: str, port: int, host: str = HOST, *, tls: bool = False) -> None:
-        """Make a DICOM node known, as a destination for C-MOVE."""
+        """Make a DICOM node known, as a destination for C-MOVE; no other one with its AE title is known any more."""
+        for other, node in self.get("/modalities?expand").items():
+            if node["AET"] == ae_title and other != name:
+                self._rest("DELETE", f"/modalities/{other}")
         body = json.dumps({"AET": ae_title, "Host": host, "Port": port, "UseDicomTls": tls}).encode()
         self._rest("PUT", f"/modalities/{name}", body)
 
