@@ -428,6 +428,7 @@ def test(arguments: Sequence[str]) -> int:
             failed.append(" ".join(step))
     say(f"pytest (failed so far: {', '.join(failed) or 'nothing'})")
     runs = [list(arguments)] if arguments else ALL_TESTS
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the tests start hundreds of programs, and each would compile
     codes = [run_child([python, "-m", "pytest", *run], cwd=TOP) for run in runs]
     return next(filter(None, codes), 1 if failed else 0)
 

@@ -76,7 +76,7 @@ def test_changed_streams_always_have_an_outcome(fuzzed, compressed, kind, change
         at = int(where * len(data))
         data[at : at + len(value)] = value
     path = compressed(bytes(data), syntax)
-    outcome = outcome_of(fuzzed, path)
+    outcome = outcome_of(fuzzed, path, 4.0)
     assert max(outcome.width, outcome.height) == 256
     path.unlink()
     path.with_suffix(".png").unlink()
