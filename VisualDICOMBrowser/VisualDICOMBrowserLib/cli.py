@@ -149,6 +149,7 @@ def _servers_add(options: argparse.Namespace) -> _Result:
         proxy=options.proxy,
         timeout=options.timeout,
         max_associations=options.associations,
+        fetch_ahead=options.fetch_ahead,
         tls=grammar.tls_of(options),
     )
     _configuration(options).add(server)

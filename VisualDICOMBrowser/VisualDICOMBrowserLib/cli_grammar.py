@@ -91,6 +91,7 @@ def add_server(add: argparse.ArgumentParser) -> None:
         add.add_argument(name, type=Path, metavar="FILE", help=help_text)
     add.add_argument("--tls-host-name", metavar="NAME", help="the name in its certificate, if that is not the host")
     add.add_argument("--associations", type=int, default=DEFAULT_MAX_ASSOCIATIONS, help="most at once (%(default)s)")
+    add.add_argument("--fetch-ahead", action="store_true", help="in the window, fetch studies whole that are opened")
 
 
 def add_import_slicer(sub: argparse.ArgumentParser) -> None:

@@ -168,6 +168,7 @@ def _server_line(server: Mapping[str, Any]) -> str:
         f"{server['name']}: {server['called_aet']} at {server['host']}:{server['port']},"
         f" called as {server['calling_aet']}, retrieve by {server['retrieve']}"
         + (f" through {server['proxy']}" if server["proxy"] else "")
+        + (", fetched ahead" if server["fetch_ahead"] else "")
         + (", secured by TLS" if server["tls"] else "")
     )
 

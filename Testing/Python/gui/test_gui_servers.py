@@ -210,6 +210,18 @@ def test_a_proxy_is_chosen_among_the_other_servers(page, session, qtbot):
     assert (sent["proxy"], sent["retrieve"]) == ("Beta", "move")
 
 
+def test_fetching_ahead_is_switched_on_and_saved(page, session, qtbot):
+    box = page.form.fields["fetch_ahead"]
+    assert not box.isChecked()
+    box.setFocus()
+    qtbot.keyClick(box, Qt.Key_Space)
+    assert page.list.item(0).text() != "Alpha"  # it is marked as changed
+    page.save.click()
+    assert session.asked("save_server")[-1].params["server"]["fetch_ahead"] is True
+    page.list.setCurrentRow(1)
+    assert not box.isChecked()
+
+
 def test_without_servers_the_page_says_what_to_do(page, session):
     page.reload()
     session.asked("servers")[-1].answer([])

@@ -72,6 +72,15 @@ def test_the_menu_fetches_a_series_until_all_of_it_is_here_and_right(hands, arch
     assert hands.row(uid_of(archive.second)).local_instances <= 1
 
 
+def test_studies_that_are_open_come_whole_if_their_server_is_set_to_that(open_window, archive):
+    hands = open_window(archive.server(fetch_ahead=True))
+    hands.find_patient("Window")
+    for files in (archive.first, archive.second, archive.older):
+        hands.wait_for_state(uid_of(files), HERE)
+        assert hands.row(uid_of(files)).local_instances == len(files)
+    assert is_clean(hands)
+
+
 def test_what_is_here_is_fetched_again_in_its_place(hands, archive):
     uid = uid_of(archive.second)
     hands.open_cell(uid)

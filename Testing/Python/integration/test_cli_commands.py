@@ -36,12 +36,12 @@ def pacs(orthanc: Orthanc, tmp_path_factory) -> Orthanc:
 def test_servers_are_added_listed_and_removed(bench):
     added = bench.run(
         "servers", "add", "PACS", "--host", "pacs.example", "--port", 11112, "--called-aet", "ARCHIVE",
-        "--calling-aet", "ME", "--timeout", 12.5,
+        "--calling-aet", "ME", "--timeout", 12.5, "--fetch-ahead",
     )  # fmt: skip
     expected = {
         "name": "PACS", "host": "pacs.example", "port": 11112, "called_aet": "ARCHIVE", "calling_aet": "ME",
         "retrieve": "get", "proxy": None, "timeout": 12.5, "max_associations": 2,
-        "tls": None,
+        "fetch_ahead": True, "tls": None,
     }  # fmt: skip
 
     assert (added.code, added.document) == (0, {"added": expected})

@@ -40,6 +40,7 @@ class Server:
     :param proxy: name of the server that a C-MOVE sends to and that we C-GET from, or None.
     :param timeout: seconds without a byte after which the peer counts as stalled.
     :param max_associations: how many associations may be open to it at once.
+    :param fetch_ahead: whether the studies that are open on the screen are fetched whole before anybody asks for that.
     :param tls: how connections to it are secured; None if they are not.
     :raises UsageError: a value that cannot be right.
     """
@@ -53,6 +54,7 @@ class Server:
     proxy: str | None = None
     timeout: float = DEFAULT_TIMEOUT_S
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS
+    fetch_ahead: bool = False
     tls: TlsSettings | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ class Server:
         if unknown:
             raise UsageError(f"Unknown server setting: {', '.join(unknown)}.")
         for key, value in values.items():
-            if not isinstance(value, _TYPES[key]) or isinstance(value, bool):
+            if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and bool not in _TYPES[key]):
                 raise UsageError(f"A server in the configuration has a wrong value for {key!r}.")
         for name, field in known.items():
             if field.default is dataclasses.MISSING and name not in values:
@@ -116,6 +118,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "proxy": (str, type(None)),
     "timeout": (int, float),
     "max_associations": (int,),
+    "fetch_ahead": (bool,),
     "tls": (dict, type(None)),
 }
 

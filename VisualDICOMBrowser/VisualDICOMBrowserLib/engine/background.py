@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..dimse.library import require_pynetdicom
-from ..domain.errors import PeerError, StorageError, UsageError
+from ..domain.errors import PackageMissing, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
 from ..jobs.description import JobKind, Priority
@@ -20,6 +22,11 @@ from .plan import CountedBy
 from .retrieve import Retrieval, RetrieveStrategy
 from .runner import Unfinished
 from .seen import when_seen
+
+_log = logging.getLogger(__name__)
+
+#: So many series are remembered that were thought of ahead.
+_MAX_LOOKED_AT = 50_000
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,10 @@ class BackgroundFetching:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._lock = threading.RLock()
+        self._looked_at: dict[str, None] = {}
 
-    def fetch(self, series_uids: Sequence[str], *, ahead: bool, force: bool) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], *, force: bool) -> list[str]:
         """See :meth:`.Engine.fetch`."""
         self._core.store.require_writable()
         wanted = [(uid, sources_of_series(self._core, uid)) for uid in dict.fromkeys(series_uids)]
@@ -45,8 +54,50 @@ class BackgroundFetching:
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
         require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
-        priority = Priority.VISIBLE_STUDY if ahead else Priority.USER
-        return [self._begin(uid, sources, _Wish(priority, force)) for uid, sources in wanted]
+        return [self._begin(uid, sources, _Wish(Priority.USER, force)) for uid, sources in wanted]
+
+    def fetch_ahead(self, study_uids: Sequence[str]) -> None:
+        """Fetch what servers that are set to that have of studies, and is not here, before anybody asks.
+
+        Each series is looked at once: what failed, was cancelled or removed does not come again by itself.
+        """
+        if self._core.store.read_only or not study_uids:
+            return
+        try:
+            servers = [server for server in self._core.configuration.servers() if server.fetch_ahead]
+            servers = [server for server in servers if not self._core.jobs.is_out_of_reach(server.name)]
+            if not servers:
+                return
+            require_pynetdicom()
+            with self._lock:
+                for uid in self._lacking(study_uids, {server.name for server in servers}):
+                    self._begin(uid, sources_of_series(self._core, uid, servers), _Wish(Priority.VISIBLE_STUDY, False))
+        except (UsageError, PackageMissing) as error:  # whoever asks for something is told; nobody did here
+            _log.info("Nothing is fetched ahead: %s", error)
+
+    def leave_alone(self, series_uids: Iterable[str]) -> None:
+        """Fetch none of these series ahead."""
+        with self._lock:
+            self._looked_at |= dict.fromkeys(series_uids)
+            for uid in list(self._looked_at)[:-_MAX_LOOKED_AT]:
+                del self._looked_at[uid]
+
+    def _lacking(self, study_uids: Sequence[str], servers: set[str]) -> list[str]:
+        """Return the series of studies that are looked at for the first time, not here, and not under way."""
+        under_way = self._under_way()
+        found: dict[str, bool] = {}
+        for study_uid in study_uids:
+            for uid, server, here, count in self._core.store.catalogue.series_at_servers(study_uid):
+                if server in servers and uid not in self._looked_at:
+                    lacks = (count is None or here < count) and under_way.isdisjoint((uid, study_uid))
+                    found[uid] = found.get(uid, False) or lacks
+        self.leave_alone(found)
+        return [uid for uid, lacks in found.items() if lacks]
+
+    def _under_way(self) -> set[str]:
+        """Return the UIDs of what is being fetched by jobs."""
+        jobs = (record.description for record in self._core.jobs.records() if not record.state.terminal)
+        return {uid for job in jobs if job.kind is JobKind.RETRIEVE for uid in job.params.get("uids", ())}
 
     def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], wish: _Wish) -> str:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""

@@ -370,17 +370,16 @@ class Engine(JobDesk):
         """
         return self._fetching.retrieve(target, server, token, force=force)
 
-    def fetch(self, series_uids: Sequence[str], ahead: bool = False, force: bool = False) -> list[str]:
+    def fetch(self, series_uids: Sequence[str], force: bool = False) -> list[str]:
         """Have series fetched, one job each, and return the jobs' ids without waiting.
 
         Of the servers that said they have a series, the next is asked for what the one before did not provide.
 
-        :param ahead: nobody asked for them yet: what the user asks for goes first.
         :param force: fetch again what is here, as :meth:`retrieve` does.
         :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.
         :raises FolderInUse: another engine holds the folder.
         """
-        return self._background.fetch(series_uids, ahead=ahead, force=force)
+        return self._background.fetch(series_uids, force=force)
 
     def thumbnail(
         self, series_uid: str, server: str | None = None, *, token: CancelToken | None = None
@@ -506,6 +505,7 @@ class Engine(JobDesk):
         """
         self._store.require_writable()
         about = Overlap(self._store.catalogue, target)
+        self._background.leave_alone(self._store.catalogue.series_uids_of(target.level, target.uids))
         jobs = about.whole(record.description for record in (*self._jobs.records(), *self._left_over.records()))
         result = self._actions.remove(target, undoable, about)
         self._left_over.forget(jobs)

@@ -147,13 +147,15 @@ def _about(series_uid: str) -> dict[str, Any]:
     return {"level": "series", "uids": [series_uid]}
 
 
-def sources_of_series(core: Core, series_uid: str) -> list[RetrieveStrategy]:
+def sources_of_series(core: Core, series_uid: str, among: Sequence[Server] | None = None) -> list[RetrieveStrategy]:
     """Return how a series comes from the servers that said they have it, of those that can be retrieved from.
 
+    :param among: the servers to think of; None for all that are configured.
     :raises UsageError: there are some, and none can be retrieved from.
     """
     holders = core.store.catalogue.servers_of_series(series_uid)
-    servers = [s for s in core.configuration.servers() if s.name in holders] if holders else []
+    known = core.configuration.servers() if among is None else among
+    servers = [s for s in known if s.name in holders] if holders else []
     return strategies_for(core, reachable_first(core, servers))
 
 

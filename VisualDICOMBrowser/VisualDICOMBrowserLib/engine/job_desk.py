@@ -12,6 +12,7 @@ from ..domain.cancel import CancelToken
 from ..domain.errors import UsageError
 from ..jobs.description import JobRecord
 from ..store.local import LocalStore
+from .background import BackgroundFetching
 from .job_queue import CatalogueJobQueue
 from .job_targets import priority_when_shown
 from .left_over import LeftOver
@@ -37,6 +38,7 @@ class QueuedJobs:
 class JobDesk:
     """The part of :class:`.Engine` that is about jobs."""
 
+    _background: BackgroundFetching
     _jobs: JobRunner
     _queue: CatalogueJobQueue
     _left_over: LeftOver
@@ -83,13 +85,17 @@ class JobDesk:
         """Wait until jobs have ended, and return how; ``token`` cancels them."""
         return self._jobs.wait_ended(job_ids, token or CancelToken())
 
-    def show(self, series_uids: Sequence[str]) -> None:
+    def show(self, series_uids: Sequence[str], study_uids: Sequence[str] = ()) -> None:
         """Have thumbnails of these series, and what is fetched of them ahead, done before those of all others.
 
         That holds for what is queued, and for what comes until this is called again. What the user asked for keeps its
         place between the two.
+
+        :param study_uids: studies that are open on the screen: what servers with ``fetch_ahead`` have of them is
+            fetched ahead, each series once as long as this engine runs.
         """
         self._jobs.prioritise(partial(priority_when_shown, frozenset(series_uids)))
+        self._background.fetch_ahead(study_uids)
 
     def clear_jobs(self) -> list[str]:
         """Forget the jobs that have ended, and return their ids."""

@@ -283,6 +283,14 @@ class Catalogue(CatalogueMirror):
         """Return the names of the servers that said they have a series."""
         return [r[0] for r in self._rows("SELECT server FROM series_servers WHERE series_uid = ?", (series_uid,))]
 
+    def series_at_servers(self, study_uid: str) -> list[tuple[str, str, int, int | None]]:
+        """Return who said to have which series of a study: (UID, server, how many are here, of how many it has)."""
+        return self._rows(
+            "SELECT s.series_uid, x.server, s.local, x.instance_count FROM series s"
+            " JOIN series_servers x USING (series_uid) WHERE s.study_uid = ? ORDER BY s.number, s.series_uid",
+            (study_uid,),
+        )
+
     def has_files_below(self, path: Path, root: Path) -> bool:
         """Tell whether a local instance has its file below a folder inside ``root``, the database folder."""
         prefixes = (path.relative_to(root).as_posix(), path.as_posix())

@@ -38,6 +38,7 @@ def test_a_server_needs_few_values_and_survives_json():
         ("proxy", [None, "Other"]),
         ("timeout", [0.5, 3600, 30]),
         ("max_associations", [1, 32]),
+        ("fetch_ahead", [True, False]),
     ],
 )
 def test_values_up_to_the_bounds_are_taken(key, values):
@@ -59,12 +60,17 @@ def test_values_up_to_the_bounds_are_taken(key, values):
         ("proxy", ["PACS", 1, [], False]),
         ("timeout", [0, 0.49, 3601, -1, float("nan"), float("inf"), "30", None, True, 10**400]),
         ("max_associations", [0, 33, -1, 2.0, "2", None, True]),
+        ("fetch_ahead", [0, 1, "true", None, []]),
     ],
 )
 def test_values_that_cannot_be_right_are_wrong_usage(key, values):
     for value in values:
         with pytest.raises(UsageError):
             Server.from_dict({**GOOD, key: value})
+
+
+def test_nothing_is_fetched_ahead_unless_somebody_said_so():
+    assert not Server.from_dict(GOOD).fetch_ahead
 
 
 def test_tls_settings_survive_json_and_older_configurations_have_none():

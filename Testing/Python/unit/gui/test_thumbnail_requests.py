@@ -130,6 +130,25 @@ def test_while_all_pictures_are_there_the_engine_is_told_nothing(fake, requests)
     assert fake.asks == []
 
 
+def test_studies_that_are_not_whole_here_are_told_even_so_and_again_when_they_may_have_grown(fake, requests):
+    requests.want({}, ["a"], ["study"])
+    assert [ask.params["study_uids"] for ask in fake.asks] == [["study"]]
+    fake.asks[0].answer()
+    requests.want({}, ["a"], ["study"])
+    assert len(fake.asks) == 1
+    requests.tell_again()
+    requests.want({}, ["a"], ["study"])
+    fake.asks[1].answer()
+    requests.want({}, ["b"])  # another patient, all of whom is here
+    assert [ask.params for ask in fake.asks[1:]] == [
+        {"series_uids": ["a"], "study_uids": ["study"]},
+        {"series_uids": ["b"], "study_uids": []},
+    ]
+    fake.asks[2].answer()
+    requests.want({}, ["c"])
+    assert len(fake.asks) == 3
+
+
 def test_of_what_left_the_screen_so_much_stays_and_the_rest_is_given_up(fake, requests):
     for screen in range(10):
         requests.want(of(*range(6 * screen, 6 * screen + 6)))

@@ -38,6 +38,7 @@ def new_values() -> dict[str, Any]:
         "proxy": None,
         "timeout": DEFAULT_TIMEOUT_S,
         "max_associations": DEFAULT_MAX_ASSOCIATIONS,
+        "fetch_ahead": False,
         "tls": None,
     }
 

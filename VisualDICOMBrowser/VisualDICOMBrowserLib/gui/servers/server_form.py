@@ -23,6 +23,7 @@ _ROWS = (
     ("proxy", "Through", ""),
     ("timeout", "Time-out", ""),
     ("max_associations", "Connections at once", ""),
+    ("fetch_ahead", "", ""),
 )
 _TEXTS = ("name", "host", "called_aet", "calling_aet")
 _NUMBERS = ("port", "timeout", "max_associations")
@@ -56,6 +57,7 @@ class ServerForm(FieldGrid):
                 self.fields[name].setValue(values[name])
         self.fields["retrieve"].setCurrentIndex(self._methods.index(values["retrieve"]))
         self._show_proxies(values["proxy"], proxies)
+        self.fields["fetch_ahead"].setChecked(values["fetch_ahead"])
         self._tls.show_values(values["tls"])
         self._setting = False
 
@@ -82,6 +84,7 @@ class ServerForm(FieldGrid):
         self._make_texts()
         self._make_numbers()
         self._make_choices()
+        self._make_switch()
         self._make_tls()
         for name, title, _ in _ROWS:
             self.add_row(name, title, self.fields[name], width=NUMBER_WIDTH if name in _NUMBERS else FIELD_WIDTH)
@@ -119,6 +122,12 @@ class ServerForm(FieldGrid):
             combo.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(10)
             self.fields[name] = combo
+
+    def _make_switch(self) -> None:
+        switch = qt.QCheckBox("Fetch studies whole when they are opened", self)
+        switch.setToolTip("All series of the studies that are open on the screen are fetched before you ask for them")
+        switch.clicked.connect(lambda *_: self._tell("fetch_ahead", bool(switch.isChecked())))
+        self.fields["fetch_ahead"] = switch
 
     def _make_tls(self) -> None:
         self._tls = TlsFields(self, SERVER_ROWS)

@@ -159,6 +159,7 @@ class StudySheet(qt.QWidget):
         """Read the studies and series again; what is chosen, seen and current stays as far as it is still there."""
         anchor = self._anchor()
         self.content.read()
+        self._requests.tell_again()
         self._after_reading(anchor)
 
     def retry_pictures(self) -> None:
@@ -276,15 +277,22 @@ class StudySheet(qt.QWidget):
 
     def _wish_now(self) -> None:
         """Have pictures made of what is seen and has none, and have those read that are seen next."""
-        if not self.canvas.size_shown:
-            self._requests.give_up()
-            return
         rows = self.canvas.visible_rows()
-        lacking = {row.uid: () if row.local_instances else row.servers for row in rows if self._lacks_picture(row)}
-        self._requests.want(lacking, [row.uid for row in rows])
+        lacking: dict[str, tuple[str, ...]] = {}
+        if self.canvas.size_shown:
+            lacking = {row.uid: () if row.local_instances else row.servers for row in rows if self._lacks_picture(row)}
+        else:
+            self._requests.give_up()
+        self._requests.want(lacking, [row.uid for row in rows], self._partly_elsewhere(rows))
         if self._requests.lingers:
             self._wish_again()
         self._store.expect(self._files_of(self.canvas.rows_around()))
+
+    def _partly_elsewhere(self, rows: Sequence[SeriesRow]) -> list[str]:
+        """Return the studies of series of which a server has something that is not here."""
+        studies = dict.fromkeys(row.series.study_uid for row in rows)
+        lacking = (any(one.servers and not one.complete for one in self.content.series_of(uid)) for uid in studies)
+        return [uid for uid, lacks in zip(studies, lacking, strict=True) if lacks]
 
     def _lacks_picture(self, row: SeriesRow) -> bool:
         return row.thumbnail is None or self._store.has_failed(row.thumbnail.path)

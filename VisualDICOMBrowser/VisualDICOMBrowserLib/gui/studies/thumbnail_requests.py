@@ -1,7 +1,7 @@
-"""Asks the engine for the pictures of series that are looked at, and tells it which those are.
+"""Asks the engine for the pictures of series that are looked at, and tells it which those are, and of which studies.
 
-The engine does first what is seen. What left the screen stays asked for, and comes last there; so here is nothing to be
-put in order, only to be bounded.
+The engine does first what is seen, and fetches ahead what the settings of a server want. What left the screen stays
+asked for, and comes last there; so here is nothing to be put in order, only to be bounded.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ MAX_REMEMBERED = 4_000
 
 #: The servers that a series comes from; none for this computer.
 Source = tuple[str, ...]
+#: Series that are on the screen, and their studies.
+_Seen = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass
@@ -65,8 +67,8 @@ class ThumbnailRequests:
         self._clock = clock
         self._wanted: dict[str, Source] = {}
         self._open: dict[str, _Open] = {}
-        self._seen: tuple[str, ...] = ()
-        self._told: tuple[str, ...] | None = None
+        self._seen: _Seen = ((), ())
+        self._told: _Seen | None = None
         self._telling = False
         self._answers: dict[str, Thumbnail] = {}
         self._outdated: set[str] = set()
@@ -78,10 +80,11 @@ class ThumbnailRequests:
         """Whether something is under way that left the screen: :meth:`want` is to be called again in a second."""
         return any(one.left is not None for one in self._open.values())
 
-    def want(self, series: Mapping[str, Source], seen: Sequence[str] = ()) -> None:
+    def want(self, series: Mapping[str, Source], seen: Sequence[str] = (), studies: Sequence[str] = ()) -> None:
         """Ask for these, the first one first; what is under way besides goes on after them.
 
         :param seen: all that is on the screen, with a picture or without.
+        :param studies: the studies of all that, as far as something of them is not here.
         """
         now = self._clock()
         for uid, one in self._open.items():
@@ -89,11 +92,15 @@ class ThumbnailRequests:
                 one.left = None
             elif one.left is None:
                 one.left = now
-        self._wanted, self._seen = dict(series), tuple(seen)
+        self._wanted, self._seen = dict(series), (tuple(seen), tuple(studies))
         self._give_up_left(now)
-        if self._wanted or self._open:
+        if self._wanted or self._open or self._seen[1] or (self._told and self._told[1]):
             self._tell_seen()
         self._ask_more()
+
+    def tell_again(self) -> None:
+        """Have :meth:`want` tell what is seen though it is the same: there may be more of the studies."""
+        self._told = None
 
     def thumbnail(self, series_uid: str) -> Thumbnail | None:
         """Return the answer that came for a series."""
@@ -134,7 +141,9 @@ class ThumbnailRequests:
         """Tell the engine what is seen, one time after the other: it must not hear of them in another order."""
         if self._session.ready and not self._telling and self._seen != self._told:
             self._telling, self._told = True, self._seen
-            self._session.ask("show", {"series_uids": list(self._seen)}, self._on_told, self._on_told)
+            series, studies = map(list, self._seen)
+            params = {"series_uids": series, "study_uids": studies}
+            self._session.ask("show", params, self._on_told, self._on_told)
 
     def _on_told(self, _: Any) -> None:
         self._telling = False
@@ -192,7 +201,7 @@ class ThumbnailRequests:
             self.forgive()  # an engine that went away has failed all of them
             self._answers = {uid: made for uid, made in self._answers.items() if not made.placeholder}
             self._told, self._telling = None, False
-            if self._wanted:
+            if self._wanted or self._seen[1]:
                 self._tell_seen()
             self._ask_more()
 
