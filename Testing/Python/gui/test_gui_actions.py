@@ -13,7 +13,7 @@ from VisualDICOMBrowserLib.domain.model import Series
 from VisualDICOMBrowserLib.domain.overview import SeriesRow
 from VisualDICOMBrowserLib.gui.actions import Actions
 from VisualDICOMBrowserLib.gui.messages import Tone
-from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Stamp
+from VisualDICOMBrowserLib.jobs.description import JobDescription, JobKind, JobRecord, Priority, Stamp
 from VisualDICOMBrowserLib.jobs.states import JobState
 
 REMOTE = SeriesRow(Series("1.1", "1"), instances=4, servers=("PACS",))
@@ -27,8 +27,11 @@ def actions(session):
     return Actions(session)
 
 
-def note_retrieve(session: FakeSession, series: SeriesRow, state: JobState, job_id: str = "job") -> None:
-    description = JobDescription(job_id, JobKind.RETRIEVE, "PACS", {"level": "series", "uids": [series.uid]})
+def note_retrieve(
+    session: FakeSession, series: SeriesRow, state: JobState, job_id: str = "job", priority: Priority = Priority.USER
+) -> None:
+    params = {"level": "series", "uids": [series.uid]}
+    description = JobDescription(job_id, JobKind.RETRIEVE, "PACS", params, priority)
     session.jobs.note(JobRecord(description, state, Stamp(0.0, 1.0)).to_dict())
 
 
@@ -43,6 +46,12 @@ def test_what_is_under_way_is_not_fetched_twice(session, actions):
     assert session.asks == []
     assert actions.are_under_way([REMOTE, HERE])
     assert not actions.are_under_way([HERE])
+
+
+def test_what_is_fetched_ahead_is_asked_for_when_the_user_wants_it(session, actions):
+    note_retrieve(session, REMOTE, JobState.QUEUED, priority=Priority.REST)
+    actions.fetch([REMOTE])
+    assert [ask.params for ask in session.asked("fetch")] == [{"series_uids": ["1.1"]}]
 
 
 def test_cancel_reaches_the_jobs_of_the_series_and_no_others(session, actions):

@@ -101,6 +101,11 @@ def test_the_users_own_fetch_goes_first_and_what_left_the_screen_last(bench, con
         assert list(priorities.values()) == [Priority.VISIBLE_STUDY, Priority.REST]
         engine.show([], [])
         assert {r.description.priority for r in fetches(engine) if r.job_id != asked} == {Priority.REST}
+        first, last = (record.job_id for record in fetches(engine) if record.job_id != asked)
+        assert engine.fetch(content.uids[1:]) == engine.fetch(content.uids[1:]) == [last]  # it is not fetched twice
+        engine.show([], [])
+        assert {r.job_id for r in fetches(engine) if r.description.priority is Priority.USER} == {asked, last}
+        assert {r.job_id for r in fetches(engine) if r.description.priority is Priority.REST} == {first}
         proxy.heal()
         wait_until(lambda: all_ended(engine), what="all to end")
     assert engine.verify().rows == 3 * COUNT

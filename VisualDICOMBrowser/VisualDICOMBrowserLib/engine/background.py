@@ -13,7 +13,7 @@ from ..domain.errors import PackageMissing, PeerError, StorageError, UsageError
 from ..domain.model import Level, Target
 from ..domain.results import RetrieveResult
 from ..jobs.description import JobKind, Priority
-from ..jobs.job import JobContext, Outcome
+from ..jobs.job import JobContext, JobHandle, Outcome
 from ..jobs.states import JobState
 from .core import Core
 from .fetching import broken_off, outcome_of, sources_of_series
@@ -45,6 +45,7 @@ class BackgroundFetching:
         self._core = core
         self._lock = threading.RLock()
         self._looked_at: dict[str, None] = {}
+        self._ahead: dict[str, JobHandle] = {}
 
     def fetch(self, series_uids: Sequence[str], *, force: bool) -> list[str]:
         """See :meth:`.Engine.fetch`."""
@@ -54,7 +55,15 @@ class BackgroundFetching:
         if nowhere:
             raise UsageError(f"Of {len(nowhere)} series no server is known to have them; search for them first.")
         require_pynetdicom()  # nobody waits for the jobs, which would only fail by it
-        return [self._begin(uid, sources, _Wish(Priority.USER, force)) for uid, sources in wanted]
+        jobs = []
+        for uid, sources in wanted:
+            job = None if force else self._coming(uid)
+            if job is None:
+                job = self._begin(uid, sources, _Wish(Priority.USER, force))
+            else:
+                job.set_priority(Priority.USER)
+            jobs.append(job.job_id)
+        return jobs
 
     def fetch_ahead(self, study_uids: Sequence[str]) -> None:
         """Fetch what servers that are set to that have of studies, and is not here, before anybody asks.
@@ -70,10 +79,18 @@ class BackgroundFetching:
                 return
             require_pynetdicom()
             with self._lock:
+                self._ahead = {uid: job for uid, job in self._ahead.items() if not job.record().state.terminal}
                 for uid in self._lacking(study_uids, {server.name for server in servers}):
-                    self._begin(uid, sources_of_series(self._core, uid, servers), _Wish(Priority.VISIBLE_STUDY, False))
+                    sources = sources_of_series(self._core, uid, servers)
+                    self._ahead[uid] = self._begin(uid, sources, _Wish(Priority.VISIBLE_STUDY, False))
         except (UsageError, PackageMissing) as error:  # whoever asks for something is told; nobody did here
             _log.info("Nothing is fetched ahead: %s", error)
+
+    def _coming(self, series_uid: str) -> JobHandle | None:
+        """Return the job that fetches a series ahead, if there is one that has not ended."""
+        with self._lock:
+            job = self._ahead.get(series_uid)
+        return job if job is not None and not job.record().state.terminal else None
 
     def leave_alone(self, series_uids: Iterable[str]) -> None:
         """Fetch none of these series ahead."""
@@ -99,7 +116,7 @@ class BackgroundFetching:
         jobs = (record.description for record in self._core.jobs.records() if not record.state.terminal)
         return {uid for job in jobs if job.kind is JobKind.RETRIEVE for uid in job.params.get("uids", ())}
 
-    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], wish: _Wish) -> str:
+    def _begin(self, series_uid: str, sources: Sequence[RetrieveStrategy], wish: _Wish) -> JobHandle:
         """Queue a retrieve from the first of the sources; the others are asked for what it does not provide."""
         target = Target(Level.SERIES, (series_uid,))
         retrieval = Retrieval(sources[0], target, self._core.store, associate=self._core.associations.request)
@@ -107,8 +124,7 @@ class BackgroundFetching:
         task = partial(self._fetch, retrieval, sources[1:], wish)
         params = {**job_params(self._core.store.catalogue, target), "force": wish.force}
         server, jobs = sources[0].server.name, self._core.jobs
-        job = jobs.submit(JobKind.RETRIEVE, task, server=server, params=params, priority=wish.priority)
-        return job.job_id
+        return jobs.submit(JobKind.RETRIEVE, task, server=server, params=params, priority=wish.priority)
 
     def _fetch(
         self, retrieval: Retrieval, others: Sequence[RetrieveStrategy], wish: _Wish, context: JobContext

@@ -373,7 +373,8 @@ class Engine(JobDesk):
     def fetch(self, series_uids: Sequence[str], force: bool = False) -> list[str]:
         """Have series fetched, one job each, and return the jobs' ids without waiting.
 
-        Of the servers that said they have a series, the next is asked for what the one before did not provide.
+        Of the servers that said they have a series, the next is asked for what the one before did not provide. A job
+        that fetches one ahead (see :meth:`show`) gets the user's priority, and there is no other then.
 
         :param force: fetch again what is here, as :meth:`retrieve` does.
         :raises UsageError: nobody is known to have one of them, or none that has can be retrieved from.

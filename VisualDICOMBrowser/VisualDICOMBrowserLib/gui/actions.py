@@ -11,7 +11,7 @@ from typing import Any
 
 from ..domain.errors import VisualDicomError
 from ..domain.overview import SeriesRow
-from ..jobs.description import JobRecord
+from ..jobs.description import JobRecord, Priority
 from .activity.job_words import RETRIED
 from .messages import Message, Remedy, Tone, counted
 from .session import Session
@@ -26,8 +26,9 @@ class Actions:
         self._session = session
 
     def fetch(self, series: Iterable[SeriesRow]) -> None:
-        """Have series that are not wholly here fetched; those under way are left alone."""
-        wanted = [row for row in series if not row.complete and row.servers and not self._under_way(row)]
+        """Have series that are not wholly here fetched; what is under way by a wish is left alone."""
+        lacking = [row for row in series if not row.complete and row.servers]
+        wanted = [row for row in lacking if (job := self._under_way(row)) is None or _is_ahead(job)]
         if wanted:
             self._session.ask("fetch", {"series_uids": [row.uid for row in wanted]})
 
@@ -166,6 +167,10 @@ class Actions:
 
     def _failed(self, about: str, what: str) -> Any:
         return lambda error: self._session.say(f"{what}. {error}", Tone.PROBLEM, about)
+
+
+def _is_ahead(job: JobRecord) -> bool:
+    return job.description.priority > Priority.USER
 
 
 def import_words(result: Mapping[str, Any]) -> str:

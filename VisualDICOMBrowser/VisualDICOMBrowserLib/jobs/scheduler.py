@@ -188,7 +188,10 @@ class Scheduler:
         :raises UsageError: there is no such job.
         """
         with self._lock:
-            self._move(self._jobs[job_id], priority)
+            job = self._jobs[job_id]
+            self._move(job, priority)
+            if priority <= Priority.USER and not job.state.terminal:
+                self._hurry(job.description.server)
             self._tend()
 
     def prioritise(self, choose: Callable[[JobDescription], Priority]) -> None:
